@@ -1,0 +1,75 @@
+"""The command line: `vae-lab <command> [Hydra overrides]`."""
+
+import difflib
+import importlib
+import os
+import sys
+
+COMMANDS = {
+    "train": "train one configuration and measure it, or several with -m key=a,b",
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs a command; a user's mistake ends in one message and exit status 1."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["-sc"]:
+        return _complete(arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        return print(_usage())
+    name, rest = arguments[0], arguments[1:]
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else "."
+        sys.exit(f"vae-lab: {name} is not a command{hint} There are: {', '.join(COMMANDS)}.")
+    _run(name, rest)
+
+
+def _run(name: str, arguments: list[str]) -> None:
+    from vae_lab.explain import exit_if_explained  # reads whether the user wants tracebacks
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets errors through to here
+    command = importlib.import_module(f"vae_lab.commands.{name}").main
+    typed = sys.argv
+    sys.argv = [sys.argv[0], *arguments]
+    try:
+        command()
+    except KeyboardInterrupt:
+        sys.exit("vae-lab: interrupted; the same command continues from the last checkpoint.")
+    except Exception as error:
+        exit_if_explained(error, name)
+        raise
+    finally:
+        sys.argv = typed
+
+
+def _usage() -> str:
+    lines = [f"  {name:12} {what}" for name, what in COMMANDS.items()]
+    return "\n".join(
+        [
+            "vae-lab: a laboratory for variational autoencoders",
+            "",
+            "usage: vae-lab COMMAND [group=option ...] [key=value ...]",
+            "",
+            *lines,
+            "",
+            "vae-lab COMMAND --help shows its groups, options and keys.",
+            'eval "$(vae-lab -sc install=bash)" completes them in the shell.',
+        ]
+    )
+
+
+def _complete(arguments: list[str]) -> None:
+    """Shell completion: commands here, everything after the command by Hydra."""
+    if not arguments[1].startswith("query"):
+        return _run("train", arguments)
+    words = os.environ.get("COMP_LINE", "").split(" ")
+    if len(words) <= 2:
+        return print(" ".join(name for name in COMMANDS if name.startswith(words[-1])))
+    if words[1] in COMMANDS:
+        os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
+        _run(words[1], arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""`vae-lab train`."""
+
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from vae_lab import config
+from vae_lab.explain import exit_if_explained
+from vae_lab.orchestration import signature
+from vae_lab.paths import CONF
+
+config.register()
+signature.register()
+_TYPED = list(sys.argv)  # as the user typed it, before the command line takes the command's name away
+
+
+@hydra.main(config_path=str(CONF), config_name="train", version_base="1.3")
+def main(cfg: DictConfig) -> float | None:
+    """Trains one configuration; returns the validation metric by which a sweeper may optimise."""
+    sys.argv = _TYPED  # Lightning starts further processes with the command line that it finds here
+    from vae_lab.run import run
+
+    hydra_config = HydraConfig.get()
+    try:
+        return run(cfg, Path(hydra_config.runtime.output_dir))
+    except Exception as error:
+        if hydra_config.mode == RunMode.RUN:
+            exit_if_explained(error, "train")  # here, since Hydra adds a line of its own to what it sees
+        raise

@@ -1,0 +1,28 @@
+"""The types of the root keys; every group below them is plain YAML."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+
+@dataclass
+class TrainConfig:
+    """Root keys of `conf/train.yaml`; any other is refused, in a file and on the command line."""
+
+    dataset: Any = MISSING
+    model: Any = MISSING
+    estimator: Any = MISSING
+    optimizer: Any = MISSING
+    trainer: Any = MISSING
+    evaluation: Any = MISSING
+    logger: Any = MISSING
+    seed: int = 0
+    rerun: bool = False
+    output_dir: str = "outputs"
+
+
+def register() -> None:
+    """Makes the schemas known to Hydra."""
+    ConfigStore.instance().store(name="train_schema", node=TrainConfig)

@@ -1,0 +1,142 @@
+"""Datasets held in memory, and what every dataset offers."""
+
+from typing import Literal, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from vae_lab.datasets.batches import EvaluationBatches, TrainingBatches
+from vae_lab.noise import NoiseSource, NoiseSpec, permutation
+
+Binarize = Literal["none", "dynamic", "threshold"]
+EVALUATION_BATCH = 1000
+
+
+class Split(NamedTuple):
+    """One part of a dataset: data `x` of shape `(N, *data_shape)` and `labels` `(N,)` where there are any."""
+
+    x: Tensor
+    labels: Tensor | None = None
+
+    def take(self, indices: Tensor) -> "Split":
+        """The part of the data numbered by `indices`."""
+        return Split(self.x[indices], None if self.labels is None else self.labels[indices])
+
+
+class Parts(NamedTuple):
+    """The three parts of a dataset; models are selected on `validation` and never see `test`."""
+
+    train: Split
+    validation: Split
+    test: Split
+
+
+class InMemoryDataset(pl.LightningDataModule):
+    """A dataset whose three parts fit in memory.
+
+    The training batches are a function of (seed, step) alone, so that a resumed run repeats the
+    uninterrupted one. Validation and test data are binarised once, with noise keyed by datum and
+    `split_seed`: every run of every seed is measured on the same data.
+
+    Args:
+        batch_size: Global batch size `B`, shared among the processes.
+        binarize: `dynamic` draws x ~ Bernoulli(grey) anew at every training step, `threshold` rounds at
+            0.5, `none` leaves the values as they are.
+        split_seed: Seed of whatever is random in the split and the binarisation of held-out data.
+
+    Raises:
+        ValueError: If `batch_size` is below 1 or, once the data are there, above the training part's size.
+    """
+
+    def __init__(self, batch_size: int = 100, binarize: Binarize = "none", split_seed: int = 0) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+        self.batch_size = batch_size
+        self.binarize = binarize
+        self.split_seed = split_seed
+        self.seed = 0  # the run's, which orders the training data and binarises them
+        self.parts: Parts | None = None
+
+    def load(self) -> Parts:
+        """Reads the three parts, values as floats, before any binarisation."""
+        raise NotImplementedError
+
+    def setup(self, stage: str | None = None) -> None:
+        """Loads and binarises the parts; a second call does nothing."""
+        if self.parts is not None:
+            return
+        parts = self.load()
+        if self.batch_size > len(parts.train.x):
+            raise ValueError(
+                f"batch_size must be at most {len(parts.train.x)}, the size of the training part, "
+                f"got {self.batch_size}."
+            )
+        self.parts = Parts(
+            parts.train if self.binarize != "threshold" else _threshold(parts.train),
+            self._binarized(parts.validation, "validation"),
+            self._binarized(parts.test, "test"),
+        )
+
+    @property
+    def data(self) -> Parts:
+        """The three parts, loaded at the first call."""
+        self.setup()
+        assert self.parts is not None
+        return self.parts
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one datum: `(C, H, W)` of an image, `(D,)` of a vector."""
+        return tuple(self.data.train.x.shape[1:])
+
+    def train_dataloader(self) -> TrainingBatches:
+        assert self.trainer is not None
+        return TrainingBatches(
+            self.data.train.x.to(self.trainer.strategy.root_device),
+            batch_size=self.batch_size,
+            num_steps=self.trainer.max_steps,
+            first_step=self.trainer.global_step,
+            seed=self.seed,
+            binarize=self.binarize == "dynamic",
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
+        )
+
+    def val_dataloader(self) -> EvaluationBatches:
+        return self._evaluation_batches(self.data.validation)
+
+    def test_dataloader(self) -> EvaluationBatches:
+        return self._evaluation_batches(self.data.test)
+
+    def _evaluation_batches(self, split: Split) -> EvaluationBatches:
+        assert self.trainer is not None
+        x = split.x.to(self.trainer.strategy.root_device)
+        return EvaluationBatches(x, EVALUATION_BATCH, self.trainer.global_rank, self.trainer.world_size)
+
+    def _binarized(self, split: Split, purpose: str) -> Split:
+        if self.binarize == "threshold":
+            return _threshold(split)
+        if self.binarize == "none" or len(split.x) == 0:
+            return split
+        spec = {"pixels": NoiseSpec("uniform", 1, tuple(split.x.shape[1:]))}
+        indices = torch.arange(len(split.x))
+        noise = NoiseSource(self.split_seed).evaluation(spec, purpose=f"binarize {purpose}", indices=indices)
+        return Split((noise["pixels"][0] < split.x).to(split.x.dtype), split.labels)
+
+
+def split_off(split: Split, size: int, seed: int, name: str = "validation_size") -> tuple[Split, Split]:
+    """A random part of the given size and the rest, as `(rest, part)`.
+
+    Raises:
+        ValueError: If `size` is negative or leaves nothing.
+    """
+    if not 0 <= size < len(split.x):
+        raise ValueError(f"{name} must be at least 0 and below {len(split.x)}, got {size}.")
+    order = permutation(len(split.x), seed=seed, purpose=name, epoch=0)
+    return split.take(order[size:].sort().values), split.take(order[:size].sort().values)
+
+
+def _threshold(split: Split) -> Split:
+    return Split((split.x > 0.5).to(split.x.dtype), split.labels)

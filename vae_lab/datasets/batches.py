@@ -1,0 +1,128 @@
+"""Batches cut from a tensor in memory by whole-tensor indexing."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from vae_lab.noise import NoiseSource, NoiseSpec, permutation
+from vae_lab.vae import Batch
+
+
+class TrainingBatches:
+    """The training batches of a run, a function of (seed, step).
+
+    The data form one endless stream of permutations, of which step t takes positions `[tB, (t + 1)B)`: every
+    batch is full, every datum is used equally often, and a batch may hold the end of one epoch and the
+    start of the next. Each process takes its slice of the global batch.
+
+    Args:
+        x: Data `(N, *data_shape)`.
+        batch_size: Global batch size `B`, at most `N` and divisible by `world_size`.
+        num_steps: Steps of the whole run.
+        first_step: Where to begin: the optimizer steps already taken.
+        seed: The run's seed.
+        binarize: Whether each batch is drawn as x ~ Bernoulli(x).
+        rank: Which process this is.
+        world_size: How many there are.
+
+    Raises:
+        ValueError: If `batch_size` is not divisible by `world_size`.
+
+    Example:
+        >>> x = torch.arange(5.0).unsqueeze(1)
+        >>> batches = TrainingBatches(x, batch_size=2, num_steps=5, first_step=0, seed=0)
+        >>> sorted(torch.cat([batch.x for batch in batches]).flatten().tolist())
+        [0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0]
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        batch_size: int,
+        num_steps: int,
+        first_step: int,
+        seed: int,
+        binarize: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if batch_size % world_size:
+            raise ValueError(
+                f"batch_size must be divisible by the number of processes, {world_size}, got {batch_size}."
+            )
+        self.x = x
+        self.global_batch_size = batch_size
+        self.batch_size = batch_size // world_size
+        self.num_steps = num_steps
+        self.first_step = first_step
+        self.seed = seed
+        self.noise = NoiseSource(seed) if binarize else None
+        self.rank = rank
+        self.world_size = world_size
+        self._order = lru_cache(maxsize=2)(self._permutation)
+
+    def __len__(self) -> int:
+        return self.num_steps
+
+    def __iter__(self) -> Iterator[Batch]:
+        for step in range(self.first_step, self.num_steps):
+            indices = self.indices(step)
+            x = self.x.index_select(0, indices)
+            yield Batch(x if self.noise is None else self._binarized(x, step), indices)
+
+    def indices(self, step: int) -> Tensor:
+        """The numbers of the data in this process's part of a step's batch."""
+        start = step * self.global_batch_size + self.rank * self.batch_size
+        epoch, offset = divmod(start, len(self.x))
+        indices = self._order(epoch)[offset : offset + self.batch_size]
+        missing = self.batch_size - len(indices)
+        return torch.cat([indices, self._order(epoch + 1)[:missing]]) if missing else indices
+
+    def state_dict(self) -> dict[str, int]:
+        """Nothing: the position is the trainer's global step, from which `first_step` is taken."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Nothing to restore, see `state_dict`."""
+
+    def _permutation(self, epoch: int) -> Tensor:
+        return permutation(len(self.x), seed=self.seed, purpose="order", epoch=epoch).to(self.x.device)
+
+    def _binarized(self, x: Tensor, step: int) -> Tensor:
+        assert self.noise is not None
+        noise = self.noise.training(
+            {"pixels": NoiseSpec("uniform", 1, tuple(x.shape[1:]))},
+            purpose="binarize",
+            step=step,
+            batch_size=len(x),
+            rank=self.rank,
+            world_size=self.world_size,
+            device=x.device,
+            dtype=x.dtype,
+        )
+        return (noise["pixels"][0] < x).to(x.dtype)
+
+
+class EvaluationBatches:
+    """Every datum of a split once, in order, each process taking every `world_size`-th one.
+
+    Args:
+        x: Data `(N, *data_shape)`.
+        batch_size: Data per batch and process.
+        rank: Which process this is.
+        world_size: How many there are.
+    """
+
+    def __init__(self, x: Tensor, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+        indices = torch.arange(rank, len(x), world_size, device=x.device)
+        self.x = x
+        self.chunks = indices.split(batch_size) if len(indices) else ()
+
+    def __len__(self) -> int:
+        return len(self.chunks)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for indices in self.chunks:
+            yield Batch(self.x.index_select(0, indices), indices)

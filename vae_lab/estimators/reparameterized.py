@@ -1,0 +1,36 @@
+"""The reparameterised (pathwise) gradient."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from vae_lab.estimators.base import Estimate
+from vae_lab.estimators.single_sample import SingleSampleEstimator
+from vae_lab.vae import VAE, Batch
+
+
+class Reparameterized(SingleSampleEstimator):
+    r"""The reparameterised gradient of the evidence lower bound.
+
+    $$\nabla \frac1K \sum_k \log p(x|z_k) - \beta\, \mathrm{KL}, \quad z_k = g(\epsilon_k, x)$$
+
+    References:
+        Auto-Encoding Variational Bayes (Kingma & Welling, 2014), equations 6 (`kl=sampled`) and 7
+        (`kl=analytic`).
+
+    Args:
+        num_samples: `K`, at least 1.
+        kl: Form of the KL term: `analytic`, `sampled` or `entropy`.
+        beta: Weight of the KL term, not negative.
+
+    Raises:
+        ValueError: If `num_samples` is below 1 or `beta` below 0.
+    """
+
+    def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
+        q = vae.encode(batch)
+        z = q.transform(noise["posterior"])
+        terms = self.bound_terms(vae, batch.x, z, q, density=q)
+        signal = terms.log_likelihood - self.beta * terms.sampled_kl
+        bound = signal.mean(0) - self.beta * terms.exact_kl
+        return Estimate(surrogate=bound, bound=bound.detach(), terms=terms.report(self.beta))

@@ -1,0 +1,95 @@
+"""Errors that the user can mend, in one sentence that names the key, the value and the fix."""
+
+import difflib
+import errno
+import os
+import re
+import sys
+from typing import Any
+
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vae_lab.errors import UserError
+
+WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+def exit_if_explained(error: Exception, command: str) -> None:
+    """Ends the process with one message for a user's mistake; returns for a defect of ours."""
+    message = None if WANTS_TRACEBACK else explain(error, command)
+    if message is not None:
+        sys.exit(f"vae-lab {command}: {message}")
+
+
+def explain(error: Exception, config_name: str) -> str | None:
+    """The message for a user's mistake or a full disk, or None for a defect of ours."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        where = f" at {error.filename}" if error.filename else ""
+        return (
+            f"the disk is full{where}. Make space and give the same command again: it continues from the "
+            "last checkpoint."
+        )
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        return _unknown_option(error)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _composition(error, config_name)
+    return None
+
+
+def _unknown_option(error: MissingConfigException) -> str:
+    group, _, option = str(error.missing_cfg_file).rpartition("/")
+    options = [str(name) for name in error.options or []]
+    return f"{group}={option} is not an option{_nearest(option, options)} There are: {', '.join(options)}."
+
+
+def _composition(error: BaseException, config_name: str) -> str:
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    text = str(error)
+    missing = re.search(r"Could not override '([^']+)'", text)
+    if missing and isinstance(error, ConfigCompositionException):
+        return _unknown_key(missing[1], config_name)
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        if "is not in struct" in str(cause) or "not in '" in str(cause):
+            return _unknown_key(str(cause.full_key), config_name)
+        return f"{cause.full_key}: {_first_line(cause)}"
+    return _first_line(error)
+
+
+def _unknown_key(key: str, config_name: str) -> str:
+    parent, _, name = key.rpartition(".")
+    names = _keys_below(parent, config_name)
+    there = f" There are: {', '.join(names)}." if names else ""
+    return f"{key} does not exist{_nearest(name, names)}{there}"
+
+
+def _keys_below(parent: str, config_name: str) -> list[str]:
+    """The keys of a node of the configuration that the command line's choices of options make."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    from vae_lab.paths import CONF
+
+    choices = [word for word in sys.argv[1:] if re.fullmatch(r"[\w/]+=[\w/]+", word)]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for overrides in (choices, []):
+            try:
+                node: Any = OmegaConf.select(compose(config_name, overrides), parent) if parent else None
+                node = node if parent else compose(config_name, overrides)
+            except Exception:
+                continue
+            return sorted(str(key) for key in node) if isinstance(node, DictConfig) else []
+    return []
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else "."
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

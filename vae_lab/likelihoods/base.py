@@ -1,0 +1,40 @@
+"""What a likelihood family offers."""
+
+from typing import Literal, Protocol
+
+from torch import Tensor, nn
+
+from vae_lab.noise import Law
+
+Support = Literal["unit_interval", "real"]
+
+
+class Pixels(Protocol):
+    """p(x|z) for `K` latent samples of each of `B` data: parameters of shape `(K, B, *data_shape)`."""
+
+    @property
+    def mean(self) -> Tensor:
+        """E[x|z] of shape `(K, B, *data_shape)`."""
+        ...
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x|z) of shape `(K, B)` for data `(B, *data_shape)`, in nats, summed over the pixels."""
+        ...
+
+    def sample(self, eps: Tensor) -> Tensor:
+        """Data of shape `(K, B, *data_shape)` from base noise of that shape."""
+        ...
+
+
+class Likelihood(nn.Module):
+    """A family of distributions, called with the decoder's outputs to give `Pixels`.
+
+    Attributes:
+        num_outputs: How many numbers per pixel the decoder must give, stacked along the first data dimension.
+        noise_law: Base law of the noise that `sample` takes.
+        support: Where the data must lie.
+    """
+
+    num_outputs: int
+    noise_law: Law
+    support: Support

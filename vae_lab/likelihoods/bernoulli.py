@@ -1,0 +1,53 @@
+"""Bernoulli pixels."""
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from vae_lab.likelihoods.base import Likelihood, Support
+from vae_lab.noise import Law
+
+
+@dataclass(frozen=True)
+class BernoulliPixels:
+    """Independent Bernoulli pixels with the given logits `(K, B, *data_shape)`."""
+
+    logits: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        return self.logits.sigmoid()
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        targets = x.expand_as(self.logits)
+        nats = F.binary_cross_entropy_with_logits(self.logits, targets, reduction="none")
+        return -nats.flatten(2).sum(-1)
+
+    def sample(self, eps: Tensor) -> Tensor:
+        return (eps < self.mean).to(eps.dtype)
+
+
+class Bernoulli(Likelihood):
+    r"""Independent Bernoulli pixels, the decoder giving logits.
+
+    $$\log p(x|z) = \sum_i x_i \log y_i + (1 - x_i) \log(1 - y_i), \quad y = \mathrm{sigmoid}(\text{logits})$$
+
+    On grey pixels in (0, 1) this is a cross-entropy with soft targets, not a normalised likelihood.
+
+    References:
+        Auto-Encoding Variational Bayes (Kingma & Welling, 2014), appendix C.1, equation 11.
+
+    Example:
+        >>> import torch
+        >>> pixels = Bernoulli()(torch.zeros(1, 2, 1, 8, 8))
+        >>> [round(value, 3) for value in pixels.log_prob(torch.ones(2, 1, 8, 8))[0].tolist()]
+        [-44.361, -44.361]
+    """
+
+    num_outputs: int = 1
+    noise_law: Law = "uniform"
+    support: Support = "unit_interval"
+
+    def forward(self, outputs: Tensor) -> BernoulliPixels:
+        return BernoulliPixels(outputs)

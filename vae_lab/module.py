@@ -1,0 +1,194 @@
+"""The LightningModule around the evidence lower bound: it calls the estimator, logs, and optimizes."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from vae_lab.estimators.base import Estimate, Estimator
+from vae_lab.evaluation.summary import Summary
+from vae_lab.noise import NoiseSource
+from vae_lab.optimizers import OptimizerFactory
+from vae_lab.training.window import NotFiniteError, Window, not_finite_message
+from vae_lab.vae import VAE, Batch
+
+LOG_EVERY = 50  # steps that one row of training metrics averages
+
+
+class VAEModule(pl.LightningModule):
+    """Trains a VAE by a gradient estimator.
+
+    Training metrics are averages over the last `LOG_EVERY` minibatches. Validation and test compute the
+    estimator's bound in eval mode, without gradients, each datum counting once.
+
+    Args:
+        vae: The model.
+        estimator: The gradient estimator.
+        optimizer: Settings of the optimizer.
+        noise: Source of the training and evaluation noise.
+        batch_size: Global batch size.
+        dataset_size: Size of the training part.
+        alternate: Encoder and decoder take their steps in turn instead of together.
+        importance_samples: `K` of the importance-weighted log-likelihood of the test.
+    """
+
+    def __init__(
+        self,
+        vae: VAE,
+        estimator: Estimator,
+        optimizer: OptimizerFactory,
+        noise: NoiseSource,
+        batch_size: int,
+        dataset_size: int,
+        alternate: bool = False,
+        importance_samples: int = 100,
+    ) -> None:
+        super().__init__()
+        self.vae = vae
+        self.estimator = estimator
+        self.optimizer = optimizer
+        self.noise = noise
+        self.batch_size = batch_size
+        self.dataset_size = dataset_size
+        self.alternate = alternate
+        self.importance_samples = importance_samples
+        self.window = Window(LOG_EVERY)
+        self.training_seconds = 0.0
+        self._estimate: Estimate | None = None
+        self._started_at = 0.0
+
+    @property
+    def samples(self) -> int:
+        """Training samples evaluated so far."""
+        return self.trainer.global_step * self.batch_size
+
+    def configure_optimizers(self) -> Any:
+        steps_per_epoch = max(1, self.dataset_size // self.batch_size)
+        return self.optimizer.lightning(self.parameters(), steps_per_epoch)
+
+    def on_train_start(self) -> None:
+        self._started_at = time.perf_counter()
+
+    def training_step(self, batch: Batch) -> Tensor:
+        noise = self.noise.training(
+            self.estimator.noise_spec(self.vae, batch),
+            purpose="train",
+            step=self.trainer.global_step,
+            batch_size=len(batch.x),
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
+            device=batch.x.device,
+            dtype=batch.x.dtype,
+        )
+        self._estimate = self.estimator(self.vae, batch, noise)
+        return -self._estimate.surrogate.mean()
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        if not self.alternate:
+            return
+        inference = [*self.vae.encoder.parameters(), *self.vae.posterior.parameters()]
+        generative = [
+            *self.vae.decoder.parameters(),
+            *self.vae.likelihood.parameters(),
+            *self.vae.prior.parameters(),
+        ]
+        for parameter in generative if self.trainer.global_step % 2 == 0 else inference:
+            parameter.grad = None
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        assert self._estimate is not None
+        self.estimator.update(self._estimate)
+        self.window.add(self._estimate.terms | {"surrogate": self._estimate.surrogate.detach()})
+        if self.window.is_full or self.trainer.global_step == self.trainer.max_steps:
+            self._log_window()
+
+    def on_train_end(self) -> None:
+        self.training_seconds += time.perf_counter() - self._started_at
+
+    def on_validation_start(self) -> None:
+        self._paused_at = time.perf_counter()
+        self._summary = Summary()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        estimate = self.estimator(self.vae, batch, self._evaluation_noise(batch, "validation"))
+        self._summary.add(estimate.terms)
+
+    def on_validation_end(self) -> None:
+        self._started_at += time.perf_counter() - self._paused_at  # evaluation is not training time
+
+    def on_validation_epoch_end(self) -> None:
+        metrics = {f"validation/{name}": value for name, value in self._reduced(self._summary).items()}
+        self.log_dict(metrics, logger=False)
+        self.log_row(metrics)
+
+    def on_test_start(self) -> None:
+        self._summary = Summary()
+        self._posterior_means: list[Tensor] = []
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        from vae_lab.evaluation.importance_sampling import importance_weighted_log_likelihood
+
+        estimate = self.estimator(self.vae, batch, self._evaluation_noise(batch, "test"))
+        terms = dict(estimate.terms)
+        if self.estimator.target != "reconstruction":
+            terms["log_likelihood"] = importance_weighted_log_likelihood(
+                self.vae, batch, self.noise, self.importance_samples
+            )
+        self._summary.add(terms)
+        self._posterior_means.append(self.vae.encode(batch).mean)
+
+    def on_test_epoch_end(self) -> None:
+        from vae_lab.evaluation.active_units import active_units
+
+        self.test_metrics = self._reduced(self._summary)
+        means = torch.as_tensor(self.all_gather(torch.cat(self._posterior_means)))
+        self.test_metrics["active_units"] = active_units(means.reshape(-1, self.vae.latent_dim))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        seconds = self.training_seconds
+        if self.trainer.training and self._started_at:
+            seconds += time.perf_counter() - self._started_at
+        checkpoint["vae_lab"] = {"window": self.window.state_dict(), "training_seconds": seconds}
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        self.window.load_state_dict(checkpoint["vae_lab"]["window"])
+        self.training_seconds = checkpoint["vae_lab"]["training_seconds"]
+
+    def log_row(self, metrics: Mapping[str, float]) -> None:
+        """Hands one row to every logger, with step, samples and epoch beside it."""
+        position = {"samples": self.samples, "epoch": self.samples / self.dataset_size}
+        for logger in self.trainer.loggers:
+            logger.log_metrics(position | dict(metrics), step=self.trainer.global_step)
+
+    def _log_window(self) -> None:
+        if (found := self.window.first_not_finite()) is not None:
+            row, name, value = found
+            step = self.trainer.global_step - self.window.count + row + 1
+            raise NotFiniteError(not_finite_message(step, f"the term {name} ({value})"))
+        means = self.window.means()
+        if self.trainer.world_size > 1:
+            reduced = self.trainer.strategy.reduce(
+                torch.tensor(list(means.values()), dtype=torch.float64), reduce_op="mean"
+            )
+            means = dict(zip(means, reduced.tolist(), strict=True))
+        means.pop("surrogate")
+        self.log_row({f"train/{name}": value for name, value in means.items()})
+
+    def _evaluation_noise(self, batch: Batch, purpose: str) -> dict[str, Tensor]:
+        return self.noise.evaluation(
+            self.estimator.noise_spec(self.vae, batch),
+            purpose=purpose,
+            indices=batch.indices,
+            device=batch.x.device,
+            dtype=batch.x.dtype,
+        )
+
+    def _reduced(self, summary: Summary) -> dict[str, float]:
+        sums = summary.sums()
+        if self.trainer.world_size > 1:
+            sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
+        return summary.means(sums)

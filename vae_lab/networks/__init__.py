@@ -1,0 +1,7 @@
+"""Bodies of encoders and decoders: modules from one shape to another."""
+
+from vae_lab.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
+from vae_lab.networks.linear import Linear
+from vae_lab.networks.mlp import MLP
+
+__all__ = ["MLP", "ConvolutionalDecoder", "ConvolutionalEncoder", "Linear"]

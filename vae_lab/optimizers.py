@@ -1,0 +1,65 @@
+"""Optimizers and learning-rate schedules, built from configuration."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+
+class OptimizerFactory:
+    """An algorithm with its settings, waiting for parameters; fused where torch has a fused implementation.
+
+    Args:
+        algorithm: A `torch.optim` class with its own settings bound.
+        lr: Learning rate, above 0.
+        weight_decay: Weight of the squared norm, not negative; with a mean loss per datum, 1/N is the prior
+            N(0, I) on the parameters (Kingma & Welling, 2014, section 5).
+        schedule: A `torch.optim.lr_scheduler` class with its own settings bound, or None for a constant rate.
+        schedule_interval: What the schedule counts.
+
+    Raises:
+        ValueError: If `lr` is not above 0 or `weight_decay` is negative.
+
+    Example:
+        >>> factory = OptimizerFactory(torch.optim.Adam, lr=1e-3)
+        >>> factory.optimizer([torch.nn.Parameter(torch.zeros(2))]).defaults["lr"]
+        0.001
+    """
+
+    def __init__(
+        self,
+        algorithm: Callable[..., Optimizer],
+        lr: float,
+        weight_decay: float = 0.0,
+        schedule: Callable[..., LRScheduler] | None = None,
+        schedule_interval: Literal["step", "epoch"] = "epoch",
+    ) -> None:
+        if not lr > 0:
+            raise ValueError(f"lr must be above 0, got {lr}.")
+        if not weight_decay >= 0:
+            raise ValueError(f"weight_decay must not be negative, got {weight_decay}.")
+        self.algorithm = algorithm
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.schedule = schedule
+        self.schedule_interval = schedule_interval
+
+    def optimizer(self, parameters: Iterable[torch.nn.Parameter]) -> Optimizer:
+        """The optimizer of the given parameters."""
+        settings = {"lr": self.lr, "weight_decay": self.weight_decay}
+        parameters = list(parameters)
+        try:
+            return self.algorithm(parameters, **settings, fused=True)
+        except (RuntimeError, TypeError, ValueError):  # no fused implementation for this algorithm or device
+            return self.algorithm(parameters, **settings)
+
+    def lightning(self, parameters: Iterable[torch.nn.Parameter], steps_per_epoch: int) -> dict[str, Any]:
+        """What `LightningModule.configure_optimizers` returns."""
+        optimizer = self.optimizer(parameters)
+        if self.schedule is None:
+            return {"optimizer": optimizer}
+        every = 1 if self.schedule_interval == "step" else steps_per_epoch
+        scheduler = {"scheduler": self.schedule(optimizer), "interval": "step", "frequency": every}
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}

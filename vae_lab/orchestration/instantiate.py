@@ -1,0 +1,148 @@
+"""From configuration to objects: the one place that calls Hydra's instantiate."""
+
+import difflib
+import inspect
+import typing
+from collections.abc import Callable, Iterable
+from typing import Any, get_type_hints
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_object
+from hydra.utils import instantiate as hydra_instantiate
+from omegaconf import DictConfig, OmegaConf
+from typeguard import TypeCheckError, check_type
+
+from vae_lab.errors import UserError
+
+
+def instantiate(node: Any, key: str, **arguments: Any) -> Any:
+    """Builds what a configuration node describes, its values checked against the target's annotations.
+
+    Args:
+        node: A node with a `_target_`.
+        key: Its dotted key, for messages.
+        arguments: Further arguments of the target.
+
+    Raises:
+        UserError: If a key is unknown, a value has the wrong type, or the target refuses its arguments.
+    """
+    node = OmegaConf.create(node) if isinstance(node, dict) else node
+    check(node, key, given=arguments)
+    try:
+        return hydra_instantiate(node, **arguments, _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if isinstance(cause, ValueError | TypeError | ImportError | OSError):
+            raise UserError(f"{key}: {cause}") from error
+        raise
+
+
+def check(node: Any, key: str, given: Iterable[str] = ()) -> None:
+    """Checks the keys and the types of a node with a `_target_`, and of those below it."""
+    if not isinstance(node, DictConfig) or "_target_" not in node:
+        raise UserError(f"{key} must be one of its group's options, got {node!r}.")
+    target = _target(node, key)
+    annotations = _annotations(target)
+    parameters = inspect.signature(target).parameters
+    values = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(values, dict)
+    for name in node:
+        if str(name).startswith("_") and str(name).endswith("_"):
+            continue
+        full_key = f"{key}.{name!s}"
+        if name not in parameters:
+            raise UserError(unknown_key(full_key, parameters))
+        if isinstance(node[name], DictConfig) and "_target_" in node[name]:
+            check(node[name], full_key, given=_ANY)
+        elif name in annotations:
+            _check_type(values[name], annotations[name], full_key)
+    _check_missing(parameters.values(), node, key, given)
+
+
+def unknown_key(full_key: str, known: Iterable[str]) -> str:
+    """The message for a key that does not exist, with the nearest that does and all there are.
+
+    Example:
+        >>> unknown_key("model.latnt_dim", ["latent_dim", "encoder"])
+        'model.latnt_dim does not exist; did you mean latent_dim? There are: encoder, latent_dim.'
+    """
+    names = sorted(str(name) for name in known if not str(name).startswith("_"))
+    near = difflib.get_close_matches(full_key.rsplit(".", 1)[-1], names, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]}?" if near else "."
+    return f"{full_key} does not exist{hint} There are: {', '.join(names)}."
+
+
+class _Everything(tuple):
+    """Stands for arguments that only the caller of a partial target knows."""
+
+    __slots__ = ()
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+_ANY = _Everything()
+
+
+def _target(node: DictConfig, key: str) -> Callable[..., Any]:
+    try:
+        return get_object(node._target_)
+    except Exception as error:
+        raise UserError(f"{key}._target_ names nothing that can be imported: {node._target_}.") from error
+
+
+def _annotations(target: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    except Exception:  # a third party's annotation that cannot be evaluated is no mistake of the user's
+        return {}
+
+
+def _check_type(value: Any, annotation: Any, full_key: str) -> None:
+    if isinstance(value, bool) and bool not in (annotation, *typing.get_args(annotation)):
+        mismatch = annotation is not Any and bool not in typing.get_args(annotation)
+    else:
+        mismatch = False
+    if mismatch or not (
+        _fits(value, annotation) or isinstance(value, list) and _fits(tuple(value), annotation)
+    ):
+        raise UserError(f"{full_key} must be {_describe(annotation)}, got {value!r}.")
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    try:
+        check_type(value, annotation)
+    except TypeCheckError:
+        return False
+    return True
+
+
+def _describe(annotation: Any) -> str:
+    """An annotation in words: the choices of a Literal, or the type's name."""
+    choices = typing.get_args(annotation)
+    if typing.get_origin(annotation) is typing.Literal:
+        return "one of " + ", ".join(map(str, choices))
+    if choices and type(None) in choices:
+        return " or ".join(_describe(choice) for choice in choices)
+    if annotation is type(None):
+        return "null"
+    origin = typing.get_origin(annotation)
+    if origin is not None and choices:
+        return (
+            f"{getattr(origin, '__name__', origin)} of {', '.join(_describe(choice) for choice in choices)}"
+        )
+    return getattr(annotation, "__name__", str(annotation))
+
+
+def _check_missing(
+    parameters: Iterable[inspect.Parameter], node: DictConfig, key: str, given: Iterable[str]
+) -> None:
+    if node.get("_partial_", False):
+        return
+    for parameter in parameters:
+        variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        required = parameter.default is parameter.empty and not variadic
+        if required and parameter.name not in node and parameter.name not in given:
+            raise UserError(f"{key}.{parameter.name} is required by {node._target_}.")

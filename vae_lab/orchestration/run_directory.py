@@ -1,0 +1,117 @@
+"""What a run leaves on disk, and what that tells."""
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from vae_lab.errors import UserError
+from vae_lab.orchestration.signature import BUDGET, Flat, definition, family
+
+FOREIGN = {".hydra", "train.log"}  # what Hydra leaves before the run begins
+
+
+class RunDirectory:
+    """The directory of one run; the one place that knows the file names.
+
+    Args:
+        path: The directory, named by the run's signature unless the user chose it.
+        cfg: The run's configuration.
+    """
+
+    def __init__(self, path: Path, cfg: DictConfig) -> None:
+        self.path = path
+        self.definition = definition(cfg)
+        self.family = family(cfg)
+        self.metrics_csv = path / "metrics.csv"
+        self.metrics_json = path / "metrics.json"
+        self.checkpoints = path / "checkpoints"
+        self.last_checkpoint = self.checkpoints / "last.ckpt"
+        self.best_checkpoint = self.checkpoints / "best.ckpt"
+
+    def finished(self) -> dict[str, Any] | None:
+        """The content of `metrics.json` if the run is done.
+
+        Raises:
+            UserError: If the directory holds the result of another configuration.
+        """
+        if not self.metrics_json.is_file():
+            return None
+        result = json.loads(self.metrics_json.read_text())
+        self.check_same(result["definition"])
+        return result
+
+    def check_same(self, stored: Flat) -> None:
+        """Raises `UserError` if what is stored here is another configuration's."""
+        for key in sorted(stored.keys() | self.definition.keys()):
+            there, here = stored.get(key), self.definition.get(key)
+            if there != here:
+                raise UserError(
+                    f"{self.path} holds a run of another configuration: {key} is {there} there and {here} "
+                    "here. Choose another hydra.run.dir, or say rerun=true to replace it."
+                )
+
+    def clear(self) -> None:
+        """Removes the results of an earlier run, the mark of completion first."""
+        self.metrics_json.unlink(missing_ok=True)
+        for path in self.path.iterdir():
+            if path.name not in FOREIGN:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def remove_if_unused(self) -> None:
+        """Removes the directory if nothing was done in it."""
+        if self.path.is_dir() and {path.name for path in self.path.iterdir()} <= FOREIGN:
+            shutil.rmtree(self.path)
+
+    def begin(self) -> None:
+        """Marks the run's family, and takes over what a shorter run of the family has done."""
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        if not self.last_checkpoint.exists() and (shorter := self._longest_shorter_run()):
+            shutil.copy(shorter / "metrics.csv", self.metrics_csv)
+            copy = self.last_checkpoint.with_suffix(".partial")
+            shutil.copy(shorter / "checkpoints" / "last.ckpt", copy)
+            copy.replace(self.last_checkpoint)
+        (self.path / f".family-{self.family}").touch()
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Writes `metrics.json`, the last file of a run, by rename."""
+        write_atomically(self.metrics_json, json.dumps(result, indent=2, allow_nan=True) + "\n")
+
+    def rows(self) -> list[dict[str, str]]:
+        """The rows of `metrics.csv`."""
+        with self.metrics_csv.open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    def _longest_shorter_run(self) -> Path | None:
+        shorter = []
+        for mark in self.path.parent.glob(f"*/.family-{self.family}"):
+            metrics = mark.parent / "metrics.json"
+            if metrics.is_file() and (mark.parent / "checkpoints" / "last.ckpt").is_file():
+                result = json.loads(metrics.read_text())
+                if self._is_shorter(result["definition"]):
+                    shorter.append((result["metrics"]["samples"], mark.parent))
+        return max(shorter, default=(0, None))[1]
+
+    def _is_shorter(self, other: Flat) -> bool:
+        """Whether the other budget is below this one, both being of the same kind."""
+        for key in BUDGET:
+            mine, theirs = self.definition[key], other[key]
+            if (mine is None) != (theirs is None):
+                return False
+            if mine is not None and theirs >= mine:
+                return False
+        return True
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file so that it is there in full or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

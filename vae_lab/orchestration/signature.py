@@ -1,0 +1,80 @@
+"""The signature of a run: a hash of what defines its result."""
+
+import hashlib
+import json
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+# What defines a result. Data files enter by their checksums (dataset.files), not by where they lie.
+DEFINING = ("model", "estimator", "dataset", "optimizer", "trainer", "evaluation", "seed")
+NOT_DEFINING = {
+    "dataset": {"root", "download"},
+    "trainer": {"accelerator", "devices", "num_nodes", "strategy", "checkpoint_seconds", "progress"},
+}
+BUDGET = ("trainer.max_epochs", "trainer.max_samples")
+
+Flat = dict[str, Any]
+
+
+def flatten(config: Any, prefix: str = "") -> Flat:
+    """A nested configuration as one dictionary with dotted keys; lists stay values.
+
+    Example:
+        >>> flatten({"model": {"latent_dim": 2, "encoder": {"hidden": [128]}}})
+        {'model.latent_dim': 2, 'model.encoder.hidden': [128]}
+    """
+    flat: Flat = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and value and not name.endswith(".files"):
+            flat |= flatten(value, f"{name}.")
+        else:
+            flat[name] = _plain(value)
+    return flat
+
+
+def definition(cfg: DictConfig) -> Flat:
+    """The resolved values that define a run's result, flattened."""
+    config = {}
+    for key in DEFINING:
+        node = OmegaConf.to_container(cfg[key], resolve=True) if key != "seed" else cfg.seed
+        if isinstance(node, dict):
+            node = {name: node[name] for name in node if name not in NOT_DEFINING.get(key, ())}
+        config[key] = node
+    flat = flatten(config)
+    if flat["trainer.max_samples"] is not None:
+        flat["trainer.max_epochs"] = None  # the budget in samples takes the place of the one in epochs
+    return flat
+
+
+def signature(cfg: DictConfig) -> str:
+    """Twelve hex digits that name the run: its directory and its id in W&B."""
+    return _digest(definition(cfg))
+
+
+def family(cfg: DictConfig) -> str:
+    """The signature without the budget: runs of one family differ in their length alone.
+
+    Selection by validation keeps its budget, since the end of a shorter run is one more candidate there.
+    """
+    flat = definition(cfg)
+    if flat["trainer.select"] == "last":
+        flat = {key: value for key, value in flat.items() if key not in BUDGET}
+    return _digest(flat)
+
+
+def register() -> None:
+    """Makes `${signature:}` known, by which Hydra itself names the run's directory."""
+    OmegaConf.register_new_resolver("signature", lambda *, _root_: signature(_root_), replace=True)
+
+
+def _digest(flat: Flat) -> str:
+    return hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _plain(value: Any) -> Any:
+    """Whole floats become integers, so that 1e6 and 1000000 are one budget."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return [_plain(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,5 @@
+"""Priors p(z)."""
+
+from vae_lab.priors.standard_normal import StandardNormal
+
+__all__ = ["StandardNormal"]

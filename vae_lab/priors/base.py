@@ -1,0 +1,21 @@
+"""What a prior offers."""
+
+from torch import Tensor, nn
+
+from vae_lab.noise import NoiseSpec
+
+
+class Prior(nn.Module):
+    """A distribution p(z) over latent vectors of `D` dimensions."""
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log p(z), in nats, summed over the last dimension: `(K, B, D)` gives `(K, B)`."""
+        raise NotImplementedError
+
+    def noise_spec(self, num_samples: int) -> NoiseSpec:
+        """The noise that `sample` takes for `num_samples` draws per datum."""
+        raise NotImplementedError
+
+    def sample(self, eps: Tensor) -> Tensor:
+        """Latent vectors `(K, B, D)` from base noise `(K, B, D)`."""
+        raise NotImplementedError

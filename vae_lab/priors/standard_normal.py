@@ -1,0 +1,37 @@
+"""The standard normal prior."""
+
+import math
+
+from torch import Tensor
+
+from vae_lab.noise import NoiseSpec
+from vae_lab.priors.base import Prior
+
+
+class StandardNormal(Prior):
+    r"""p(z) = N(0, I).
+
+    References:
+        Auto-Encoding Variational Bayes (Kingma & Welling, 2014), section 3.
+
+    Args:
+        latent_dim: `D`, at least 1.
+
+    Example:
+        >>> import torch
+        >>> round(StandardNormal(2).log_prob(torch.zeros(1, 1, 2)).item(), 4)
+        -1.8379
+    """
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return -0.5 * z.square().sum(-1) - 0.5 * self.latent_dim * math.log(2 * math.pi)
+
+    def noise_spec(self, num_samples: int) -> NoiseSpec:
+        return NoiseSpec("normal", num_samples, (self.latent_dim,))
+
+    def sample(self, eps: Tensor) -> Tensor:
+        return eps

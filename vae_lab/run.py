@@ -1,0 +1,158 @@
+"""One run, from its configuration to its files; the only place that knows the order."""
+
+import logging
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+from vae_lab.build import Parts, build
+from vae_lab.errors import UserError
+from vae_lab.figures.of_run import draw_figures
+from vae_lab.module import VAEModule
+from vae_lab.noise import NoiseSource
+from vae_lab.orchestration.provenance import provenance
+from vae_lab.orchestration.run_directory import RunDirectory
+from vae_lab.orchestration.signature import flatten, signature
+from vae_lab.report import show
+from vae_lab.tracking import MetricsCsv
+from vae_lab.training.callbacks import load_checkpoint
+
+
+def run(cfg: DictConfig, path: Path) -> float | None:
+    """Builds, fits, tests and writes one run, or continues it, or says that it is done.
+
+    Returns:
+        The validation metric by which models are selected; None for the helpers of a distributed run.
+
+    Raises:
+        UserError: If the configuration, the data or what lies in the directory cannot make a run.
+    """
+    quieten_libraries()
+    directory = RunDirectory(path, cfg)
+    leads = getattr(rank_zero_only, "rank", 0) == 0
+    if leads and not cfg.rerun and (result := directory.finished()):
+        show(result, path, already=True)
+        return result["metrics"].get(f"validation/{result['selection']}")
+    try:
+        parts = build(cfg)
+        resumed_at = _prepare(directory, cfg) if leads else _resume_point(directory)
+    except UserError:
+        directory.remove_if_unused()
+        raise
+    try:
+        result = _train_and_test(cfg, directory, parts, resumed_at)
+    finally:
+        parts.tracking.finish()
+    if not leads:
+        return None
+    directory.finish(result)
+    show(result, path)
+    return result["metrics"].get(f"validation/{parts.estimator.selection}")
+
+
+def quieten_libraries() -> None:
+    """Silences what Lightning says of its own settings and of other products."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+
+
+def _prepare(directory: RunDirectory, cfg: DictConfig) -> int:
+    if cfg.rerun:
+        directory.clear()
+    directory.begin()
+    return _resume_point(directory)
+
+
+def _resume_point(directory: RunDirectory) -> int:
+    """The step of the checkpoint to continue from, or 0."""
+    if not directory.last_checkpoint.exists():
+        return 0
+    try:
+        checkpoint = load_checkpoint(directory.last_checkpoint)
+    except ValueError as error:
+        raise UserError(f"{error} Delete it, or say rerun=true, to begin again.") from error
+    return checkpoint["global_step"]
+
+
+def _train_and_test(
+    cfg: DictConfig, directory: RunDirectory, parts: Parts, resumed_at: int
+) -> dict[str, Any]:
+    metrics_csv = MetricsCsv(directory.metrics_csv, resumed_at)
+    sizes = {"batch_size": parts.dataset.batch_size, "dataset_size": len(parts.dataset.data.train.x)}
+    module = VAEModule(
+        parts.vae,
+        parts.estimator,
+        parts.optimizer,
+        NoiseSource(cfg.seed),
+        alternate=parts.trainer.alternate,
+        importance_samples=cfg.evaluation.importance_samples,
+        **sizes,
+    )
+    trackers = parts.tracking.start(
+        directory.path,
+        signature(cfg),
+        config=OmegaConf.to_container(cfg, resolve=True),
+        job_type=type(parts.estimator).__name__,
+        logged_until=metrics_csv.last_step,
+    )
+    trainer = parts.trainer.trainer(
+        selection=parts.estimator.selection,
+        checkpoints=directory.checkpoints,
+        loggers=[metrics_csv, *trackers],
+        **sizes,
+    )
+    trainer.fit(
+        module,
+        datamodule=parts.dataset,
+        ckpt_path=directory.last_checkpoint if resumed_at else None,
+        weights_only=True,
+    )
+    return _measure(cfg, directory, parts, module, trainer)
+
+
+def _measure(
+    cfg: DictConfig, directory: RunDirectory, parts: Parts, module: VAEModule, trainer: pl.Trainer
+) -> dict[str, Any]:
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    samples = trainer.global_step * module.batch_size
+    if parts.trainer.select == "best":
+        module.load_state_dict(load_checkpoint(directory.best_checkpoint)["state_dict"])
+    trainer.test(module, datamodule=parts.dataset, verbose=False)
+    metrics |= {"samples": samples} | {f"test/{name}": value for name, value in module.test_metrics.items()}
+    exact = _exact_log_likelihoods(parts)
+    metrics |= {f"{split}/exact_log_likelihood": value for split, value in exact.items()}
+    if getattr(rank_zero_only, "rank", 0) == 0:
+        module.log_row({name: value for name, value in metrics.items() if name.startswith("test/")})
+        figures = draw_figures(
+            directory.path / "figures", directory.rows(), parts, exact=exact.get("validation")
+        )
+        parts.tracking.log_figures(figures)
+    return {
+        "signature": signature(cfg),
+        "estimator": type(parts.estimator).__name__,
+        "selection": parts.estimator.selection,
+        "metrics": dict(sorted(metrics.items())),
+        "notes": parts.notes,
+        "definition": directory.definition,
+        "config": flatten(OmegaConf.to_container(cfg, resolve=True)),
+        "provenance": provenance(module.device),
+        "timing": {
+            "training_seconds": module.training_seconds,
+            "samples_per_second": samples / module.training_seconds if module.training_seconds else math.nan,
+        },
+    }
+
+
+def _exact_log_likelihoods(parts: Parts) -> dict[str, float]:
+    """The exact values for data whose distribution is known."""
+    if not hasattr(parts.dataset, "log_prob"):
+        return {}
+    splits = {"validation": parts.dataset.data.validation, "test": parts.dataset.data.test}
+    return {name: float(parts.dataset.log_prob(split.x).mean()) for name, split in splits.items()}

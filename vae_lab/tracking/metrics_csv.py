@@ -1,0 +1,69 @@
+"""The metrics of a run as rows of a file that survives a resume."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+
+class MetricsCsv(Logger):
+    """Appends a row per call to `metrics.csv`, floats in full precision.
+
+    What lies beyond the step from which a run is resumed is removed first, so that no step stands twice.
+    A metric that is new widens the table.
+
+    Args:
+        path: The file.
+        resumed_at: The step of the checkpoint that is resumed, or 0.
+    """
+
+    def __init__(self, path: Path, resumed_at: int = 0) -> None:
+        super().__init__()
+        self.path = path
+        rows = self._read()
+        self.last_step = max((int(row["step"]) for row in rows), default=0)  # before anything is removed
+        self.columns = list(rows[0]) if rows else []
+        kept = [row for row in rows if int(row["step"]) <= resumed_at]
+        if len(kept) < len(rows):
+            self._rewrite(kept)
+
+    @property
+    def name(self) -> str:
+        return "metrics.csv"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the configuration is in the run's directory."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        row = {"step": step, **metrics}
+        new = [name for name in row if name not in self.columns]
+        if new:
+            rows = self._read()
+            self.columns += new
+            self._rewrite(rows)
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, self.columns).writerow(row)
+
+    def _read(self) -> list[dict[str, str]]:
+        if not self.path.is_file():
+            return []
+        with self.path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        return [row for row in rows if None not in row.values()]  # a killed process may leave half a row
+
+    @rank_zero_only
+    def _rewrite(self, rows: list[dict[str, str]]) -> None:
+        partial = self.path.with_name(f".{self.path.name}.partial")
+        with partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self.columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        partial.replace(self.path)

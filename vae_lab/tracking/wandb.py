@@ -1,0 +1,136 @@
+"""Weights & Biases: offline unless the user is logged in or asks, and never in the way of a run."""
+
+import socket
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+CONNECT_SECONDS = 3
+INIT_SECONDS = 20
+
+
+class NoTracking:
+    """No tracking beyond `metrics.csv`."""
+
+    def start(self, *_: Any, **__: Any) -> list[Logger]:
+        return []
+
+    def log_figures(self, figures: Mapping[str, Path]) -> None:
+        """Nothing."""
+
+    def finish(self) -> None:
+        """Nothing."""
+
+
+class WandbFactory:
+    """Settings of a W&B run, waiting for the run to begin.
+
+    Args:
+        mode: `offline` writes to the run's directory, `online` insists on the service, `auto` is online if
+            an account is logged in and the service can be reached, else offline.
+        project: Name of the project.
+        entity: Account or team, or None for the account's own.
+        group: Under which runs are grouped, or None.
+        name: Display name, or None for the signature.
+        tags: Labels.
+    """
+
+    def __init__(
+        self,
+        mode: Literal["auto", "online", "offline"] = "auto",
+        project: str = "vae_lab",
+        entity: str | None = None,
+        group: str | None = None,
+        name: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> None:
+        self.mode = mode
+        self.settings = {"project": project, "entity": entity, "group": group, "name": name}
+        self.tags = list(tags)
+        self.run: Any = None
+
+    def start(
+        self, directory: Path, signature: str, config: dict[str, Any], job_type: str, logged_until: int
+    ) -> list[Logger]:
+        """Begins the W&B run and gives the logger that feeds it.
+
+        Args:
+            directory: The run's directory, which gets `wandb/`.
+            signature: The run's id, so that a resumed run continues it.
+            config: The configuration to show.
+            job_type: The estimator's name.
+            logged_until: The last step that was logged before a resume; nothing up to it is logged again.
+        """
+        if getattr(rank_zero_only, "rank", 0) != 0:
+            return []
+        arguments = self.settings | {
+            "name": self.settings["name"] or signature,
+            "id": signature,
+            "config": config,
+            "job_type": job_type,
+            "tags": self.tags,
+            "dir": str(directory),
+        }
+        self.run = self._init(arguments)
+        if self.run is None:
+            return []
+        self.run.define_metric("samples")
+        self.run.define_metric("*", step_metric="samples")
+        return [_ResumableWandbLogger(self.run, logged_until)]
+
+    def log_figures(self, figures: Mapping[str, Path]) -> None:
+        """Logs figures as images."""
+        if self.run is not None:
+            import wandb
+
+            self.run.log({f"figures/{name}": wandb.Image(str(path)) for name, path in figures.items()})
+
+    def finish(self) -> None:
+        """Ends the W&B run, so that a later run of the process gets one of its own."""
+        if self.run is not None:
+            self.run.finish()
+            self.run = None
+
+    def _init(self, arguments: dict[str, Any]) -> Any:
+        import wandb
+
+        settings = wandb.Settings(console="off", silent=True, init_timeout=INIT_SECONDS)
+        mode = self.mode if self.mode != "auto" else ("online" if _is_reachable(wandb) else "offline")
+        for attempt in dict.fromkeys([mode, "offline"]):
+            try:
+                return wandb.init(**arguments, mode=attempt, resume="allow", settings=settings)
+            except Exception as error:  # whatever the tracker's trouble, the run goes on
+                warnings.warn(f"W&B {attempt} failed ({error}); going on without it.", stacklevel=2)
+        return None
+
+
+class _ResumableWandbLogger(WandbLogger):
+    """Lightning's logger of an existing W&B run, which skips what was logged before a resume."""
+
+    def __init__(self, run: Any, logged_until: int) -> None:
+        super().__init__(experiment=run)
+        self.logged_until = logged_until
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        if step is None or step > self.logged_until:
+            super().log_metrics(metrics, step)
+
+
+def _is_reachable(wandb: Any) -> bool:
+    """Whether there is an API key and something that answers at the service's address."""
+    try:
+        api = wandb.InternalApi()
+        if not api.api_key:
+            return False
+        url = urlsplit(api.settings("base_url"))
+        address = (url.hostname, url.port or (443 if url.scheme == "https" else 80))
+        with socket.create_connection(address, timeout=CONNECT_SECONDS):
+            return True
+    except Exception:
+        return False

@@ -1,0 +1,140 @@
+"""The trainer's settings, and Lightning's Trainer made from them."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import LightningEnvironment
+
+from vae_lab.training.callbacks import Checkpoints, EvaluateAt
+from vae_lab.training.progress import Progress
+from vae_lab.training.schedule import Points, steps_at
+
+
+class TrainerFactory:
+    """Settings of a training, waiting for the data's size.
+
+    Args:
+        max_epochs: Budget in passes over the training data; counts unless `max_samples` is given.
+        max_samples: Budget in training samples, the papers' axis; rounded up to whole batches.
+        evaluate_at: When the validation split is evaluated: `epoch`, `log`, `end`, every n samples, or a list
+            of sample counts; always at the end.
+        checkpoint_at: When a numbered checkpoint is kept, given likewise; `last.ckpt` is kept in any case.
+        checkpoint_seconds: Time between two updates of `last.ckpt`.
+        select: Which weights are tested: `last`, or the `best` on the validation split.
+        alternate: Encoder and decoder take their steps in turn instead of together.
+        accelerator: Lightning's: `cpu`, `gpu`, `auto`, ...
+        devices: Lightning's.
+        num_nodes: Lightning's.
+        strategy: Lightning's.
+        precision: Lightning's.
+        progress: Whether progress is shown.
+        options: Any other argument of `pytorch_lightning.Trainer`.
+
+    Raises:
+        ValueError: If the budget is below 1, or a GPU is asked for where there is none.
+    """
+
+    def __init__(
+        self,
+        max_epochs: int | None = None,
+        max_samples: int | float | None = None,
+        evaluate_at: Points = "epoch",
+        checkpoint_at: Points = (),
+        checkpoint_seconds: float = 5.0,
+        select: Literal["last", "best"] = "last",
+        alternate: bool = False,
+        accelerator: str = "cpu",
+        devices: int | str | list[int] = 1,
+        num_nodes: int = 1,
+        strategy: str = "auto",
+        precision: Any = "32-true",
+        progress: bool = True,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        if max_samples is None and max_epochs is None:
+            raise ValueError("max_epochs or max_samples must be given.")
+        for name, budget in (("max_epochs", max_epochs), ("max_samples", max_samples)):
+            if budget is not None and not (budget >= 1 and float(budget).is_integer()):
+                raise ValueError(f"{name} must be a whole number of at least 1, got {budget}.")
+        if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+            raise ValueError(
+                f"accelerator must be cpu here, got {accelerator}: torch finds no GPU; use trainer=cpu."
+            )
+        self.max_epochs = max_epochs
+        self.max_samples = max_samples
+        self.evaluate_at = evaluate_at
+        self.checkpoint_at = checkpoint_at
+        self.checkpoint_seconds = checkpoint_seconds
+        self.select = select
+        self.alternate = alternate
+        self.accelerator = accelerator
+        self.devices = devices
+        self.num_nodes = num_nodes
+        self.strategy = strategy
+        self.precision = precision
+        self.progress = progress
+        self.options = dict(options or {})
+
+    def num_steps(self, batch_size: int, dataset_size: int) -> int:
+        """The budget in optimizer steps, rounded up."""
+        samples = self.max_samples or (self.max_epochs or 0) * dataset_size
+        return math.ceil(samples / batch_size)
+
+    def trainer(
+        self,
+        *,
+        batch_size: int,
+        dataset_size: int,
+        selection: str,
+        checkpoints: Path,
+        loggers: list[Logger],
+    ) -> pl.Trainer:
+        """Lightning's Trainer for a dataset of the given size.
+
+        The whole budget is one Lightning epoch, of which every step, evaluation and batch is a function.
+        """
+        steps = self.num_steps(batch_size, dataset_size)
+        sizes = {"num_steps": steps, "batch_size": batch_size, "dataset_size": dataset_size}
+        callbacks: list[pl.Callback] = [
+            EvaluateAt(steps_at(self.evaluate_at, **sizes) | {steps}),
+            Checkpoints(
+                checkpoints,
+                steps_at(self.checkpoint_at, **sizes),
+                self.checkpoint_seconds,
+                f"validation/{selection}" if self.select == "best" else None,
+                batch_size,
+            ),
+        ]
+        if self.progress:
+            callbacks.append(Progress(f"validation/{selection}", batch_size))
+        return pl.Trainer(
+            max_steps=steps,
+            max_epochs=-1,
+            accelerator=self.accelerator,
+            devices=self.devices,
+            num_nodes=self.num_nodes,
+            strategy=self.strategy,
+            precision=self.precision,
+            logger=loggers,
+            callbacks=callbacks,
+            plugins=self._plugins(),
+            check_val_every_n_epoch=None,
+            val_check_interval=steps,
+            num_sanity_val_steps=0,
+            inference_mode=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            **self.options,
+        )
+
+    def _plugins(self) -> list[Any]:
+        # Inside a SLURM job Lightning would take over its signals and count its tasks even for one device.
+        single = self.devices in (1, "1") and self.num_nodes == 1
+        return [LightningEnvironment()] if single else []

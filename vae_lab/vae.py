@@ -1,0 +1,85 @@
+"""The variational autoencoder: prior, encoder and decoder composed into q(z|x), p(x|z) and log-weights."""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from vae_lab.likelihoods.base import Likelihood, Pixels
+from vae_lab.posteriors.base import Conditional, Posterior
+from vae_lab.priors.base import Prior
+
+
+class Batch(NamedTuple):
+    """Data `x` of shape `(B, *data_shape)` and their numbers `indices` `(B,)` within their split."""
+
+    x: Tensor
+    indices: Tensor
+
+
+class VAE(nn.Module):
+    r"""A latent variable model p(z) p(x|z) with an inference model q(z|x).
+
+    $$\log w(x, z) = \log p(x|z) + \log p(z) - \log q(z|x)$$
+
+    Every log-density is in nats per datum: summed over pixels and latent dimensions.
+
+    References:
+        Auto-Encoding Variational Bayes (Kingma & Welling, 2014), section 2 and appendix C.
+
+    Args:
+        encoder: Network from `(B, *data_shape)` to `(B, posterior.num_outputs)`.
+        decoder: Network from `(N, D)` to `(N, likelihood.num_outputs * C, ...)`.
+        posterior: Family of q(z|x).
+        likelihood: Family of p(x|z).
+        prior: p(z).
+        latent_dim: `D`.
+
+    Example:
+        >>> import torch
+        >>> from vae_lab.likelihoods import Bernoulli
+        >>> from vae_lab.networks import MLP
+        >>> from vae_lab.posteriors import Gaussian
+        >>> from vae_lab.priors import StandardNormal
+        >>> q, p = Gaussian(2), Bernoulli()
+        >>> encoder = MLP((1, 8, 8), (q.num_outputs,), hidden=[16])
+        >>> vae = VAE(encoder, MLP((2,), (1, 8, 8), hidden=[16]), q, p, StandardNormal(2), latent_dim=2)
+        >>> batch = Batch(torch.zeros(5, 1, 8, 8), torch.arange(5))
+        >>> q = vae.encode(batch)
+        >>> z = q.transform(torch.randn(3, 5, 2))
+        >>> vae.log_weight(batch.x, z, q).shape
+        torch.Size([3, 5])
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        posterior: Posterior,
+        likelihood: Likelihood,
+        prior: Prior,
+        latent_dim: int,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.posterior = posterior
+        self.likelihood = likelihood
+        self.prior = prior
+        self.latent_dim = latent_dim
+
+    def encode(self, batch: Batch) -> Conditional:
+        """The approximate posterior q(z|x) of each datum."""
+        return self.posterior(self.encoder(batch.x))
+
+    def decode(self, z: Tensor) -> Pixels:
+        """The distribution p(x|z) for latent variables of shape `(K, B, D)`."""
+        outputs = self.decoder(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        return self.likelihood(outputs)
+
+    def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x, z) of shape `(K, B)`."""
+        return self.decode(z).log_prob(x) + self.prior.log_prob(z)
+
+    def log_weight(self, x: Tensor, z: Tensor, q: Conditional) -> Tensor:
+        """The log importance weight log p(x, z) - log q(z|x) of shape `(K, B)`."""
+        return self.log_joint(x, z) - q.log_prob(z)
