@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 
-def show(result: dict[str, Any], directory: Path, already: bool = False) -> None:
+def show(result: dict[str, Any], directory: Path) -> None:
     """Prints the short table of a run's result."""
     metrics, config = result["metrics"], result["definition"]
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
@@ -39,8 +39,6 @@ def show(result: dict[str, Any], directory: Path, already: bool = False) -> None
     speed = result["timing"]["samples_per_second"]
     table.add_row("training", f"{speed:,.0f}", f"samples/s, {metrics['samples']:,} samples")
     console = Console(highlight=False)
-    if already:
-        console.print("This configuration is done already; rerun=true does it again.")
     console.print(table)
     for note in result["notes"]:
         console.print(f"note: {note}", style="yellow", soft_wrap=True)

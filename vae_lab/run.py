@@ -3,7 +3,6 @@
 import logging
 import math
 import warnings
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -18,26 +17,21 @@ from vae_lab.noise import NoiseSource
 from vae_lab.orchestration.provenance import provenance
 from vae_lab.orchestration.run_directory import RunDirectory
 from vae_lab.orchestration.signature import flatten, signature
-from vae_lab.report import show
 from vae_lab.tracking import MetricsCsv
 from vae_lab.training.callbacks import load_checkpoint
 
 
-def run(cfg: DictConfig, path: Path) -> float | None:
-    """Builds, fits, tests and writes one run, or continues it, or says that it is done.
+def run(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
+    """Builds, fits, tests and writes one run, or continues it from its last checkpoint.
 
     Returns:
-        The validation metric by which models are selected; None for the helpers of a distributed run.
+        The content of `metrics.json`; None for the helpers of a distributed run.
 
     Raises:
         UserError: If the configuration, the data or what lies in the directory cannot make a run.
     """
     quieten_libraries()
-    directory = RunDirectory(path, cfg)
     leads = getattr(rank_zero_only, "rank", 0) == 0
-    if leads and not cfg.rerun and (result := directory.finished()):
-        show(result, path, already=True)
-        return result["metrics"].get(f"validation/{result['selection']}")
     try:
         parts = build(cfg)
         resumed_at = _prepare(directory, cfg) if leads else _resume_point(directory)
@@ -51,8 +45,7 @@ def run(cfg: DictConfig, path: Path) -> float | None:
     if not leads:
         return None
     directory.finish(result)
-    show(result, path)
-    return result["metrics"].get(f"validation/{parts.estimator.selection}")
+    return result
 
 
 def quieten_libraries() -> None:
@@ -120,8 +113,8 @@ def _train_and_test(
 def _measure(
     cfg: DictConfig, directory: RunDirectory, parts: Parts, module: VAEModule, trainer: pl.Trainer
 ) -> dict[str, Any]:
-    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     samples = trainer.global_step * module.batch_size
+    metrics = directory.selected_validation(parts.trainer.select, f"validation/{parts.estimator.selection}")
     if parts.trainer.select == "best":
         module.load_state_dict(load_checkpoint(directory.best_checkpoint)["state_dict"])
     trainer.test(module, datamodule=parts.dataset, verbose=False)

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -11,7 +12,9 @@ from omegaconf import DictConfig
 from vae_lab import config
 from vae_lab.explain import exit_if_explained
 from vae_lab.orchestration import signature
+from vae_lab.orchestration.run_directory import RunDirectory
 from vae_lab.paths import CONF
+from vae_lab.report import show
 
 config.register()
 signature.register()
@@ -22,12 +25,25 @@ _TYPED = list(sys.argv)  # as the user typed it, before the command line takes t
 def main(cfg: DictConfig) -> float | None:
     """Trains one configuration; returns the validation metric by which a sweeper may optimise."""
     sys.argv = _TYPED  # Lightning starts further processes with the command line that it finds here
-    from vae_lab.run import run
-
     hydra_config = HydraConfig.get()
     try:
-        return run(cfg, Path(hydra_config.runtime.output_dir))
+        result = _result(cfg, Path(hydra_config.runtime.output_dir))
+        return None if result is None else result["metrics"].get(f"validation/{result['selection']}")
     except Exception as error:
         if hydra_config.mode == RunMode.RUN:
             exit_if_explained(error, "train")  # here, since Hydra adds a line of its own to what it sees
         raise
+
+
+def _result(cfg: DictConfig, path: Path) -> dict[str, Any] | None:
+    directory = RunDirectory(path, cfg)
+    done = None if cfg.rerun else directory.finished()
+    if done is None:
+        from vae_lab.run import run  # imports torch, which a finished run needs not wait for
+
+        done = run(cfg, directory)
+    else:
+        print("This configuration is done already; rerun=true does it again.")
+    if done is not None:
+        show(done, path)
+    return done

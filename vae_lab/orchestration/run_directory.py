@@ -86,6 +86,14 @@ class RunDirectory:
         with self.metrics_csv.open(newline="") as file:
             return list(csv.DictReader(file))
 
+    def selected_validation(self, select: str, metric: str) -> dict[str, float]:
+        """The validation metrics of the weights that are tested: the last row's, or those of the best."""
+        rows = [row for row in self.rows() if row.get(metric)]
+        if not rows:
+            return {}
+        row = rows[-1] if select == "last" else max(rows, key=lambda row: float(row[metric]))
+        return {name: float(value) for name, value in row.items() if name.startswith("validation/") and value}
+
     def _longest_shorter_run(self) -> Path | None:
         shorter = []
         for mark in self.path.parent.glob(f"*/.family-{self.family}"):
