@@ -1,16 +1,20 @@
 """From configuration to dataset, model and estimator, with everything checked that can be before a run."""
 
 from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from vae_lab.config import TrainConfig
 from vae_lab.datasets.base import InMemoryDataset
 from vae_lab.errors import UserError
 from vae_lab.estimators.base import Estimator
 from vae_lab.optimizers import OptimizerFactory
-from vae_lab.orchestration.instantiate import instantiate
+from vae_lab.orchestration.instantiate import instantiate, named, unknown_key
 from vae_lab.training import TrainerFactory
 from vae_lab.vae import VAE
 
@@ -22,23 +26,30 @@ class Parts(NamedTuple):
     vae: VAE
     estimator: Estimator
     optimizer: OptimizerFactory
-    trainer: TrainerFactory
+    settings: TrainerFactory
+    trainer: pl.Trainer
     tracking: Any
     notes: list[str]
 
 
-def build(cfg: DictConfig) -> Parts:
-    """Builds the parts of a run, the seed being applied before the model exists.
+def build(cfg: DictConfig, checkpoints: Path) -> Parts:
+    """Builds the parts of a run, the seed being applied before the model exists; writes nothing.
+
+    Args:
+        cfg: The run's configuration.
+        checkpoints: Folder where the trainer will put its checkpoints.
 
     Raises:
         UserError: If the configuration or the data cannot make a run.
     """
-    trainer = instantiate(cfg.trainer, "trainer")
+    check_root(cfg)
+    settings = instantiate(cfg.trainer, "trainer")
     optimizer = instantiate(cfg.optimizer, "optimizer")
     estimator = instantiate(cfg.estimator, "estimator")
     tracking = instantiate(cfg.logger, "logger")
-    dataset = _load(instantiate(cfg.dataset, "dataset"), cfg.seed)
-    _check_evaluation(cfg, trainer, dataset)
+    dataset = _load(instantiate(cfg.dataset, "dataset"), cfg)
+    _check_selection(settings, dataset)
+    trainer = _trainer(settings, dataset, estimator, checkpoints, cfg)
     pl.seed_everything(cfg.seed, verbose=False)
     vae = instantiate(cfg.model, "model", data_shape=dataset.shape)
     try:
@@ -46,7 +57,7 @@ def build(cfg: DictConfig) -> Parts:
     except ValueError as error:
         raise UserError(f"estimator: {error}") from error
     notes = _check_support(vae, dataset)
-    return Parts(dataset, vae, estimator, optimizer, trainer, tracking, notes)
+    return Parts(dataset, vae, estimator, optimizer, settings, trainer, tracking, notes)
 
 
 def build_vae(
@@ -87,22 +98,52 @@ def build_vae(
     )
 
 
-def _load(dataset: InMemoryDataset, seed: int) -> InMemoryDataset:
-    dataset.seed = seed
+def check_root(cfg: DictConfig) -> None:
+    """Checks the root keys.
+
+    Raises:
+        UserError: If one is unknown or out of its range.
+    """
+    known = [field.name for field in fields(TrainConfig)]
+    for key in cfg:
+        if key not in known:
+            raise UserError(unknown_key(str(key), known))
+    if not 0 <= cfg.seed < 2**32:
+        raise UserError(f"seed must be at least 0 and below 2^32, got {cfg.seed}.")
+    samples = cfg.evaluation.get("importance_samples")
+    if type(samples) is not int or samples < 1:
+        raise UserError(f"evaluation.importance_samples must be an int of at least 1, got {samples!r}.")
+
+
+def _load(dataset: InMemoryDataset, cfg: DictConfig) -> InMemoryDataset:
+    dataset.seed = cfg.seed
     try:
         dataset.setup()
     except (ValueError, OSError) as error:
-        raise UserError(f"dataset: {error}") from error
+        raise UserError(named(error, "dataset", cfg.dataset)) from error
     return dataset
 
 
-def _check_evaluation(cfg: DictConfig, trainer: TrainerFactory, dataset: InMemoryDataset) -> None:
-    if not isinstance(cfg.evaluation.importance_samples, int) or cfg.evaluation.importance_samples < 1:
-        raise UserError(
-            "evaluation.importance_samples must be a whole number of at least 1, got "
-            f"{cfg.evaluation.importance_samples!r}."
+def _trainer(
+    settings: TrainerFactory,
+    dataset: InMemoryDataset,
+    estimator: Estimator,
+    checkpoints: Path,
+    cfg: DictConfig,
+) -> pl.Trainer:
+    try:
+        return settings.trainer(
+            batch_size=dataset.batch_size,
+            dataset_size=len(dataset.data.train.x),
+            selection=estimator.selection,
+            checkpoints=checkpoints,
         )
-    if trainer.select == "best" and len(dataset.data.validation.x) == 0:
+    except (ValueError, TypeError, MisconfigurationException) as error:
+        raise UserError(named(error, "trainer", cfg.trainer)) from error
+
+
+def _check_selection(settings: TrainerFactory, dataset: InMemoryDataset) -> None:
+    if settings.select == "best" and len(dataset.data.validation.x) == 0:
         raise UserError(
             "trainer.select=best needs a validation part, but dataset.validation_size is 0; give it one or "
             "use trainer.select=last."

@@ -5,11 +5,12 @@ import errno
 import os
 import re
 import sys
+import traceback
 from typing import Any
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from vae_lab.errors import UserError
 
@@ -37,7 +38,15 @@ def explain(error: Exception, config_name: str) -> str | None:
         return _unknown_option(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _composition(error, config_name)
+    if _raised_by_hydra(error):
+        return _first_line(error)
     return None
+
+
+def _raised_by_hydra(error: BaseException) -> bool:
+    """Whether Hydra refused an override by an error that is not one of its own classes."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith("hydra.")
 
 
 def _unknown_option(error: MissingConfigException) -> str:
@@ -55,6 +64,11 @@ def _composition(error: BaseException, config_name: str) -> str:
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         if "is not in struct" in str(cause) or "not in '" in str(cause):
             return _unknown_key(str(cause.full_key), config_name)
+        if isinstance(cause, ValidationError):
+            value, kind = re.findall(
+                r"Value '(.*)' of type '.*' could not be converted to (\w+)", str(cause)
+            )[0]
+            return f"{cause.full_key} must be of type {kind.lower()}, got {value!r}."
         return f"{cause.full_key}: {_first_line(cause)}"
     return _first_line(error)
 
@@ -62,6 +76,8 @@ def _composition(error: BaseException, config_name: str) -> str:
 def _unknown_key(key: str, config_name: str) -> str:
     parent, _, name = key.rpartition(".")
     names = _keys_below(parent, config_name)
+    if parent and not names:
+        return _unknown_key(parent, config_name)  # the mistake is higher up
     there = f" There are: {', '.join(names)}." if names else ""
     return f"{key} does not exist{_nearest(name, names)}{there}"
 
@@ -82,7 +98,11 @@ def _keys_below(parent: str, config_name: str) -> list[str]:
                 node = node if parent else compose(config_name, overrides)
             except Exception:
                 continue
-            return sorted(str(key) for key in node) if isinstance(node, DictConfig) else []
+            return (
+                sorted(str(key) for key in node if not str(key).startswith("_"))
+                if isinstance(node, DictConfig)
+                else []
+            )
     return []
 
 

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from vae_lab.estimators.base import Estimate, Estimator
+from vae_lab.evaluation.active_units import ActiveUnits
+from vae_lab.evaluation.importance_sampling import importance_weighted_log_likelihood
 from vae_lab.evaluation.summary import Summary
 from vae_lab.noise import NoiseSource
 from vae_lab.optimizers import OptimizerFactory
@@ -121,17 +122,15 @@ class VAEModule(pl.LightningModule):
         self._started_at += time.perf_counter() - self._paused_at  # evaluation is not training time
 
     def on_validation_epoch_end(self) -> None:
-        metrics = {f"validation/{name}": value for name, value in self._reduced(self._summary).items()}
-        self.log_dict(metrics, logger=False)
+        metrics = {f"validation/{name}": value for name, value in self._means(self._summary).items()}
+        self.log_dict(metrics, logger=False, sync_dist=True)
         self.log_row(metrics)
 
     def on_test_start(self) -> None:
         self._summary = Summary()
-        self._posterior_means: list[Tensor] = []
+        self._active_units = ActiveUnits(self.vae.latent_dim)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        from vae_lab.evaluation.importance_sampling import importance_weighted_log_likelihood
-
         estimate = self.estimator(self.vae, batch, self._evaluation_noise(batch, "test"))
         terms = dict(estimate.terms)
         if self.estimator.target != "reconstruction":
@@ -139,14 +138,12 @@ class VAEModule(pl.LightningModule):
                 self.vae, batch, self.noise, self.importance_samples
             )
         self._summary.add(terms)
-        self._posterior_means.append(self.vae.encode(batch).mean)
+        self._active_units.add(self.vae.encode(batch).mean)
 
     def on_test_epoch_end(self) -> None:
-        from vae_lab.evaluation.active_units import active_units
-
-        self.test_metrics = self._reduced(self._summary)
-        means = torch.as_tensor(self.all_gather(torch.cat(self._posterior_means)))
-        self.test_metrics["active_units"] = active_units(means.reshape(-1, self.vae.latent_dim))
+        self.test_metrics: dict[str, float] = self._means(self._summary)
+        units = self._active_units
+        self.test_metrics["active_units"] = units.count(self._over_processes(units.sums))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         seconds = self.training_seconds
@@ -169,12 +166,8 @@ class VAEModule(pl.LightningModule):
             row, name, value = found
             step = self.trainer.global_step - self.window.count + row + 1
             raise NotFiniteError(not_finite_message(step, f"the term {name} ({value})"))
-        means = self.window.means()
-        if self.trainer.world_size > 1:
-            reduced = self.trainer.strategy.reduce(
-                torch.tensor(list(means.values()), dtype=torch.float64), reduce_op="mean"
-            )
-            means = dict(zip(means, reduced.tolist(), strict=True))
+        averages = self._over_processes(self.window.means(), "mean").tolist()
+        means = dict(zip(self.window.names, averages, strict=True))
         means.pop("surrogate")
         self.log_row({f"train/{name}": value for name, value in means.items()})
 
@@ -187,8 +180,10 @@ class VAEModule(pl.LightningModule):
             dtype=batch.x.dtype,
         )
 
-    def _reduced(self, summary: Summary) -> dict[str, float]:
-        sums = summary.sums()
-        if self.trainer.world_size > 1:
-            sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
-        return summary.means(sums)
+    def _means(self, summary: Summary) -> dict[str, float]:
+        return summary.means(self._over_processes(summary.sums()))
+
+    def _over_processes(self, values: Tensor, operation: str = "sum") -> Tensor:
+        if self.trainer.world_size == 1:
+            return values
+        return self.trainer.strategy.reduce(values.to(self.device), reduce_op=operation).cpu()

@@ -5,7 +5,6 @@ import math
 import warnings
 from typing import Any
 
-import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
@@ -32,12 +31,8 @@ def run(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
     """
     quieten_libraries()
     leads = getattr(rank_zero_only, "rank", 0) == 0
-    try:
-        parts = build(cfg)
-        resumed_at = _prepare(directory, cfg) if leads else _resume_point(directory)
-    except UserError:
-        directory.remove_if_unused()
-        raise
+    parts = build(cfg, directory.checkpoints)
+    resumed_at = _prepare(directory, cfg) if leads else _resume_point(directory)
     try:
         result = _train_and_test(cfg, directory, parts, resumed_at)
     finally:
@@ -78,15 +73,15 @@ def _train_and_test(
     cfg: DictConfig, directory: RunDirectory, parts: Parts, resumed_at: int
 ) -> dict[str, Any]:
     metrics_csv = MetricsCsv(directory.metrics_csv, resumed_at)
-    sizes = {"batch_size": parts.dataset.batch_size, "dataset_size": len(parts.dataset.data.train.x)}
     module = VAEModule(
         parts.vae,
         parts.estimator,
         parts.optimizer,
         NoiseSource(cfg.seed),
-        alternate=parts.trainer.alternate,
+        alternate=parts.settings.alternate,
         importance_samples=cfg.evaluation.importance_samples,
-        **sizes,
+        batch_size=parts.dataset.batch_size,
+        dataset_size=len(parts.dataset.data.train.x),
     )
     trackers = parts.tracking.start(
         directory.path,
@@ -95,29 +90,22 @@ def _train_and_test(
         job_type=type(parts.estimator).__name__,
         logged_until=metrics_csv.last_step,
     )
-    trainer = parts.trainer.trainer(
-        selection=parts.estimator.selection,
-        checkpoints=directory.checkpoints,
-        loggers=[metrics_csv, *trackers],
-        **sizes,
-    )
-    trainer.fit(
+    parts.trainer.loggers = [metrics_csv, *trackers]
+    parts.trainer.fit(
         module,
         datamodule=parts.dataset,
         ckpt_path=directory.last_checkpoint if resumed_at else None,
         weights_only=True,
     )
-    return _measure(cfg, directory, parts, module, trainer)
+    return _measure(cfg, directory, parts, module)
 
 
-def _measure(
-    cfg: DictConfig, directory: RunDirectory, parts: Parts, module: VAEModule, trainer: pl.Trainer
-) -> dict[str, Any]:
-    samples = trainer.global_step * module.batch_size
-    metrics = directory.selected_validation(parts.trainer.select, f"validation/{parts.estimator.selection}")
-    if parts.trainer.select == "best":
+def _measure(cfg: DictConfig, directory: RunDirectory, parts: Parts, module: VAEModule) -> dict[str, Any]:
+    samples = parts.trainer.global_step * module.batch_size
+    metrics = directory.selected_validation(parts.settings.select, f"validation/{parts.estimator.selection}")
+    if parts.settings.select == "best":
         module.load_state_dict(load_checkpoint(directory.best_checkpoint)["state_dict"])
-    trainer.test(module, datamodule=parts.dataset, verbose=False)
+    parts.trainer.test(module, datamodule=parts.dataset, verbose=False)
     metrics |= {"samples": samples} | {f"test/{name}": value for name, value in module.test_metrics.items()}
     exact = _exact_log_likelihoods(parts)
     metrics |= {f"{split}/exact_log_likelihood": value for split, value in exact.items()}

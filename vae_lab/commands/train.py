@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from vae_lab import config
 from vae_lab.explain import exit_if_explained
 from vae_lab.orchestration import signature
-from vae_lab.orchestration.run_directory import RunDirectory
+from vae_lab.orchestration.run_directory import RunDirectory, remove_if_unused
 from vae_lab.paths import CONF
 from vae_lab.report import show
 
@@ -30,6 +30,7 @@ def main(cfg: DictConfig) -> float | None:
         result = _result(cfg, Path(hydra_config.runtime.output_dir))
         return None if result is None else result["metrics"].get(f"validation/{result['selection']}")
     except Exception as error:
+        remove_if_unused(Path(hydra_config.runtime.output_dir))
         if hydra_config.mode == RunMode.RUN:
             exit_if_explained(error, "train")  # here, since Hydra adds a line of its own to what it sees
         raise

@@ -10,6 +10,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_object
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from typeguard import TypeCheckError, check_type
 
 from vae_lab.errors import UserError
@@ -35,8 +36,14 @@ def instantiate(node: Any, key: str, **arguments: Any) -> Any:
         if isinstance(cause, UserError):
             raise cause from None
         if isinstance(cause, ValueError | TypeError | ImportError | OSError):
-            raise UserError(f"{key}: {cause}") from error
+            raise UserError(named(cause, key, node)) from error
         raise
+
+
+def named(error: BaseException, key: str, node: Any) -> str:
+    """An error's message with the full key of the argument that it begins with, or else of its node."""
+    text = str(error)
+    return f"{key}.{text}" if text.split(" ", 1)[0] in node else f"{key}: {text}"
 
 
 def check(node: Any, key: str, given: Iterable[str] = ()) -> None:
@@ -46,8 +53,7 @@ def check(node: Any, key: str, given: Iterable[str] = ()) -> None:
     target = _target(node, key)
     annotations = _annotations(target)
     parameters = inspect.signature(target).parameters
-    values = OmegaConf.to_container(node, resolve=True)
-    assert isinstance(values, dict)
+    values = _resolved(node, key)
     for name in node:
         if str(name).startswith("_") and str(name).endswith("_"):
             continue
@@ -84,6 +90,18 @@ class _Everything(tuple):
 
 
 _ANY = _Everything()
+
+
+def _resolved(node: DictConfig, key: str) -> dict[str, Any]:
+    for name in node:
+        if OmegaConf.is_missing(node, name):
+            raise UserError(f"{key}.{name!s} must be given.")
+    try:
+        values = OmegaConf.to_container(node, resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{key}: {str(error).splitlines()[0]}") from error
+    assert isinstance(values, dict)
+    return {str(name): value for name, value in values.items()}
 
 
 def _target(node: DictConfig, key: str) -> Callable[..., Any]:

@@ -62,11 +62,6 @@ class RunDirectory:
             if path.name not in FOREIGN:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    def remove_if_unused(self) -> None:
-        """Removes the directory if nothing was done in it."""
-        if self.path.is_dir() and {path.name for path in self.path.iterdir()} <= FOREIGN:
-            shutil.rmtree(self.path)
-
     def begin(self) -> None:
         """Marks the run's family, and takes over what a shorter run of the family has done."""
         self.checkpoints.mkdir(parents=True, exist_ok=True)
@@ -113,6 +108,12 @@ class RunDirectory:
             if mine is not None and theirs >= mine:
                 return False
         return True
+
+
+def remove_if_unused(path: Path) -> None:
+    """Removes a run's directory if nothing was done in it."""
+    if path.is_dir() and {entry.name for entry in path.iterdir()} <= FOREIGN:
+        shutil.rmtree(path)
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from vae_lab.training.callbacks import Checkpoints, EvaluateAt
@@ -61,6 +60,8 @@ class TrainerFactory:
         for name, budget in (("max_epochs", max_epochs), ("max_samples", max_samples)):
             if budget is not None and not (budget >= 1 and float(budget).is_integer()):
                 raise ValueError(f"{name} must be a whole number of at least 1, got {budget}.")
+        if not checkpoint_seconds >= 0:
+            raise ValueError(f"checkpoint_seconds must not be negative, got {checkpoint_seconds}.")
         if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
             raise ValueError(
                 f"accelerator must be cpu here, got {accelerator}: torch finds no GPU; use trainer=cpu."
@@ -92,11 +93,13 @@ class TrainerFactory:
         dataset_size: int,
         selection: str,
         checkpoints: Path,
-        loggers: list[Logger],
     ) -> pl.Trainer:
-        """Lightning's Trainer for a dataset of the given size.
+        """Lightning's Trainer for a dataset of the given size, as yet without loggers.
 
-        The whole budget is one Lightning epoch, of which every step, evaluation and batch is a function.
+        The whole budget is one Lightning epoch, and batches and evaluations are functions of the step.
+
+        Raises:
+            ValueError: If a sample count is below 1, or Lightning refuses an argument.
         """
         steps = self.num_steps(batch_size, dataset_size)
         sizes = {"num_steps": steps, "batch_size": batch_size, "dataset_size": dataset_size}
@@ -120,7 +123,8 @@ class TrainerFactory:
             num_nodes=self.num_nodes,
             strategy=self.strategy,
             precision=self.precision,
-            logger=loggers,
+            logger=False,
+            log_every_n_steps=min(50, steps),
             callbacks=callbacks,
             plugins=self._plugins(),
             check_val_every_n_epoch=None,

@@ -17,8 +17,8 @@ class Window:
         >>> window = Window(size=2)
         >>> window.add({"elbo": torch.tensor([1.0, 3.0])})
         >>> window.add({"elbo": torch.tensor([5.0, 7.0])})
-        >>> window.is_full, window.means()
-        (True, {'elbo': 4.0})
+        >>> window.is_full, window.names, window.means().tolist()
+        (True, ['elbo'], [4.0])
     """
 
     def __init__(self, size: int) -> None:
@@ -43,10 +43,9 @@ class Window:
         self.values[self.count] = means
         self.count += 1
 
-    def means(self) -> dict[str, float]:
-        """Each term averaged over the window."""
-        averages = self.values[: self.count].double().mean(0)
-        return dict(zip(self.names, averages.tolist(), strict=True))
+    def means(self) -> Tensor:
+        """Each term averaged over the window, in the order of `names`."""
+        return self.values[: self.count].double().mean(0)
 
     def first_not_finite(self) -> tuple[int, str, float] | None:
         """Position in the window, name and value of the first term that is NaN or infinite."""
