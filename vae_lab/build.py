@@ -48,8 +48,8 @@ def build(cfg: DictConfig, checkpoints: Path) -> Parts:
     estimator = instantiate(cfg.estimator, "estimator")
     tracking = instantiate(cfg.logger, "logger")
     dataset = _load(instantiate(cfg.dataset, "dataset"), cfg)
-    _check_selection(settings, dataset)
     trainer = _trainer(settings, dataset, estimator, checkpoints, cfg)
+    _check_split(settings, dataset, trainer.world_size)
     pl.seed_everything(cfg.seed, verbose=False)
     vae = instantiate(cfg.model, "model", data_shape=dataset.shape)
     try:
@@ -142,7 +142,12 @@ def _trainer(
         raise UserError(named(error, "trainer", cfg.trainer)) from error
 
 
-def _check_selection(settings: TrainerFactory, dataset: InMemoryDataset) -> None:
+def _check_split(settings: TrainerFactory, dataset: InMemoryDataset, world_size: int) -> None:
+    if dataset.batch_size % world_size:
+        raise UserError(
+            f"dataset.batch_size must be divisible by the number of processes, {world_size}, got "
+            f"{dataset.batch_size}."
+        )
     if settings.select == "best" and len(dataset.data.validation.x) == 0:
         raise UserError(
             "trainer.select=best needs a validation part, but dataset.validation_size is 0; give it one or "

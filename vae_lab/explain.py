@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException, ValidationError
 from vae_lab.errors import UserError
 
 WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EDQUOT)
 
 
 def exit_if_explained(error: Exception, command: str) -> None:
@@ -29,11 +30,12 @@ def explain(error: Exception, config_name: str) -> str | None:
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        where = f" at {error.filename}" if error.filename else ""
         return (
-            f"the disk is full{where}. Make space and give the same command again: it continues from the "
-            "last checkpoint."
+            "the disk is full. Make space and give the same command again: it continues from the last "
+            "checkpoint."
         )
+    if isinstance(error, OSError) and error.filename and error.errno in UNWRITABLE:
+        return f"cannot write {error.filename} ({error.strerror}); choose another output_dir."
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _unknown_option(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
@@ -65,10 +67,7 @@ def _composition(error: BaseException, config_name: str) -> str:
         if "is not in struct" in str(cause) or "not in '" in str(cause):
             return _unknown_key(str(cause.full_key), config_name)
         if isinstance(cause, ValidationError):
-            value, kind = re.findall(
-                r"Value '(.*)' of type '.*' could not be converted to (\w+)", str(cause)
-            )[0]
-            return f"{cause.full_key} must be of type {kind.lower()}, got {value!r}."
+            return f"{cause.full_key} has the wrong type: {_first_line(cause)}."
         return f"{cause.full_key}: {_first_line(cause)}"
     return _first_line(error)
 
@@ -98,11 +97,8 @@ def _keys_below(parent: str, config_name: str) -> list[str]:
                 node = node if parent else compose(config_name, overrides)
             except Exception:
                 continue
-            return (
-                sorted(str(key) for key in node if not str(key).startswith("_"))
-                if isinstance(node, DictConfig)
-                else []
-            )
+            keys = list(node) if isinstance(node, DictConfig) else []
+            return sorted(str(key) for key in keys if not str(key).startswith("_"))
     return []
 
 

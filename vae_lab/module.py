@@ -111,6 +111,7 @@ class VAEModule(pl.LightningModule):
         self.training_seconds += time.perf_counter() - self._started_at
 
     def on_validation_start(self) -> None:
+        self._check_window()
         self._paused_at = time.perf_counter()
         self._summary = Summary()
 
@@ -161,11 +162,14 @@ class VAEModule(pl.LightningModule):
         for logger in self.trainer.loggers:
             logger.log_metrics(position | dict(metrics), step=self.trainer.global_step)
 
-    def _log_window(self) -> None:
+    def _check_window(self) -> None:
         if (found := self.window.first_not_finite()) is not None:
             row, name, value = found
             step = self.trainer.global_step - self.window.count + row + 1
             raise NotFiniteError(not_finite_message(step, f"the term {name} ({value})"))
+
+    def _log_window(self) -> None:
+        self._check_window()
         averages = self._over_processes(self.window.means(), "mean").tolist()
         means = dict(zip(self.window.names, averages, strict=True))
         means.pop("surrogate")

@@ -27,9 +27,6 @@ class TrainingBatches:
         rank: Which process this is.
         world_size: How many there are.
 
-    Raises:
-        ValueError: If `batch_size` is not divisible by `world_size`.
-
     Example:
         >>> x = torch.arange(5.0).unsqueeze(1)
         >>> batches = TrainingBatches(x, batch_size=2, num_steps=5, first_step=0, seed=0)
@@ -48,10 +45,6 @@ class TrainingBatches:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        if batch_size % world_size:
-            raise ValueError(
-                f"batch_size must be divisible by the number of processes, {world_size}, got {batch_size}."
-            )
         self.x = x
         self.global_batch_size = batch_size
         self.batch_size = batch_size // world_size

@@ -12,8 +12,6 @@ from omegaconf import DictConfig
 from vae_lab.errors import UserError
 from vae_lab.orchestration.signature import BUDGET, Flat, definition, family
 
-FOREIGN = {".hydra", "train.log"}  # what Hydra leaves before the run begins
-
 
 class RunDirectory:
     """The directory of one run; the one place that knows the file names.
@@ -59,7 +57,7 @@ class RunDirectory:
         """Removes the results of an earlier run, the mark of completion first."""
         self.metrics_json.unlink(missing_ok=True)
         for path in self.path.iterdir():
-            if path.name not in FOREIGN:
+            if not _is_hydras(path):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def begin(self) -> None:
@@ -112,8 +110,13 @@ class RunDirectory:
 
 def remove_if_unused(path: Path) -> None:
     """Removes a run's directory if nothing was done in it."""
-    if path.is_dir() and {entry.name for entry in path.iterdir()} <= FOREIGN:
+    if path.is_dir() and all(_is_hydras(entry) for entry in path.iterdir()):
         shutil.rmtree(path)
+
+
+def _is_hydras(entry: Path) -> bool:
+    """Whether Hydra left it before the run began."""
+    return entry.name == ".hydra" or entry.suffix == ".log"
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -99,9 +99,12 @@ class Checkpoints(pl.Callback):
     def _save(self, trainer: pl.Trainer, name: str) -> None:
         check_finite(trainer.lightning_module)
         partial = self.folder / f".{name}.partial"
-        trainer.save_checkpoint(partial, weights_only=False)
-        if trainer.is_global_zero:
-            partial.replace(self.folder / f"{name}.ckpt")
+        try:
+            trainer.save_checkpoint(partial, weights_only=False)
+            if trainer.is_global_zero:
+                partial.replace(self.folder / f"{name}.ckpt")
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -8,7 +8,9 @@ Points = Literal["epoch", "log", "end"] | int | Sequence[int]
 PER_DECADE = 10
 
 
-def steps_at(points: Points, num_steps: int, batch_size: int, dataset_size: int) -> set[int]:
+def steps_at(
+    points: Points, num_steps: int, batch_size: int, dataset_size: int, name: str = "points"
+) -> set[int]:
     """The steps, from 1 to `num_steps`, after which the given points are reached.
 
     Args:
@@ -17,6 +19,7 @@ def steps_at(points: Points, num_steps: int, batch_size: int, dataset_size: int)
         num_steps: Steps of the whole run.
         batch_size: Samples per step.
         dataset_size: Samples per epoch.
+        name: What the points are called, for messages.
 
     Raises:
         ValueError: If a sample count is below 1.
@@ -37,13 +40,13 @@ def steps_at(points: Points, num_steps: int, batch_size: int, dataset_size: int)
     elif points == "epoch":
         counts = range(dataset_size, samples + 1, dataset_size)
     elif isinstance(points, int):
-        counts = range(_positive(points), samples + 1, points)
+        counts = range(_positive(points, name), samples + 1, points)
     else:
-        counts = [_positive(int(count)) for count in points if int(count) <= samples]
+        counts = [_positive(int(count), name) for count in points if int(count) <= samples]
     return {math.ceil(count / batch_size) for count in counts}
 
 
-def _positive(count: int) -> int:
+def _positive(count: int, name: str) -> int:
     if count < 1:
-        raise ValueError(f"a sample count must be at least 1, got {count}.")
+        raise ValueError(f"{name} must hold sample counts of at least 1, got {count}.")
     return count

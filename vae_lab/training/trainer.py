@@ -104,10 +104,10 @@ class TrainerFactory:
         steps = self.num_steps(batch_size, dataset_size)
         sizes = {"num_steps": steps, "batch_size": batch_size, "dataset_size": dataset_size}
         callbacks: list[pl.Callback] = [
-            EvaluateAt(steps_at(self.evaluate_at, **sizes) | {steps}),
+            EvaluateAt(steps_at(self.evaluate_at, **sizes, name="evaluate_at") | {steps}),
             Checkpoints(
                 checkpoints,
-                steps_at(self.checkpoint_at, **sizes),
+                steps_at(self.checkpoint_at, **sizes, name="checkpoint_at"),
                 self.checkpoint_seconds,
                 f"validation/{selection}" if self.select == "best" else None,
                 batch_size,
