@@ -62,6 +62,13 @@ class VAEModule(pl.LightningModule):
         self._estimate: Estimate | None = None
         self._started_at = 0.0
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Lightning notes the current hook here 28 times a step, and a Module's own __setattr__ is slow.
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     @property
     def samples(self) -> int:
         """Training samples evaluated so far."""

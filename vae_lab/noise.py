@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -102,6 +103,7 @@ def permutation(size: int, *, seed: int, purpose: str, epoch: int) -> Tensor:
     return torch.from_numpy(_generator(_hash(seed, purpose), epoch).permutation(size))
 
 
+@lru_cache(maxsize=256)
 def _hash(*words: object) -> int:
     """Sixty-four bits that name a stream: half of Philox's key, the counter being the other half."""
     return int.from_bytes(hashlib.blake2b(repr(words).encode(), digest_size=8).digest(), "little")

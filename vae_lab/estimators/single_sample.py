@@ -30,7 +30,7 @@ class BoundTerms(NamedTuple):
         """The bound and its two terms, averaged over samples, without gradients."""
         reconstruction = self.log_likelihood.detach().mean(0)
         kl = self.sampled_kl.detach().mean(0) + self.exact_kl.detach()
-        terms = {"elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
+        terms = {"reconstruction": reconstruction, "kl": kl, "elbo": reconstruction - kl}
         return terms if beta == 1 else terms | {"beta_elbo": reconstruction - beta * kl}
 
 

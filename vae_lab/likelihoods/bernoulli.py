@@ -20,9 +20,13 @@ class BernoulliPixels:
         return self.logits.sigmoid()
 
     def log_prob(self, x: Tensor) -> Tensor:
-        targets = x.expand_as(self.logits)
-        nats = F.binary_cross_entropy_with_logits(self.logits, targets, reduction="none")
-        return -nats.flatten(2).sum(-1)
+        if self.logits.is_cuda:
+            targets = x.expand_as(self.logits)
+            nats = -F.binary_cross_entropy_with_logits(self.logits, targets, reduction="none")
+        else:  # the same without log1p, which alone takes a tenth of a training step on a CPU
+            magnitude = self.logits.abs()
+            nats = (x - 0.5) * self.logits - 0.5 * magnitude + magnitude.sigmoid().log()
+        return nats.flatten(2).sum(-1)
 
     def sample(self, eps: Tensor) -> Tensor:
         return (eps < self.mean).to(eps.dtype)
