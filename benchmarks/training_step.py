@@ -160,7 +160,8 @@ def main() -> None:
     signature.register()
     quieten_libraries()
     print(
-        f"{'case':28} {'vae-lab':>10} {'by hand':>10} {'ratio':>7}   (ms per step; median of {arguments.rounds})"
+        f"{'case':28} {'vae-lab':>10} {'by hand':>10} {'ratio':>7}   "
+        f"ms per step; median of {arguments.rounds} rounds"
     )
     for name, overrides in CASES.items():
         if arguments.only not in name:

@@ -1,0 +1,98 @@
+"""What the tests share: the data folder, a small model, and the command line as a user types it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from vae_lab.likelihoods import FixedGaussian
+from vae_lab.networks import Linear
+from vae_lab.posteriors import Gaussian
+from vae_lab.priors import StandardNormal
+from vae_lab.vae import VAE, Batch
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("VAE_LAB_DATA", REPOSITORY.parent / "shared" / "data")).resolve()
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def real_data(monkeypatch):
+    """The folder with the real data sets."""
+    if not (DATA / "MNIST").is_dir():
+        pytest.skip(f"needs the real data sets: VAE_LAB_DATA names no folder with them ({DATA})")
+    monkeypatch.setenv("VAE_LAB_DATA", str(DATA))
+    return DATA
+
+
+@pytest.fixture
+def vae_lab(tmp_path):
+    """Runs `vae-lab` in a folder of its own, as a user would; gives the finished process."""
+
+    def run(*arguments, env=None, cwd=tmp_path, timeout=300, module="vae_lab.cli"):
+        return subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            cwd=cwd,
+            env=environment() | (env or {}),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    return run
+
+
+def environment():
+    """The user's environment with one thread and without an account at the tracker."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
+    return kept | {"OMP_NUM_THREADS": "1", "WANDB_MODE": "", "PYTHONWARNINGS": "default"}
+
+
+def linear_gaussian_vae(data_dim=4, latent_dim=2, seed=0):
+    """A VAE whose bound and marginal likelihood have closed forms, in float64."""
+    torch.manual_seed(seed)
+    q = Gaussian(latent_dim)
+    vae = VAE(
+        Linear((data_dim,), (q.num_outputs,)),
+        Linear((latent_dim,), (data_dim,)),
+        q,
+        FixedGaussian(std=0.7),
+        StandardNormal(latent_dim),
+        latent_dim,
+    )
+    return vae.double()
+
+
+def gaussian_batch(size=3, data_dim=4, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(size, data_dim, generator=generator, dtype=torch.float64)
+    return Batch(x, torch.arange(size))
+
+
+def exact_elbo(vae, batch, beta=1.0):
+    """The evidence lower bound of a linear-Gaussian VAE in closed form, `(B,)`.
+
+    With z ~ N(m, diag(s^2)) and p(x|z) = N(Wz + b, v I) it needs
+    E|x - Wz - b|^2 = |x - Wm - b|^2 + sum_d s_d^2 |W_d|^2.
+    """
+    q = vae.encode(batch)
+    weight, bias = vae.decoder.layers[0].weight, vae.decoder.layers[0].bias
+    variance = (2 * vae.likelihood.log_scale).exp().double()
+    residual = batch.x - q.mean @ weight.T - bias
+    spread = (2 * q.log_scale).exp() @ weight.square().sum(0)
+    expected = residual.square().sum(-1) + spread
+    dimensions = batch.x.shape[1]
+    reconstruction = -0.5 * (expected / variance + dimensions * (2 * torch.pi * variance).log())
+    return reconstruction - beta * q.kl(vae.prior).sum(-1)
+
+
+def exact_log_likelihood(vae, batch):
+    """log p(x) of a linear-Gaussian VAE, `(B,)`."""
+    weight, bias = vae.decoder.layers[0].weight, vae.decoder.layers[0].bias
+    variance = (2 * vae.likelihood.log_scale).exp().double()
+    covariance = weight @ weight.T + variance * torch.eye(len(bias), dtype=torch.float64)
+    return torch.distributions.MultivariateNormal(bias, covariance).log_prob(batch.x)

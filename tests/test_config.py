@@ -1,0 +1,61 @@
+"""Every option of every group composes and builds."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from vae_lab import config
+from vae_lab.build import build
+from vae_lab.paths import CONF
+
+GROUPS = {
+    "dataset": [],
+    "model": [],
+    "model/encoder": [],
+    "model/decoder": [],
+    "model/posterior": [],
+    "model/likelihood": [],
+    "model/prior": [],
+    "estimator": [],
+    "optimizer": [],
+    "optimizer/schedule": ["optimizer.schedule.T_max=10"],
+    "trainer": [],
+    "evaluation": [],
+    "logger": [],
+    "experiment": [],
+}
+OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+
+
+def test_every_folder_of_options_is_tested():
+    folders = {str(path.parent.relative_to(CONF)) for path in CONF.rglob("*.yaml")} - {"."}
+    assert folders == set(GROUPS)
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids="/".join)
+def test_option(group, option, request, monkeypatch):
+    if option in ("mnist", "fashion_mnist", "frey_face", "binarized_mnist", "kingma2014_mnist"):
+        request.getfixturevalue("real_data")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    overrides = [f"{group}={option}"]
+    if option in ("gpu", "ddp"):
+        overrides.append("trainer.accelerator=cpu")  # no GPU where the tests run
+    if option == "cosine":
+        overrides += GROUPS[group]
+    if option == "ppca":
+        overrides.append("model/likelihood=gaussian")
+    config.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", overrides)
+    parts = build(cfg, Path("checkpoints"))
+    assert sum(parameter.numel() for parameter in parts.vae.parameters()) > 0
+
+
+@pytest.mark.parametrize("latent_dim", [1, 1000])
+@pytest.mark.parametrize("model", ["mlp", "kingma2014", "relu2", "conv", "linear"])
+def test_latent_dim_from_one_to_a_thousand(model, latent_dim):
+    config.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("train", [f"model={model}", f"model.latent_dim={latent_dim}"])
+    assert build(cfg, Path("checkpoints")).vae.latent_dim == latent_dim

@@ -1,0 +1,185 @@
+"""Every mistake ends in one message that names the key, the value and the fix, and leaves nothing behind."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+import torch
+
+from vae_lab.cli import main
+
+MISTAKES = {
+    # misspelt keys
+    "model.latnt_dim=3": "model.latnt_dim does not exist; did you mean latent_dim? There are: decoder,",
+    "sed=3": "sed does not exist; did you mean seed? There are: dataset,",
+    "+sed=3": "sed does not exist; did you mean seed? There are: dataset,",
+    "modl=conv": "modl does not exist; did you mean model?",
+    "estimatr.kl=sampled": "estimatr does not exist; did you mean estimator?",
+    "optimizer.algorithm.beta=3": "optimizer.algorithm.beta does not exist; did you mean betas?",
+    "+trainer.max_epoch=3": "trainer.max_epoch does not exist; did you mean max_epochs?",
+    "+model.encoder.widths=[3]": "model.encoder.widths does not exist. There are: activation, hidden,",
+    "trainer.options={max_tim: 1}": "unexpected keyword argument 'max_tim'",
+    # unknown options
+    "model=cnv": "model=cnv is not an option; did you mean conv? There are: conv, kingma2014,",
+    "model/encoder=mpl": "model/encoder=mpl is not an option; did you mean mlp? There are: conv, linear, mlp.",
+    "experiment=foo": "experiment=foo is not an option",
+    "estimator.kl=analytical": "estimator.kl must be one of analytic, sampled, entropy, got 'analytical'.",
+    "dataset.binarize=often": "dataset.binarize must be one of none, dynamic, threshold, got 'often'.",
+    "trainer.accelerator=tpux": "trainer: You selected an invalid accelerator name",
+    "trainer.precision=17": "trainer: Precision 17 is invalid",
+    "model=null": "Config group override must be a string",
+    "model.posterior=null": "model.posterior must be one of its group's options, got None.",
+    # wrong types
+    "model.latent_dim=abc": "model.latent_dim must be int, got 'abc'.",
+    "model.latent_dim=2.5": "model.latent_dim must be int, got 2.5.",
+    "model.latent_dim=true": "model.latent_dim must be int, got True.",
+    "model.encoder.hidden=[a]": "model.encoder.hidden must be Sequence of int, got ['a'].",
+    "seed=abc": "seed has the wrong type: Value 'abc' of type 'str' could not be converted to Integer.",
+    "rerun=perhaps": "rerun has the wrong type: Value 'perhaps' is not a valid bool",
+    "optimizer.lr=fast": "optimizer.lr must be float, got 'fast'.",
+    "model.latent_dim=[1": "no viable alternative at input '[1'",
+    "model.latent_dim=???": "model.latent_dim must be given.",
+    "model.latent_dim=${foo}": "Interpolation key 'foo' not found",
+    # out of range
+    "model.latent_dim=0": "model.latent_dim must be at least 1, got 0.",
+    "model.encoder.hidden=[0]": "model.encoder.hidden must hold widths of at least 1, got [0].",
+    "estimator.num_samples=0": "estimator.num_samples must be at least 1, got 0.",
+    "estimator.beta=-1": "estimator.beta must not be negative, got -1.",
+    "optimizer.lr=-1": "optimizer.lr must be above 0, got -1.",
+    "optimizer.lr=nan": "optimizer.lr must be above 0, got nan.",
+    "optimizer.weight_decay=-1": "optimizer.weight_decay must not be negative, got -1.",
+    "dataset.batch_size=5000": "dataset.batch_size must be at most 1237, the size of the training part, got 5000.",
+    "dataset.batch_size=0": "dataset.batch_size must be at least 1, got 0.",
+    "dataset.validation_size=-1": "dataset.validation_size must be at least 0 and below 1437, got -1.",
+    "trainer.max_samples=0": "trainer.max_samples must be a whole number of at least 1, got 0.",
+    "trainer.max_epochs=null": "trainer: max_epochs or max_samples must be given.",
+    "trainer.evaluate_at=[0]": "trainer.evaluate_at must hold sample counts of at least 1, got 0.",
+    "trainer.checkpoint_seconds=-1": "trainer.checkpoint_seconds must not be negative, got -1.",
+    "trainer.devices=3": "dataset.batch_size must be divisible by the number of processes, 3, got 100.",
+    "seed=-1": "seed must be at least 0 and below 2^32, got -1.",
+    "evaluation.importance_samples=0": "evaluation.importance_samples must be an int of at least 1, got 0.",
+    # combinations that cannot work
+    "dataset=ppca": "model.likelihood: Bernoulli needs data in [0, 1], but the data go from",
+    "dataset=ppca model=conv": "model.encoder: a convolutional network needs images of shape (C, H, W), got",
+    "estimator=score_function estimator.baseline=leave_one_out": (
+        "estimator.num_samples must be at least 2 for baseline=leave_one_out, got 1."
+    ),
+    "optimizer/schedule=cosine": "optimizer.schedule.T_max must be given.",
+    "dataset.validation_size=0 trainer.select=best": "trainer.select=best needs a validation part",
+    # what is not there
+    "dataset=mnist dataset.download=false dataset.root=nowhere": "MNIST/raw/train-images-idx3-ubyte is not in nowhere",
+    "dataset=frey_face dataset.root=nowhere": "is not in nowhere; docs/datasets.md tells",
+    "output_dir=/proc/nowhere": "cannot write /proc/nowhere",
+}  # fmt: skip
+
+
+def refused(arguments, capsys):
+    """Runs the command line in this process; gives its one message."""
+    with pytest.raises(SystemExit) as end:
+        main(["train", "logger=none", *arguments])
+    assert isinstance(end.value.code, str), "an error must not end in exit status 0"
+    return end.value.code
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistake(mistake, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    arguments = mistake.split(" ") if "{" not in mistake else [mistake]
+    message = refused(arguments, capsys)
+    assert message.startswith("vae-lab train: ")
+    assert MISTAKES[mistake] in message
+    assert "\n" not in message
+    assert not list(tmp_path.glob("outputs/runs/*")), "a half-made run directory was left"
+
+
+def test_no_gpu_where_one_is_asked_for(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    message = refused(["trainer=gpu"], capsys)
+    assert "trainer.accelerator must be cpu here, got gpu: torch finds no GPU; use trainer=cpu." in message
+
+
+def test_a_misspelt_key_in_a_file_is_refused(tmp_path, vae_lab):
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    for text, expected in {
+        "model:\n  latnt_dim: 3\n": "latnt_dim",
+        "sed: 3\n": "sed",
+    }.items():
+        (tmp_path / "mine" / "experiment" / "trial.yaml").write_text("# @package _global_\n" + text)
+        process = vae_lab("train", "--config-dir", "mine", "+experiment=trial", "logger=none")
+        process = process if "experiment" not in process.stderr else vae_lab(
+            "train", "--config-dir", "mine", "experiment=trial", "logger=none"
+        )  # fmt: skip
+        assert process.returncode == 1
+        assert f"{expected} does not exist; did you mean" in process.stderr
+        assert "Traceback" not in process.stderr
+        assert not (tmp_path / "outputs" / "runs").exists() or not list(
+            (tmp_path / "outputs" / "runs").iterdir()
+        )
+
+
+def test_an_unknown_command_names_the_nearest():
+    with pytest.raises(SystemExit) as end:
+        main(["trian"])
+    assert end.value.code == "vae-lab: trian is not a command; did you mean train? There are: train."
+
+
+def test_a_mistake_as_a_user_sees_it(vae_lab, tmp_path):
+    process = vae_lab("train", "model.latent_dim=0")
+    assert process.returncode == 1
+    assert process.stdout == ""
+    assert process.stderr == "vae-lab train: model.latent_dim must be at least 1, got 0.\n"
+
+
+SHORT = ["logger=none", "trainer.max_epochs=3", "hydra.run.dir=run"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(vae_lab, tmp_path):
+    unstable = ["optimizer=sgd", "optimizer.lr=1e30", "trainer.checkpoint_seconds=0"]
+    process = vae_lab("train", *SHORT, *unstable)
+    assert process.returncode == 1
+    assert "training stopped at step" in process.stderr
+    assert "is not finite. The last good checkpoint is kept" in process.stderr
+    assert "Traceback" not in process.stderr
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    for path in (tmp_path / "run" / "checkpoints").glob("*.ckpt"):
+        state = torch.load(path, weights_only=True)["state_dict"]
+        assert all(tensor.isfinite().all() for tensor in state.values())
+
+
+def test_a_truncated_checkpoint_and_a_missing_one(vae_lab, tmp_path):
+    assert vae_lab("train", *SHORT).returncode == 0
+    last, done = tmp_path / "run" / "checkpoints" / "last.ckpt", tmp_path / "run" / "metrics.json"
+    expected = done.read_text()
+    done.unlink()
+    last.write_bytes(last.read_bytes()[:1000])
+    process = vae_lab("train", *SHORT)
+    assert process.returncode == 1
+    assert "last.ckpt is truncated or corrupt" in process.stderr
+    assert "Delete it, or say rerun=true, to begin again." in process.stderr
+    last.unlink()
+    assert vae_lab("train", *SHORT).returncode == 0
+    metrics = '"metrics": '
+    assert done.read_text().split(metrics)[1].split("}")[0] == expected.split(metrics)[1].split("}")[0]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
+def test_a_full_disk_stops_with_a_message_and_space_lets_it_go_on(vae_lab, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(small)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount a small file system")
+    try:
+        command = ["train", f"hydra.run.dir={small}/run", "logger=none", "trainer.max_epochs=5",
+                   "trainer.checkpoint_at=epoch"]  # fmt: skip
+        process = vae_lab(*command)
+        assert process.returncode == 1
+        assert "the disk is full. Make space and give the same command again" in process.stderr
+        assert "Traceback" not in process.stderr
+        subprocess.run(["mount", "-o", "remount,size=50m", str(small)], check=True)
+        assert vae_lab(*command).returncode == 0
+        assert (small / "run" / "metrics.json").is_file()
+    finally:
+        subprocess.run(["umount", str(small)], check=True)

@@ -1,0 +1,138 @@
+import json
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from vae_lab import config
+from vae_lab.errors import UserError
+from vae_lab.orchestration.run_directory import RunDirectory, remove_if_unused, write_atomically
+from vae_lab.orchestration.signature import family, signature
+from vae_lab.paths import CONF
+from vae_lab.tracking import MetricsCsv
+
+
+def composed(*overrides):
+    config.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", list(overrides))
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["seed=1", "model.latent_dim=3", "dataset.batch_size=50", "dataset.binarize=none", "optimizer.lr=0.01",
+     "trainer.max_epochs=3", "trainer.precision=64-true", "estimator.kl=sampled", "model=conv",
+     "evaluation.importance_samples=5", "dataset=mnist"],
+)  # fmt: skip
+def test_what_defines_a_result_changes_the_signature(override):
+    assert signature(composed(override)) != signature(composed())
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["trainer=gpu", "trainer.devices=2", "trainer.progress=false", "trainer.checkpoint_seconds=1",
+     "logger=none", "output_dir=elsewhere", "rerun=true"],
+)  # fmt: skip
+def test_what_does_not_define_it_leaves_the_signature(override):
+    assert signature(composed(override)) == signature(composed())
+
+
+def test_where_the_data_lie_does_not_matter_but_what_they_are_does(monkeypatch):
+    here = signature(composed("dataset=mnist"))
+    monkeypatch.setenv("VAE_LAB_DATA", "/somewhere/else")
+    assert signature(composed("dataset=mnist")) == here
+    file = "dataset.files.'MNIST/raw/t10k-images-idx3-ubyte'"
+    cfg = composed("dataset=mnist")
+    cfg.dataset.files["MNIST/raw/t10k-images-idx3-ubyte"] = "0" * 64
+    assert signature(cfg) != here, file
+
+
+def test_numbers_that_are_equal_sign_equally():
+    assert signature(composed("trainer.max_samples=1e6")) == signature(
+        composed("trainer.max_samples=1000000")
+    )
+    assert signature(composed("estimator.beta=1")) == signature(composed("estimator.beta=1.0"))
+
+
+def test_a_budget_in_samples_takes_the_place_of_epochs():
+    with_epochs = composed("trainer.max_samples=1000", "trainer.max_epochs=7")
+    assert signature(with_epochs) == signature(composed("trainer.max_samples=1000"))
+
+
+def test_a_family_differs_in_its_budget_alone():
+    assert family(composed("trainer.max_epochs=3")) == family(composed("trainer.max_epochs=30"))
+    assert family(composed("seed=1")) != family(composed())
+    best = "trainer.select=best"
+    assert family(composed("trainer.max_epochs=3", best)) != family(composed("trainer.max_epochs=30", best))
+
+
+def finished_run(path, cfg, samples):
+    directory = RunDirectory(path, cfg)
+    directory.begin()
+    directory.metrics_csv.write_text("step,samples\n1,100\n")
+    directory.last_checkpoint.write_text(f"checkpoint of {samples}")
+    directory.finish({"definition": directory.definition, "metrics": {"samples": samples}})
+    return directory
+
+
+def test_a_longer_budget_takes_over_the_longest_shorter_run(tmp_path):
+    finished_run(tmp_path / "a", composed("trainer.max_samples=100"), 100)
+    finished_run(tmp_path / "b", composed("trainer.max_samples=200"), 200)
+    finished_run(tmp_path / "c", composed("trainer.max_samples=900"), 900)
+    finished_run(tmp_path / "d", composed("trainer.max_samples=300", "seed=1"), 300)
+    directory = RunDirectory(tmp_path / "e", composed("trainer.max_samples=500"))
+    directory.begin()
+    assert directory.last_checkpoint.read_text() == "checkpoint of 200"
+    assert directory.metrics_csv.is_file()
+
+
+def test_a_directory_with_another_configuration_is_refused(tmp_path):
+    finished_run(tmp_path / "a", composed(), 100)
+    with pytest.raises(UserError, match=r"model.latent_dim is 8 there and 3 here.*rerun=true"):
+        RunDirectory(tmp_path / "a", composed("model.latent_dim=3")).finished()
+
+
+def test_metrics_json_means_done(tmp_path):
+    directory = RunDirectory(tmp_path / "a", composed())
+    directory.begin()
+    assert directory.finished() is None
+    finished_run(tmp_path / "a", composed(), 100)
+    assert directory.finished()["metrics"]["samples"] == 100
+
+
+def test_clear_removes_the_results(tmp_path):
+    directory = finished_run(tmp_path / "a", composed(), 100)
+    (tmp_path / "a" / "train.log").touch()
+    directory.clear()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["train.log"]
+    remove_if_unused(tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_writing_is_all_or_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "file.json"
+    write_atomically(path, json.dumps({"a": 1}))
+    monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, json.dumps({"a": 2}))
+    assert json.loads(path.read_text()) == {"a": 1}
+
+
+def test_metrics_csv_widens_and_keeps_full_precision(tmp_path):
+    log = MetricsCsv(tmp_path / "metrics.csv")
+    log.log_metrics({"samples": 100, "train/elbo": 1 / 3}, step=1)
+    log.log_metrics({"samples": 200, "validation/elbo": -2e-17}, step=2)
+    rows = MetricsCsv(tmp_path / "metrics.csv", resumed_at=2)._read()
+    assert [float(rows[0]["train/elbo"]), float(rows[1]["validation/elbo"])] == [1 / 3, -2e-17]
+    assert rows[1]["train/elbo"] == ""
+
+
+def test_a_resumed_metrics_csv_drops_what_will_come_again(tmp_path):
+    log = MetricsCsv(tmp_path / "metrics.csv")
+    for step in range(1, 6):
+        log.log_metrics({"train/elbo": float(step)}, step=step)
+    with (tmp_path / "metrics.csv").open("a") as file:
+        file.write("6")  # killed in the middle of a row
+    resumed = MetricsCsv(tmp_path / "metrics.csv", resumed_at=3)
+    assert resumed.last_step == 5
+    resumed.log_metrics({"train/elbo": 4.0}, step=4)
+    assert [row["step"] for row in resumed._read()] == ["1", "2", "3", "4"]

@@ -1,0 +1,87 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from vae_lab.networks import MLP
+from vae_lab.optimizers import OptimizerFactory
+from vae_lab.training import TrainerFactory
+from vae_lab.training.schedule import steps_at
+from vae_lab.training.window import Window
+
+SIZES = {"num_steps": 100, "batch_size": 10, "dataset_size": 95}
+
+
+@pytest.mark.parametrize(
+    ("points", "expected"),
+    [
+        ("end", {100}),
+        (250, {25, 50, 75, 100}),
+        ([1, 10, 11, 5000], {1, 2}),
+        ([], set()),
+        ("epoch", {math.ceil(95 * epoch / 10) for epoch in range(1, 11)}),
+    ],
+)
+def test_points_in_samples_become_steps(points, expected):
+    assert steps_at(points, **SIZES) == expected
+
+
+def test_log_means_ten_a_decade():
+    steps = steps_at("log", num_steps=10_000, batch_size=100, dataset_size=1)
+    assert {1, 10, 100, 1000, 10_000} <= steps
+    assert len([step for step in steps if 1000 < step <= 10_000]) == 10
+
+
+@pytest.mark.parametrize("points", [0, -5, [100, 0]])
+def test_sample_counts_begin_at_one(points):
+    with pytest.raises(ValueError, match="evaluate_at must hold sample counts of at least 1"):
+        steps_at(points, **SIZES, name="evaluate_at")
+
+
+def test_the_budget_is_rounded_up_to_whole_batches():
+    assert TrainerFactory(max_samples=101).num_steps(batch_size=10, dataset_size=50) == 11
+    assert TrainerFactory(max_epochs=3).num_steps(batch_size=10, dataset_size=55) == 17
+    assert TrainerFactory(max_epochs=3, max_samples=20).num_steps(batch_size=10, dataset_size=55) == 2
+
+
+def test_the_window_finds_the_step_and_the_term():
+    window = Window(size=4)
+    for value in (1.0, 2.0, math.inf, 4.0):
+        window.add({"reconstruction": torch.tensor([value]), "kl": torch.tensor([0.0])})
+    assert window.first_not_finite() == (2, "reconstruction", math.inf)
+
+
+def test_the_window_begins_anew_when_full_and_survives_a_checkpoint():
+    window, restored = Window(size=3), Window(size=3)
+    for value in (1.0, 2.0, 3.0, 10.0):
+        window.add({"elbo": torch.tensor([value])})
+    restored.load_state_dict(window.state_dict())
+    for copy in (window, restored):
+        copy.add({"elbo": torch.tensor([20.0])})
+        assert copy.means().tolist() == [15.0]
+
+
+@pytest.mark.parametrize("algorithm", [torch.optim.Adam, torch.optim.Adagrad, torch.optim.SGD])
+def test_optimizers_are_fused(algorithm):
+    optimizer = OptimizerFactory(algorithm, lr=0.1).optimizer([nn.Parameter(torch.zeros(2))])
+    assert optimizer.defaults["fused"]
+
+
+def test_an_algorithm_without_a_fused_implementation_works_all_the_same():
+    factory = OptimizerFactory(torch.optim.RMSprop, lr=0.1, weight_decay=0.2)
+    optimizer = factory.optimizer([nn.Parameter(torch.zeros(2))])
+    assert (optimizer.defaults["lr"], optimizer.defaults["weight_decay"]) == (0.1, 0.2)
+
+
+def test_a_schedule_counts_epochs_or_steps():
+    network = MLP((2,), (2,), hidden=[])
+    for interval, frequency in (("epoch", 12), ("step", 1)):
+        factory = OptimizerFactory(
+            torch.optim.SGD,
+            lr=0.1,
+            schedule=lambda optimizer: torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5),
+            schedule_interval=interval,
+        )
+        scheduler = factory.lightning(network.parameters(), steps_per_epoch=12)["lr_scheduler"]
+        assert (scheduler["interval"], scheduler["frequency"]) == ("step", frequency)
