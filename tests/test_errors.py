@@ -22,7 +22,7 @@ MISTAKES = {
     "trainer.options={max_tim: 1}": "unexpected keyword argument 'max_tim'",
     # unknown options
     "model=cnv": "model=cnv is not an option; did you mean conv? There are: conv, kingma2014,",
-    "model/encoder=mpl": "model/encoder=mpl is not an option; did you mean mlp? There are: conv, linear, mlp.",
+    "model/encoder=mpl": "model/encoder=mpl is not an option; did you mean mlp? There are: conv, linear,",
     "experiment=foo": "experiment=foo is not an option",
     "estimator.kl=analytical": "estimator.kl must be one of analytic, sampled, entropy, got 'analytical'.",
     "dataset.binarize=often": "dataset.binarize must be one of none, dynamic, threshold, got 'often'.",
@@ -49,11 +49,11 @@ MISTAKES = {
     "optimizer.lr=-1": "optimizer.lr must be above 0, got -1.",
     "optimizer.lr=nan": "optimizer.lr must be above 0, got nan.",
     "optimizer.weight_decay=-1": "optimizer.weight_decay must not be negative, got -1.",
-    "dataset.batch_size=5000": "dataset.batch_size must be at most 1237, the size of the training part, got 5000.",
+    "dataset.batch_size=5000": "dataset.batch_size must be at most 1237, the size of the training part",
     "dataset.batch_size=0": "dataset.batch_size must be at least 1, got 0.",
     "dataset.validation_size=-1": "dataset.validation_size must be at least 0 and below 1437, got -1.",
     "trainer.max_samples=0": "trainer.max_samples must be a whole number of at least 1, got 0.",
-    "trainer.max_epochs=null": "trainer: max_epochs or max_samples must be given.",
+    "trainer.max_epochs=null": "trainer.max_epochs or max_samples must be given.",
     "trainer.evaluate_at=[0]": "trainer.evaluate_at must hold sample counts of at least 1, got 0.",
     "trainer.checkpoint_seconds=-1": "trainer.checkpoint_seconds must not be negative, got -1.",
     "trainer.devices=3": "dataset.batch_size must be divisible by the number of processes, 3, got 100.",
@@ -68,7 +68,7 @@ MISTAKES = {
     "optimizer/schedule=cosine": "optimizer.schedule.T_max must be given.",
     "dataset.validation_size=0 trainer.select=best": "trainer.select=best needs a validation part",
     # what is not there
-    "dataset=mnist dataset.download=false dataset.root=nowhere": "MNIST/raw/train-images-idx3-ubyte is not in nowhere",
+    "dataset=mnist dataset.download=false dataset.root=nowhere": "train-images-idx3-ubyte is not in nowhere",
     "dataset=frey_face dataset.root=nowhere": "is not in nowhere; docs/datasets.md tells",
     "output_dir=/proc/nowhere": "cannot write /proc/nowhere",
 }  # fmt: skip
@@ -107,16 +107,11 @@ def test_a_misspelt_key_in_a_file_is_refused(tmp_path, vae_lab):
         "sed: 3\n": "sed",
     }.items():
         (tmp_path / "mine" / "experiment" / "trial.yaml").write_text("# @package _global_\n" + text)
-        process = vae_lab("train", "--config-dir", "mine", "+experiment=trial", "logger=none")
-        process = process if "experiment" not in process.stderr else vae_lab(
-            "train", "--config-dir", "mine", "experiment=trial", "logger=none"
-        )  # fmt: skip
+        process = vae_lab("train", "--config-dir", "mine", "experiment=trial", "logger=none")
         assert process.returncode == 1
         assert f"{expected} does not exist; did you mean" in process.stderr
         assert "Traceback" not in process.stderr
-        assert not (tmp_path / "outputs" / "runs").exists() or not list(
-            (tmp_path / "outputs" / "runs").iterdir()
-        )
+        assert not list(tmp_path.glob("outputs/runs/*"))
 
 
 def test_an_unknown_command_names_the_nearest():

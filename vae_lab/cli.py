@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _run(name: str, arguments: list[str]) -> None:
     from vae_lab.explain import exit_if_explained  # reads whether the user wants tracebacks
 
+    environment = os.environ.get("HYDRA_FULL_ERROR", "0")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets errors through to here
     command = importlib.import_module(f"vae_lab.commands.{name}").main
     typed = sys.argv
@@ -41,6 +42,7 @@ def _run(name: str, arguments: list[str]) -> None:
         raise
     finally:
         sys.argv = typed
+        os.environ["HYDRA_FULL_ERROR"] = environment
 
 
 def _usage() -> str:

@@ -58,18 +58,29 @@ def _unknown_option(error: MissingConfigException) -> str:
 
 
 def _composition(error: BaseException, config_name: str) -> str:
-    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
-    text = str(error)
-    missing = re.search(r"Could not override '([^']+)'", text)
+    cause = _root(error)
+    missing = re.search(r"Could not override '([^']+)'", str(error))
     if missing and isinstance(error, ConfigCompositionException):
         return _unknown_key(missing[1], config_name)
+    unknown = re.search(r"Key '([^']+)' not in '\w*Config'", str(cause))
+    if unknown:
+        return _unknown_key(unknown[1], config_name)
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        if "is not in struct" in str(cause) or "not in '" in str(cause):
+        if "is not in struct" in str(cause):
             return _unknown_key(str(cause.full_key), config_name)
         if isinstance(cause, ValidationError):
             return f"{cause.full_key} has the wrong type: {_first_line(cause)}."
         return f"{cause.full_key}: {_first_line(cause)}"
     return _first_line(error)
+
+
+def _root(error: BaseException) -> BaseException:
+    """The innermost of OmegaConf's errors that led to this one and name a key, or the error itself."""
+    found, inner = error, error.__cause__ or error.__context__
+    while inner is not None:
+        found = inner if getattr(inner, "full_key", None) else found
+        inner = inner.__cause__ or inner.__context__
+    return found
 
 
 def _unknown_key(key: str, config_name: str) -> str:
