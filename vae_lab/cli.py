@@ -32,7 +32,9 @@ def _run(name: str, arguments: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets errors through to here
     command = importlib.import_module(f"vae_lab.commands.{name}").main
     typed = sys.argv
-    sys.argv = [sys.argv[0], *arguments]
+    flags = [word for word in arguments if word in ("-m", "--multirun")]
+    overrides = [word for word in arguments if word not in flags]
+    sys.argv = [sys.argv[0], *flags, *overrides]  # Hydra takes a flag between two overrides for a mistake
     try:
         command()
     except KeyboardInterrupt:

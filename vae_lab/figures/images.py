@@ -38,7 +38,7 @@ def _tiles(data: Tensor, columns: int) -> tuple[float, float]:
 
 def _draw(axes: Axes, data: Tensor, columns: int) -> None:
     if data.dim() != 4:
-        axes.imshow(data.flatten(1).cpu(), aspect="auto", cmap="viridis")
+        axes.imshow(data.flatten(1).cpu().float().numpy(), aspect="auto", cmap="viridis")
         return
     images = data.clamp(0, 1).cpu().float()
     channels = images.shape[1] if images.shape[1] in (1, 3) else 1

@@ -1,7 +1,9 @@
 """Weights & Biases: offline unless the user is logged in or asks, and never in the way of a run."""
 
+import logging
+import netrc
+import os
 import socket
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +11,8 @@ from urllib.parse import urlsplit
 
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+_log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 3
 INIT_SECONDS = 20
@@ -31,8 +35,9 @@ class WandbFactory:
     """Settings of a W&B run, waiting for the run to begin.
 
     Args:
-        mode: `offline` writes to the run's directory, `online` insists on the service, `auto` is online if
-            an account is logged in and the service can be reached, else offline.
+        mode: `offline` writes to the run's directory; `online` and `auto` use the service if an account is
+            logged in and the service can be reached, else go offline, `online` with a warning. WANDB_MODE in
+            the environment decides for `auto`.
         project: Name of the project.
         entity: Account or team, or None for the account's own.
         group: Under which runs are grouped, or None.
@@ -100,13 +105,24 @@ class WandbFactory:
         import wandb
 
         settings = wandb.Settings(console="off", silent=True, init_timeout=INIT_SECONDS)
-        mode = self.mode if self.mode != "auto" else ("online" if _is_reachable(wandb) else "offline")
-        for attempt in dict.fromkeys([mode, "offline"]):
+        for wanted in (self.mode, "offline"):
             try:
-                return wandb.init(**arguments, mode=attempt, resume="allow", settings=settings)
+                mode = self._mode(wandb, wanted)
+                return wandb.init(**arguments, mode=mode, resume="allow", settings=settings)
             except Exception as error:  # whatever the tracker's trouble, the run goes on
-                warnings.warn(f"W&B {attempt} failed ({error}); going on without it.", stacklevel=2)
+                _log.warning("W&B failed (%s): %s", wanted, str(error).splitlines()[0])
+                wandb.teardown()
         return None
+
+    def _mode(self, wandb: Any, wanted: str) -> Any:
+        if wanted == "auto":
+            wanted = os.environ.get("WANDB_MODE") or "auto"
+        if wanted not in ("auto", "online"):
+            return wanted
+        trouble = _trouble(wandb)
+        if trouble and wanted == "online":
+            _log.warning("W&B goes offline: %s. `wandb sync` uploads the run later.", trouble)
+        return "offline" if trouble else "online"
 
 
 class _ResumableWandbLogger(WandbLogger):
@@ -122,15 +138,23 @@ class _ResumableWandbLogger(WandbLogger):
             super().log_metrics(metrics, step)
 
 
-def _is_reachable(wandb: Any) -> bool:
-    """Whether there is an API key and something that answers at the service's address."""
+def _trouble(wandb: Any) -> str | None:
+    """Why the service cannot be used: nobody is logged in, or nothing answers at its address."""
+    settings = wandb.setup().settings
+    url = urlsplit(settings.base_url)
+    if not (settings.api_key or settings.identity_token_file or _is_in_netrc(url.hostname or "")):
+        return "no account is logged in"
+    address = (url.hostname, url.port or (443 if url.scheme == "https" else 80))
     try:
-        api = wandb.InternalApi()
-        if not api.api_key:
-            return False
-        url = urlsplit(api.settings("base_url"))
-        address = (url.hostname, url.port or (443 if url.scheme == "https" else 80))
         with socket.create_connection(address, timeout=CONNECT_SECONDS):
-            return True
-    except Exception:
+            return None
+    except OSError as error:
+        return f"{url.hostname} cannot be reached ({error})"
+
+
+def _is_in_netrc(host: str) -> bool:
+    """Whether `wandb login` has left a key for the service."""
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
         return False
