@@ -49,7 +49,7 @@ def vae_lab(tmp_path):
 def environment():
     """The user's environment with one thread and without an account at the tracker."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
-    return kept | {"OMP_NUM_THREADS": "1", "WANDB_MODE": "", "PYTHONWARNINGS": "default"}
+    return kept | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
 
 
 def linear_gaussian_vae(data_dim=4, latent_dim=2, seed=0):

@@ -88,7 +88,7 @@ def _train_and_test(
         signature(cfg),
         config=OmegaConf.to_container(cfg, resolve=True),
         job_type=type(parts.estimator).__name__,
-        logged_until=metrics_csv.last_step,
+        history=metrics_csv,
     )
     parts.trainer.loggers = [metrics_csv, *trackers]
     parts.trainer.fit(

@@ -52,6 +52,14 @@ class MetricsCsv(Logger):
         with self.path.open("a", newline="") as file:
             csv.DictWriter(file, self.columns).writerow(row)
 
+    def numbers(self) -> list[tuple[int, dict[str, float]]]:
+        """Step and metrics of every row."""
+        numbers = []
+        for row in self._read():
+            step = int(row.pop("step"))
+            numbers.append((step, {name: float(value) for name, value in row.items() if value}))
+        return numbers
+
     def _read(self) -> list[dict[str, str]]:
         if not self.path.is_file():
             return []

@@ -3,6 +3,7 @@
 import logging
 import netrc
 import os
+import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ from urllib.parse import urlsplit
 
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+from vae_lab.tracking.metrics_csv import MetricsCsv
 
 _log = logging.getLogger(__name__)
 
@@ -60,16 +63,20 @@ class WandbFactory:
         self.run: Any = None
 
     def start(
-        self, directory: Path, signature: str, config: dict[str, Any], job_type: str, logged_until: int
+        self, directory: Path, signature: str, config: dict[str, Any], job_type: str, history: MetricsCsv
     ) -> list[Logger]:
         """Begins the W&B run and gives the logger that feeds it.
+
+        What a killed run had logged offline is replaced: the new offline run begins with the rows of
+        `metrics.csv`, so that it holds each of them once. What may be at the service already stays, and no
+        step up to its last is logged again.
 
         Args:
             directory: The run's directory, which gets `wandb/`.
             signature: The run's id, so that a resumed run continues it.
             config: The configuration to show.
             job_type: The estimator's name.
-            logged_until: The last step that was logged before a resume; nothing up to it is logged again.
+            history: `metrics.csv` as it stands before the first new row.
         """
         if getattr(rank_zero_only, "rank", 0) != 0:
             return []
@@ -81,12 +88,20 @@ class WandbFactory:
             "tags": self.tags,
             "dir": str(directory),
         }
+        earlier = list((directory / "wandb").glob("*run-*"))
         self.run = self._init(arguments)
         if self.run is None:
             return []
         self.run.define_metric("samples")
         self.run.define_metric("*", step_metric="samples")
-        return [_ResumableWandbLogger(self.run, logged_until)]
+        if not self.run.offline or any(_may_be_at_the_service(folder) for folder in earlier):
+            return [_ResumableWandbLogger(self.run, logged_until=history.last_step)]
+        for folder in earlier:
+            shutil.rmtree(folder)
+        logger = _ResumableWandbLogger(self.run, logged_until=0)
+        for step, metrics in history.numbers():
+            logger.log_metrics(metrics, step)
+        return [logger]
 
     def log_figures(self, figures: Mapping[str, Path]) -> None:
         """Logs figures as images."""
@@ -136,6 +151,11 @@ class _ResumableWandbLogger(WandbLogger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         if step is None or step > self.logged_until:
             super().log_metrics(metrics, step)
+
+
+def _may_be_at_the_service(folder: Path) -> bool:
+    """Whether a W&B run was online, or has been uploaded since."""
+    return not folder.name.startswith("offline-") or bool(list(folder.glob("*.synced")))
 
 
 def _trouble(wandb: Any) -> str | None:
