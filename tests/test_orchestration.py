@@ -136,3 +136,11 @@ def test_a_resumed_metrics_csv_drops_what_will_come_again(tmp_path):
     assert resumed.last_step == 5
     resumed.log_metrics({"train/elbo": 4.0}, step=4)
     assert [row["step"] for row in resumed._read()] == ["1", "2", "3", "4"]
+
+
+def test_the_row_of_the_test_comes_once(tmp_path):
+    log = MetricsCsv(tmp_path / "metrics.csv")
+    log.log_metrics({"validation/elbo": -1.0}, step=5)
+    log.log_metrics({"test/elbo": -1.0}, step=5)
+    resumed = MetricsCsv(tmp_path / "metrics.csv", resumed_at=5)  # killed before metrics.json
+    assert [row["validation/elbo"] for row in resumed._read()] == ["-1.0"]

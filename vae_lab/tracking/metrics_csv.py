@@ -12,8 +12,8 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 class MetricsCsv(Logger):
     """Appends a row per call to `metrics.csv`, floats in full precision.
 
-    What lies beyond the step from which a run is resumed is removed first, so that no step stands twice.
-    A metric that is new widens the table.
+    What will come again is removed first, so that no step stands twice: what lies beyond the step from
+    which a run is resumed, and the test's row. A metric that is new widens the table.
 
     Args:
         path: The file.
@@ -26,7 +26,7 @@ class MetricsCsv(Logger):
         rows = self._read()
         self.last_step = max((int(row["step"]) for row in rows), default=0)  # before anything is removed
         self.columns = list(rows[0]) if rows else []
-        kept = [row for row in rows if int(row["step"]) <= resumed_at]
+        kept = [row for row in rows if int(row["step"]) <= resumed_at and not _is_test(row)]
         if len(kept) < len(rows):
             self._rewrite(kept)
 
@@ -75,3 +75,7 @@ class MetricsCsv(Logger):
             writer.writeheader()
             writer.writerows(rows)
         partial.replace(self.path)
+
+
+def _is_test(row: Mapping[str, str]) -> bool:
+    return any(name.startswith("test/") and value for name, value in row.items())

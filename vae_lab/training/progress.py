@@ -71,6 +71,8 @@ class Progress(pl.Callback):
 
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
         self._stop()
+        if isinstance(exception, KeyboardInterrupt) and trainer.is_global_zero:
+            self.console.print("interrupted; the same command continues from the last checkpoint.")
 
     def _stop(self) -> None:
         if self.bar is not None:
