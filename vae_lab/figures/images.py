@@ -12,7 +12,7 @@ from vae_lab.figures.style import figure
 
 
 def image_grid(groups: Sequence[tuple[str, Tensor]], path: Path, columns: int) -> None:
-    """Draws titled groups of data, side by side, all on one grey scale.
+    """Draws titled groups of data, side by side, on the scale of the first.
 
     Args:
         groups: Title and data `(N, *data_shape)` of each group; values of images are clipped to [0, 1].
@@ -23,8 +23,9 @@ def image_grid(groups: Sequence[tuple[str, Tensor]], path: Path, columns: int) -
     inches = 2.4
     with figure(path, inches * len(groups), inches * height / width + 0.35) as canvas:
         panels = canvas.subplots(1, len(groups), squeeze=False)[0]
+        scale = groups[0][1].aminmax()
         for axes, (title, data) in zip(panels, groups, strict=True):
-            _draw(axes, data, columns)
+            _draw(axes, data, columns, (float(scale.min), float(scale.max)))
             axes.set_title(title, fontsize=9)
             axes.set_axis_off()
 
@@ -36,9 +37,10 @@ def _tiles(data: Tensor, columns: int) -> tuple[float, float]:
     return rows * data.shape[2], min(columns, len(data)) * data.shape[3]
 
 
-def _draw(axes: Axes, data: Tensor, columns: int) -> None:
+def _draw(axes: Axes, data: Tensor, columns: int, scale: tuple[float, float]) -> None:
     if data.dim() != 4:
-        axes.imshow(data.flatten(1).cpu().float().numpy(), aspect="auto", cmap="viridis")
+        low, high = scale
+        axes.imshow(data.flatten(1).cpu().float().numpy(), aspect="auto", vmin=low, vmax=high)
         return
     images = data.clamp(0, 1).cpu().float()
     channels = images.shape[1] if images.shape[1] in (1, 3) else 1

@@ -24,22 +24,18 @@ def learning_curve(
     with figure(path, 4.8, 3.2) as canvas:
         axes = canvas.subplots()
         labels = {"train": "training (running average)", "validation": "validation"}
-        lows = []
+        shown: list[float] = [] if exact is None else [exact]
         for split, label in labels.items():
-            points = [
-                (float(r["samples"]), float(r[f"{split}/{metric}"]))
-                for r in rows
-                if r.get(f"{split}/{metric}")
-            ]
+            name = f"{split}/{metric}"
+            points = [(float(row["samples"]), float(row[name])) for row in rows if row.get(name)]
             if points:
                 axes.plot(*zip(*points, strict=True), color=COLOURS[split], label=label)
                 values = sorted(value for _, value in points)
-                lows.append(values[len(values) // 20])
+                shown += values[len(values) // 20 :]  # the first steps lie far below
         if exact is not None:
             axes.axhline(exact, color=COLOURS["exact"], linewidth=1, linestyle="--", label="exact log p(x)")
-        if lows:
-            top = axes.get_ylim()[1]
-            axes.set_ylim(bottom=min(lows) - 0.15 * (top - min(lows)))  # the first steps lie far below
+        margin = 0.1 * (max(shown) - min(shown)) or 1.0
+        axes.set_ylim(min(shown) - margin, max(shown) + margin)
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.set_xlabel("training samples")
         axes.set_ylabel(f"{LABELS.get(metric, metric)}\n(nats per datum)")

@@ -37,7 +37,7 @@ def _reconstructions(parts: Parts, path: Path) -> None:
             [("test data, each row above its reconstruction", interleave(x, means, COLUMNS))], path, COLUMNS
         )
     else:
-        image_grid([("test data", x), ("reconstructions", means)], path, COLUMNS)
+        image_grid([("test data, one per row", x), ("reconstructions", means)], path, COLUMNS)
 
 
 def _prior_samples(parts: Parts, path: Path) -> None:
