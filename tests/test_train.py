@@ -215,6 +215,14 @@ def test_alternating_steps_move_one_network_at_a_time(vae_lab, tmp_path):
         assert moved == ({"decoder"} if step % 2 else {"encoder"})
 
 
+def test_a_frozen_configuration_runs_again(vae_lab, tmp_path):
+    vae_lab("train", *QUIET, "model.latent_dim=3", "hydra.run.dir=run")
+    frozen = ["--config-path", "run/.hydra", "--config-name", "config", "hydra.run.dir=again"]
+    process = vae_lab("train", *frozen)
+    assert process.returncode == 0, process.stderr
+    assert result(tmp_path / "run")["metrics"] == result(tmp_path / "again")["metrics"]
+
+
 def test_checkpoints_and_evaluations_at_sample_counts(vae_lab, tmp_path):
     vae_lab("train", "logger=none", "hydra.run.dir=run", "trainer.max_samples=5000",
             "trainer.evaluate_at=log", "trainer.checkpoint_at=[500,2050]")  # fmt: skip

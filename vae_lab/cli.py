@@ -32,9 +32,7 @@ def _run(name: str, arguments: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets errors through to here
     command = importlib.import_module(f"vae_lab.commands.{name}").main
     typed = sys.argv
-    flags = [word for word in arguments if word in ("-m", "--multirun")]
-    overrides = [word for word in arguments if word not in flags]
-    sys.argv = [sys.argv[0], *flags, *overrides]  # Hydra takes a flag between two overrides for a mistake
+    sys.argv = [sys.argv[0], *_as_hydra_reads(arguments)]
     try:
         command()
     except KeyboardInterrupt:
@@ -45,6 +43,22 @@ def _run(name: str, arguments: list[str]) -> None:
     finally:
         sys.argv = typed
         os.environ["HYDRA_FULL_ERROR"] = environment
+
+
+def _as_hydra_reads(arguments: list[str]) -> list[str]:
+    """Flags before overrides, between which Hydra takes them for mistakes; the folder of a frozen
+    configuration from here, where Hydra would look for it inside the package.
+
+    Example:
+        >>> _as_hydra_reads(["seed=1", "-m", "model.latent_dim=2,3"])
+        ['-m', 'seed=1', 'model.latent_dim=2,3']
+    """
+    flags = [word for word in arguments if word in ("-m", "--multirun")]
+    others = [word for word in arguments if word not in flags]
+    for position, word in enumerate(others[1:], start=1):
+        if others[position - 1] in ("--config-path", "-cp"):
+            others[position] = os.path.abspath(word)
+    return [*flags, *others]
 
 
 def _usage() -> str:
