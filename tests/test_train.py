@@ -171,6 +171,7 @@ def test_a_longer_budget_continues_a_finished_shorter_run(vae_lab, tmp_path):
     vae_lab("train", *arguments, "trainer.max_samples=4000")
     longer = vae_lab("train", *arguments, "trainer.max_samples=9000")
     vae_lab("train", *arguments, "trainer.max_samples=9000", "output_dir=fresh")
+    assert "continuing at 4,000 samples" in longer.stderr
     assert "samples/s, 9,000 samples" in longer.stdout
     continued = find(tmp_path / "outputs" / "runs", 9000)
     whole = find(tmp_path / "fresh" / "runs", 9000)

@@ -28,7 +28,11 @@ class Progress(pl.Callback):
         self._tenth = 0
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if not trainer.is_global_zero or not self.console.is_terminal:
+        if not trainer.is_global_zero:
+            return
+        if trainer.global_step:
+            self.console.print(f"continuing at {self._samples(trainer):,} samples", highlight=False)
+        if not self.console.is_terminal:
             return
         self.bar = Bar(
             TextColumn("training"),
