@@ -101,10 +101,11 @@ class Checkpoints(pl.Callback):
         partial = self.folder / f".{name}.partial"
         try:
             trainer.save_checkpoint(partial, weights_only=False)
-            if trainer.is_global_zero:
-                partial.replace(self.folder / f"{name}.ckpt")
-        finally:
+        except OSError:
             partial.unlink(missing_ok=True)
+            raise
+        if trainer.is_global_zero:
+            partial.replace(self.folder / f"{name}.ckpt")
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
