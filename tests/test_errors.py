@@ -67,6 +67,7 @@ MISTAKES = {
     ),
     "optimizer/schedule=cosine": "optimizer.schedule.T_max must be given.",
     "dataset.validation_size=0 trainer.select=best": "trainer.select=best needs a validation part",
+    "trainer.precision=16-mixed": "trainer.precision must be bf16-mixed or 32-true on a CPU, got 16-mixed.",
     # what is not there
     "dataset=mnist dataset.download=false dataset.root=nowhere": "train-images-idx3-ubyte is not in nowhere",
     "dataset=frey_face dataset.root=nowhere": "is not in nowhere; docs/datasets.md tells",
@@ -118,6 +119,13 @@ def test_an_unknown_command_names_the_nearest():
     with pytest.raises(SystemExit) as end:
         main(["trian"])
     assert end.value.code == "vae-lab: trian is not a command; did you mean train? There are: train."
+
+
+def test_processes_within_a_multirun_are_refused(vae_lab, tmp_path):
+    process = vae_lab("train", "trainer=ddp", "trainer.accelerator=cpu", "logger=none", "-m", "seed=0,1")
+    assert process.returncode == 1
+    assert "trainer: a run of several processes cannot be part of -m" in process.stderr
+    assert not list(tmp_path.glob("outputs/runs/*/metrics.csv"))
 
 
 def test_a_mistake_as_a_user_sees_it(vae_lab, tmp_path):

@@ -253,6 +253,7 @@ def test_the_autoencoder_has_no_likelihood(vae_lab, tmp_path):
         ["dataset=ppca", "model=linear", "optimizer=sgd", "estimator.kl=sampled"],
         ["model/likelihood=gaussian", "dataset.binarize=none", "trainer.precision=bf16-mixed"],
         ["optimizer/schedule=exponential", "estimator.beta=2", "trainer.select=best"],
+        ["dataset.validation_size=0", "trainer.options={gradient_clip_val: 1.0}"],
     ],
     ids=lambda arguments: arguments[0],
 )  # fmt: skip

@@ -5,6 +5,8 @@ import math
 import warnings
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
@@ -32,6 +34,11 @@ def run(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
     quieten_libraries()
     leads = getattr(rank_zero_only, "rank", 0) == 0
     parts = build(cfg, directory.checkpoints)
+    if parts.trainer.world_size > 1 and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise UserError(
+            "trainer: a run of several processes cannot be part of -m, since each process would start the "
+            "whole multirun again; give each run a command of its own."
+        )
     resumed_at = _prepare(directory, cfg) if leads else _resume_point(directory)
     try:
         result = _train_and_test(cfg, directory, parts, resumed_at)

@@ -104,8 +104,9 @@ class InMemoryDataset(pl.LightningDataModule):
             world_size=self.trainer.world_size,
         )
 
-    def val_dataloader(self) -> EvaluationBatches:
-        return self._evaluation_batches(self.data.validation)
+    def val_dataloader(self) -> EvaluationBatches | list:
+        has_validation = len(self.data.validation.x) > 0
+        return self._evaluation_batches(self.data.validation) if has_validation else []
 
     def test_dataloader(self) -> EvaluationBatches:
         return self._evaluation_batches(self.data.test)

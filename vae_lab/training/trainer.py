@@ -47,7 +47,8 @@ class TrainerFactory:
         options: Any other argument of `pytorch_lightning.Trainer`.
 
     Raises:
-        ValueError: If the budget is below 1, or a GPU is asked for where there is none.
+        ValueError: If the budget is below 1, or a GPU or a precision is asked for that is not
+            there.
     """
 
     def __init__(
@@ -78,6 +79,8 @@ class TrainerFactory:
             raise ValueError(
                 f"accelerator must be cpu here, got {accelerator}: torch finds no GPU; use trainer=cpu."
             )
+        if accelerator == "cpu" and str(precision) in ("16", "16-mixed"):
+            raise ValueError(f"precision must be bf16-mixed or 32-true on a CPU, got {precision}.")
         self.max_epochs = max_epochs
         self.max_samples = max_samples
         self.evaluate_at = evaluate_at
