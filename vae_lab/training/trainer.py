@@ -118,18 +118,6 @@ class TrainerFactory:
         """
         steps = self.num_steps(batch_size, dataset_size)
         sizes = {"num_steps": steps, "batch_size": batch_size, "dataset_size": dataset_size}
-        callbacks: list[pl.Callback] = [
-            EvaluateAt(steps_at(self.evaluate_at, **sizes, name="evaluate_at") | {steps}),
-            Checkpoints(
-                checkpoints,
-                steps_at(self.checkpoint_at, **sizes, name="checkpoint_at"),
-                self.checkpoint_seconds,
-                f"validation/{selection}" if self.select == "best" else None,
-                batch_size,
-            ),
-        ]
-        if self.progress:
-            callbacks.append(Progress(f"validation/{selection}", batch_size))
         return pl.Trainer(
             max_steps=steps,
             max_epochs=-1,
@@ -140,7 +128,7 @@ class TrainerFactory:
             precision=self.precision,
             logger=False,
             log_every_n_steps=min(50, steps),
-            callbacks=callbacks,
+            callbacks=self._callbacks(sizes, selection, checkpoints),
             plugins=self._plugins(),
             profiler=_NoProfiler(),
             check_val_every_n_epoch=None,
@@ -153,6 +141,21 @@ class TrainerFactory:
             use_distributed_sampler=False,
             **self.options,
         )
+
+    def _callbacks(self, sizes: dict[str, int], selection: str, checkpoints: Path) -> list[pl.Callback]:
+        callbacks: list[pl.Callback] = [
+            EvaluateAt(steps_at(self.evaluate_at, **sizes, name="evaluate_at") | {sizes["num_steps"]}),
+            Checkpoints(
+                checkpoints,
+                steps_at(self.checkpoint_at, **sizes, name="checkpoint_at"),
+                self.checkpoint_seconds,
+                f"validation/{selection}" if self.select == "best" else None,
+                sizes["batch_size"],
+            ),
+        ]
+        if self.progress:
+            callbacks.append(Progress(f"validation/{selection}", sizes["batch_size"]))
+        return callbacks
 
     def _plugins(self) -> list[Any]:
         # Inside a SLURM job Lightning would take over its signals and count its tasks even for one device.
