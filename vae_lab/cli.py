@@ -1,9 +1,10 @@
 """The command line: `vae-lab <command> [Hydra overrides]`."""
 
-import difflib
 import importlib
 import os
 import sys
+
+from vae_lab.errors import did_you_mean
 
 COMMANDS = {
     "train": "train one configuration and measure it, or several with -m key=a,b",
@@ -19,9 +20,7 @@ def main(arguments: list[str] | None = None) -> None:
         return print(_usage())
     name, rest = arguments[0], arguments[1:]
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else "."
-        sys.exit(f"vae-lab: {name} is not a command{hint} There are: {', '.join(COMMANDS)}.")
+        sys.exit(f"vae-lab: {name} is not a command{did_you_mean(name, COMMANDS)}")
     _run(name, rest)
 
 

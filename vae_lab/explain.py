@@ -1,6 +1,5 @@
 """Errors that the user can mend, in one sentence that names the key, the value and the fix."""
 
-import difflib
 import errno
 import os
 import re
@@ -12,7 +11,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
-from vae_lab.errors import UserError
+from vae_lab.errors import UserError, did_you_mean
 
 WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EDQUOT)
@@ -54,7 +53,7 @@ def _raised_by_hydra(error: BaseException) -> bool:
 def _unknown_option(error: MissingConfigException) -> str:
     group, _, option = str(error.missing_cfg_file).rpartition("/")
     options = [str(name) for name in error.options or []]
-    return f"{group}={option} is not an option{_nearest(option, options)} There are: {', '.join(options)}."
+    return f"{group}={option} is not an option{did_you_mean(option, options)}"
 
 
 def _composition(error: BaseException, config_name: str) -> str:
@@ -84,12 +83,11 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _unknown_key(key: str, config_name: str) -> str:
-    parent, _, name = key.rpartition(".")
+    parent = key.rpartition(".")[0]
     names = _keys_below(parent, config_name)
     if parent and not names:
         return _unknown_key(parent, config_name)  # the mistake is higher up
-    there = f" There are: {', '.join(names)}." if names else ""
-    return f"{key} does not exist{_nearest(name, names)}{there}"
+    return f"{key} does not exist{did_you_mean(key.rpartition('.')[2], names)}"
 
 
 def _keys_below(parent: str, config_name: str) -> list[str]:
@@ -111,11 +109,6 @@ def _keys_below(parent: str, config_name: str) -> list[str]:
             keys = list(node) if isinstance(node, DictConfig) else []
             return sorted(str(key) for key in keys if not str(key).startswith("_"))
     return []
-
-
-def _nearest(name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else "."
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,6 +1,5 @@
 """From configuration to objects: the one place that calls Hydra's instantiate."""
 
-import difflib
 import inspect
 import typing
 from collections.abc import Callable, Iterable
@@ -13,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from typeguard import TypeCheckError, check_type
 
-from vae_lab.errors import UserError
+from vae_lab.errors import UserError, did_you_mean
 
 
 def instantiate(node: Any, key: str, **arguments: Any) -> Any:
@@ -75,9 +74,7 @@ def unknown_key(full_key: str, known: Iterable[str]) -> str:
         'model.latnt_dim does not exist; did you mean latent_dim? There are: encoder, latent_dim.'
     """
     names = sorted(str(name) for name in known if not str(name).startswith("_"))
-    near = difflib.get_close_matches(full_key.rsplit(".", 1)[-1], names, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]}?" if near else "."
-    return f"{full_key} does not exist{hint} There are: {', '.join(names)}."
+    return f"{full_key} does not exist{did_you_mean(full_key.rsplit('.', 1)[-1], names)}"
 
 
 class _Everything(tuple):
@@ -119,13 +116,12 @@ def _annotations(target: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _check_type(value: Any, annotation: Any, full_key: str) -> None:
-    if isinstance(value, bool) and bool not in (annotation, *typing.get_args(annotation)):
-        mismatch = annotation is not Any and bool not in typing.get_args(annotation)
-    else:
-        mismatch = False
-    if mismatch or not (
-        _fits(value, annotation) or isinstance(value, list) and _fits(tuple(value), annotation)
-    ):
+    allowed = (annotation, *typing.get_args(annotation))
+    stray_bool = (
+        isinstance(value, bool) and bool not in allowed and Any not in allowed
+    )  # Python's True is an int
+    fits = _fits(value, annotation) or (isinstance(value, list) and _fits(tuple(value), annotation))
+    if stray_bool or not fits:
         raise UserError(f"{full_key} must be {_describe(annotation)}, got {value!r}.")
 
 
