@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
+import torch
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
@@ -13,10 +14,11 @@ from vae_lab.config import TrainConfig
 from vae_lab.datasets.base import InMemoryDataset
 from vae_lab.errors import UserError
 from vae_lab.estimators.base import Estimator
+from vae_lab.noise import NoiseSource
 from vae_lab.optimizers import OptimizerFactory
 from vae_lab.orchestration.instantiate import instantiate, named, unknown_key
 from vae_lab.training import TrainerFactory
-from vae_lab.vae import VAE
+from vae_lab.vae import VAE, Batch
 
 
 class Parts(NamedTuple):
@@ -25,6 +27,7 @@ class Parts(NamedTuple):
     dataset: InMemoryDataset
     vae: VAE
     estimator: Estimator
+    noise: NoiseSource
     optimizer: OptimizerFactory
     settings: TrainerFactory
     trainer: pl.Trainer
@@ -46,18 +49,48 @@ def build(cfg: DictConfig, checkpoints: Path) -> Parts:
     settings = instantiate(cfg.trainer, "trainer")
     optimizer = instantiate(cfg.optimizer, "optimizer")
     estimator = instantiate(cfg.estimator, "estimator")
+    noise = instantiate(cfg.noise, "noise", seed=cfg.seed)
     tracking = instantiate(cfg.logger, "logger")
     dataset = _load(instantiate(cfg.dataset, "dataset"), cfg)
     trainer = _trainer(settings, dataset, estimator, checkpoints, cfg)
     _check_split(settings, dataset, trainer.world_size)
     pl.seed_everything(cfg.seed, verbose=False)
     vae = instantiate(cfg.model, "model", data_shape=dataset.shape)
+    prepare_estimator(estimator, "estimator", vae, noise, dataset, trainer.world_size)
+    notes = _check_support(vae, dataset) + ([estimator.bias] if estimator.bias else [])
+    return Parts(dataset, vae, estimator, noise, optimizer, settings, trainer, tracking, notes)
+
+
+def prepare_estimator(
+    estimator: Estimator,
+    key: str,
+    vae: VAE,
+    noise: NoiseSource,
+    dataset: InMemoryDataset,
+    world_size: int = 1,
+) -> None:
+    """Checks that an estimator can serve the model with this noise, and makes what depends on the data.
+
+    Raises:
+        UserError: If it cannot; the message begins with `key`.
+    """
     try:
         estimator.check(vae)
+        if estimator.needs_independent_samples and not noise.independent_samples:
+            raise ValueError(
+                "it compares a datum's samples, which noise=antithetic makes dependent, and would be biased; "
+                "use noise=independent."
+            )
+        if estimator.couples_data and world_size > 1:
+            raise ValueError(
+                f"it couples the data of a batch, which {world_size} processes would share; use "
+                "trainer.devices=1 or another baseline."
+            )
+        one = Batch(dataset.data.train.x[:1], torch.zeros(1, dtype=torch.long))
+        noise.training(estimator.noise_spec(vae, one), purpose="check", step=0, batch_size=1)
     except ValueError as error:
-        raise UserError(f"estimator: {error}") from error
-    notes = _check_support(vae, dataset)
-    return Parts(dataset, vae, estimator, optimizer, settings, trainer, tracking, notes)
+        raise UserError(f"{key}: {error}") from error
+    estimator.prepare(dataset.shape)
 
 
 def build_vae(

@@ -14,6 +14,7 @@ class TrainConfig:
     dataset: Any = MISSING
     model: Any = MISSING
     estimator: Any = MISSING
+    noise: Any = MISSING
     optimizer: Any = MISSING
     trainer: Any = MISSING
     evaluation: Any = MISSING

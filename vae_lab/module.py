@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -109,7 +110,7 @@ class VAEModule(pl.LightningModule):
 
     def on_train_batch_end(self, *_: Any) -> None:
         assert self._estimate is not None
-        self.estimator.update(self._estimate)
+        self._update_estimator(self._estimate.statistics)
         self.window.add(self._estimate.terms | {"surrogate": self._estimate.surrogate.detach()})
         if self.window.is_full or self.trainer.global_step == self.trainer.max_steps:
             self._log_window()
@@ -168,6 +169,12 @@ class VAEModule(pl.LightningModule):
         position = {"samples": self.samples, "epoch": self.samples / self.dataset_size}
         for logger in self.trainer.loggers:
             logger.log_metrics(position | dict(metrics), step=self.trainer.global_step)
+
+    def _update_estimator(self, statistics: Mapping[str, Tensor]) -> None:
+        if statistics:
+            means = torch.stack([values.mean() for values in statistics.values()])
+            means = self._over_processes(means, "mean").to(means)
+            self.estimator.update(dict(zip(statistics, means, strict=True)))
 
     def _check_window(self) -> None:
         if (found := self.window.first_not_finite()) is not None:

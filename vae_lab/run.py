@@ -14,7 +14,6 @@ from vae_lab.build import Parts, build
 from vae_lab.errors import UserError
 from vae_lab.figures.of_run import draw_figures
 from vae_lab.module import VAEModule
-from vae_lab.noise import NoiseSource
 from vae_lab.orchestration.provenance import provenance
 from vae_lab.orchestration.run_directory import RunDirectory
 from vae_lab.orchestration.signature import flatten, signature
@@ -84,7 +83,7 @@ def _train_and_test(
         parts.vae,
         parts.estimator,
         parts.optimizer,
-        NoiseSource(cfg.seed),
+        parts.noise,
         alternate=parts.settings.alternate,
         importance_samples=cfg.evaluation.importance_samples,
         batch_size=parts.dataset.batch_size,

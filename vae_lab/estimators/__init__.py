@@ -1,7 +1,21 @@
 """Gradient estimators, each a surrogate loss."""
 
 from vae_lab.estimators.autoencoder import Autoencoder
+from vae_lab.estimators.dreg import DReG
+from vae_lab.estimators.iwae import IWAE
 from vae_lab.estimators.reparameterized import Reparameterized
 from vae_lab.estimators.score_function import ScoreFunction
+from vae_lab.estimators.sticking_the_landing import StickingTheLanding
+from vae_lab.estimators.stl_iwae import STLIWAE
+from vae_lab.estimators.vimco import VIMCO
 
-__all__ = ["Autoencoder", "Reparameterized", "ScoreFunction"]
+__all__ = [
+    "IWAE",
+    "STLIWAE",
+    "VIMCO",
+    "Autoencoder",
+    "DReG",
+    "Reparameterized",
+    "ScoreFunction",
+    "StickingTheLanding",
+]

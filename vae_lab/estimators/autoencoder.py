@@ -1,7 +1,6 @@
 """The plain autoencoder, for comparison."""
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -21,11 +20,14 @@ class Autoencoder(Estimator):
         Reducing the dimensionality of data with neural networks (Hinton & Salakhutdinov, 2006).
     """
 
-    target: ClassVar[str] = "reconstruction"
-    selection: ClassVar[str] = "reconstruction"
+    target = "reconstruction"
+    selection = "reconstruction"
 
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
         return {}
+
+    def reference(self) -> "Autoencoder":
+        return self
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         z = vae.encode(batch).mean.unsqueeze(0)

@@ -1,7 +1,8 @@
 """What a gradient estimator is."""
 
-from collections.abc import Mapping
-from typing import ClassVar, NamedTuple
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -16,23 +17,31 @@ class Estimate(NamedTuple):
         surrogate: Its autograd gradient *is* the estimate of the gradient of the target, to be ascended.
         bound: The estimate of the target itself.
         terms: The named parts to report, without gradients; `elbo` is always the one with beta = 1.
+        statistics: What `Estimator.update` is to be given, averaged over the global batch.
     """
 
     surrogate: Tensor
     bound: Tensor
     terms: dict[str, Tensor]
+    statistics: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class Estimator(nn.Module):
     """An estimator of the gradient of a bound, called as `estimator(vae, batch, noise)`.
 
     Attributes:
-        target: The bound that it stands for, against which its bias is judged.
+        target: The bound that it stands for, against which its bias is judged: `elbo`, `L_5`, ...
         selection: The term of its `Estimate` by which models are selected on the validation split.
+        bias: Why its mean is not the gradient of its target, or None if it is.
+        needs_independent_samples: Whether it is biased if a datum's samples depend on each other.
+        couples_data: Whether a datum's surrogate depends on the other data of its batch.
     """
 
-    target: ClassVar[str] = "elbo"
-    selection: ClassVar[str] = "elbo"
+    target: str = "elbo"
+    selection: str = "elbo"
+    bias: str | None = None
+    needs_independent_samples: bool = False
+    couples_data: bool = False
 
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
         """The noise that a call needs, by name."""
@@ -41,9 +50,29 @@ class Estimator(nn.Module):
     def check(self, vae: VAE) -> None:
         """Raises `ValueError`, naming what can serve, if this estimator cannot serve the model."""
 
+    def prepare(self, data_shape: Sequence[int]) -> None:
+        """Makes what depends on the shape of the data, such as the network of a baseline."""
+
+    def reference(self) -> "Estimator":
+        """An unbiased estimator of the gradient of the same target, of as little variance as is known."""
+        raise NotImplementedError
+
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         """The surrogate, the bound and its terms for a batch of `B` data."""
         raise NotImplementedError
 
-    def update(self, estimate: Estimate) -> None:
-        """Updates what the estimator keeps, such as a running baseline; called after the optimizer's step."""
+    def update(self, means: Mapping[str, Tensor]) -> None:
+        """Updates what the estimator keeps, such as a running baseline; called after the optimizer's step.
+
+        Args:
+            means: The mean over the global batch of each of the estimate's `statistics`.
+        """
+
+
+def check_pathwise(vae: VAE) -> None:
+    """Raises `ValueError` if no gradient passes through the posterior's samples."""
+    if not vae.posterior.is_reparameterized:
+        raise ValueError(
+            f"no gradient passes through the samples of {type(vae.posterior).__name__}; use "
+            "estimator=score_function, rloo, nvil or vimco."
+        )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate
+from vae_lab.estimators.base import Estimate, check_pathwise
 from vae_lab.estimators.single_sample import SingleSampleEstimator
 from vae_lab.vae import VAE, Batch
 
@@ -26,6 +26,13 @@ class Reparameterized(SingleSampleEstimator):
     Raises:
         ValueError: If `num_samples` is below 1 or `beta` below 0.
     """
+
+    def check(self, vae: VAE) -> None:
+        check_pathwise(vae)
+        super().check(vae)
+
+    def reference(self) -> "Reparameterized":
+        return self
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

@@ -1,15 +1,17 @@
 """The score-function gradient (REINFORCE)."""
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from vae_lab.estimators.base import Estimate
+from vae_lab.estimators.baselines.base import Baseline
+from vae_lab.estimators.control_variate import scaled_score
+from vae_lab.estimators.reparameterized import Reparameterized
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
+from vae_lab.posteriors.base import Conditional
 from vae_lab.vae import VAE, Batch
-
-Baseline = Literal["none", "leave_one_out"]
 
 
 class ScoreFunction(SingleSampleEstimator):
@@ -24,39 +26,110 @@ class ScoreFunction(SingleSampleEstimator):
 
     References:
         Simple statistical gradient-following algorithms for connectionist reinforcement learning
-        (Williams, 1992), equation 11; Buy 4 REINFORCE samples, get a baseline for free! (Kool et al., 2019),
-        equation 8, for `leave_one_out`.
+        (Williams, 1992), equation 11; Black Box Variational Inference (Ranganath, Gerrish & Blei, 2014),
+        section 3.1 for `rao_blackwell` and 3.2 for `optimal_scaling`.
 
     Args:
-        baseline: `none`, or `leave_one_out`: b_k is the mean signal of the datum's other samples.
-        num_samples: `K`, at least 1, and at least 2 for `leave_one_out`.
+        baseline: Parts of the baseline by name, each of which centres what the one before it left; none
+            leaves the signal as it is.
+        num_samples: `K`, at least 1; at least 2 where a datum's other samples are used.
         kl: Form of the KL term: `analytic`, `sampled` or `entropy`.
         beta: Weight of the KL term, not negative.
+        rao_blackwell: The signal of latent dimension d leaves out the KL terms of the other dimensions, on
+            which z_d has no influence. With `kl=analytic` there is nothing to leave out.
+        optimal_scaling: Takes the score as a control variate, with the coefficient of least variance for
+            each coordinate, estimated from the datum's other samples.
 
     Raises:
-        ValueError: If `num_samples` is too small or `beta` below 0.
+        ValueError: If `num_samples` is too small, `beta` below 0, or `rao_blackwell` meets `kl=analytic`.
     """
 
     def __init__(
-        self, baseline: Baseline = "none", num_samples: int = 1, kl: KL = "analytic", beta: float = 1.0
+        self,
+        baseline: Mapping[str, Baseline] | None = None,
+        num_samples: int = 1,
+        kl: KL = "analytic",
+        beta: float = 1.0,
+        rao_blackwell: bool = False,
+        optimal_scaling: bool = False,
     ) -> None:
         super().__init__(num_samples, kl, beta)
-        if baseline == "leave_one_out" and num_samples < 2:
-            raise ValueError(f"num_samples must be at least 2 for baseline=leave_one_out, got {num_samples}.")
-        self.baseline = baseline
+        self.baseline = nn.ModuleDict(baseline or {})
+        self.rao_blackwell = rao_blackwell
+        self.optimal_scaling = optimal_scaling
+        self.needs_independent_samples = optimal_scaling or any(
+            part.needs_independent_samples for part in self.parts.values()
+        )
+        self.couples_data = any(part.couples_data for part in self.parts.values())
+        self.bias = next((part.bias for part in self.parts.values() if part.bias), None)
+        if rao_blackwell and kl == "analytic":
+            raise ValueError(
+                "rao_blackwell needs kl=sampled or kl=entropy: an analytic KL term leaves nothing to drop."
+            )
+        if optimal_scaling and num_samples < 2:
+            raise ValueError(f"num_samples must be at least 2 for optimal_scaling, got {num_samples}.")
+        for name, part in self.parts.items():
+            if num_samples < part.least_samples:
+                raise ValueError(
+                    f"num_samples must be at least {part.least_samples} for baseline={name}, "
+                    f"got {num_samples}."
+                )
+
+    @property
+    def parts(self) -> dict[str, Baseline]:
+        """The parts of the baseline by name."""
+        return dict(self.baseline.items())  # type: ignore[arg-type]
+
+    def check(self, vae: VAE) -> None:
+        super().check(vae)
+        if self.rao_blackwell and not (vae.posterior.factorises and vae.prior.factorises):
+            raise ValueError(
+                "rao_blackwell needs a posterior and a prior that are products over the latent dimensions, "
+                f"got {type(vae.posterior).__name__} and {type(vae.prior).__name__}."
+            )
+
+    def prepare(self, data_shape: Sequence[int]) -> None:
+        for part in self.parts.values():
+            part.prepare(data_shape)
+
+    def reference(self) -> Reparameterized:
+        return Reparameterized(self.num_samples, self.kl, self.beta)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)
         z = q.transform(noise["posterior"]).detach()
         terms = self.bound_terms(vae, batch.x, z, q, density=q.detach())
-        signal = terms.log_likelihood - self.beta * terms.sampled_kl
-        advantage = self._centre(signal.detach())
-        surrogate = (advantage * q.log_prob(z) + signal).mean(0) - self.beta * terms.exact_kl
-        bound = (signal.mean(0) - self.beta * terms.exact_kl).detach()
-        return Estimate(surrogate, bound, terms.report(self.beta))
+        objective = terms.log_likelihood - self.beta * terms.sampled_kl
+        if self.rao_blackwell:
+            signal = (terms.log_likelihood.unsqueeze(-1) - self.beta * self._kl_terms(vae, z, q)).detach()
+            log_q = q.log_prob_per_dimension(z)
+        else:
+            signal, log_q = objective.detach().unsqueeze(-1), q.log_prob(z).unsqueeze(-1)
+        advantage, loss, statistics = self._centre(signal, batch.x)
+        surrogate = (advantage * log_q).sum(-1) + objective
+        if self.optimal_scaling:
+            surrogate = surrogate - scaled_score(advantage, q, z)
+        exact = self.beta * terms.exact_kl
+        bound = objective.detach().mean(0) - exact.detach()
+        return Estimate(surrogate.mean(0) - exact - loss, bound, terms.report(self.beta), statistics)
 
-    def _centre(self, signal: Tensor) -> Tensor:
-        if self.baseline == "none":
-            return signal
-        others = (signal.sum(0) - signal) / (len(signal) - 1)
-        return signal - others
+    def update(self, means: Mapping[str, Tensor]) -> None:
+        for name, part in self.parts.items():
+            part.update({key.removeprefix(f"{name}."): value for key, value in means.items()})
+
+    def _kl_terms(self, vae: VAE, z: Tensor, q: Conditional) -> Tensor:
+        """What the sampled part of the KL term is per latent dimension, `(K, B, D)`."""
+        log_q = q.detach().log_prob_per_dimension(z) if self.kl == "sampled" else 0.0
+        return log_q - vae.prior.log_prob_per_dimension(z)
+
+    def _centre(self, signal: Tensor, x: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """The centred signal, the squared error of the parts that are trained, and what updates the others."""
+        loss, statistics = torch.zeros_like(signal[0, :, 0]), {}
+        for name, part in self.parts.items():
+            found = part.statistics(signal)
+            statistics |= {f"{name}.{key}": value for key, value in found.items()}
+            centred = part(signal, x)
+            if centred.requires_grad:
+                loss = loss + centred.square().mean((0, 2))
+            signal = centred.detach()
+        return signal, loss, statistics

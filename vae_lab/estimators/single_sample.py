@@ -56,6 +56,7 @@ class SingleSampleEstimator(Estimator):
         self.num_samples = num_samples
         self.kl = kl
         self.beta = beta
+        self.target = "elbo" if beta == 1 else f"elbo, beta = {beta:g}"
 
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
         return {"posterior": NoiseSpec(vae.posterior.noise_law, self.num_samples, (vae.latent_dim,))}

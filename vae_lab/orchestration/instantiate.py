@@ -61,6 +61,9 @@ def check(node: Any, key: str, given: Iterable[str] = ()) -> None:
             raise UserError(unknown_key(full_key, parameters))
         if isinstance(node[name], DictConfig) and "_target_" in node[name]:
             check(node[name], full_key, given=_ANY)
+        elif _holds_nodes(node[name]):
+            for part in node[name]:
+                check(node[name][part], f"{full_key}.{part!s}")
         elif name in annotations:
             _check_type(values[name], annotations[name], full_key)
     _check_missing(parameters.values(), node, key, given)
@@ -99,6 +102,13 @@ def _resolved(node: DictConfig, key: str) -> dict[str, Any]:
         raise UserError(f"{key}: {str(error).splitlines()[0]}") from error
     assert isinstance(values, dict)
     return {str(name): value for name, value in values.items()}
+
+
+def _holds_nodes(value: Any) -> bool:
+    """Whether it is a mapping from names to nodes, such as the parts of a baseline."""
+    return isinstance(value, DictConfig) and any(
+        isinstance(value[name], DictConfig) and "_target_" in value[name] for name in value
+    )
 
 
 def _target(node: DictConfig, key: str) -> Callable[..., Any]:

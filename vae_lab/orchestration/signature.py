@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 # What defines a result. Data files enter by their checksums (dataset.files), not by where they lie.
-DEFINING = ("model", "estimator", "dataset", "optimizer", "trainer", "evaluation", "seed")
+DEFINING = ("model", "estimator", "noise", "dataset", "optimizer", "trainer", "evaluation", "seed")
 NOT_DEFINING = {
     "dataset": {"root", "download"},
     "trainer": {"accelerator", "devices", "num_nodes", "strategy", "checkpoint_seconds", "progress"},

@@ -24,6 +24,15 @@ class Conditional(Protocol):
         """log q(z|x) of shape `(K, B)`, in nats."""
         ...
 
+    @property
+    def parameters(self) -> tuple[Tensor, ...]:
+        """The parameters, each of shape `(B, D)`, from which `type(q)(*parameters)` makes q again."""
+        ...
+
+    def log_prob_per_dimension(self, z: Tensor) -> Tensor:
+        """The terms log q(z_d|x) of `log_prob`, `(K, B, D)`, for a family that factorises."""
+        ...
+
     def entropy(self) -> Tensor:
         """H(q) of shape `(B,)`, in nats."""
         ...
@@ -41,12 +50,21 @@ class Posterior(nn.Module):
     """A family of distributions, called with the encoder's outputs to give a `Conditional`.
 
     Attributes:
-        num_outputs: How many numbers per datum the encoder must give.
+        outputs: What the encoder must give for each datum, in order: how many numbers for which parameter.
         noise_law: Base law of the noise that `transform` takes.
+        is_reparameterized: Whether gradients pass through `transform` to the parameters.
+        factorises: Whether q(z|x) is a product over the latent dimensions.
     """
 
-    num_outputs: int
+    outputs: dict[str, int]
     noise_law: Law
+    is_reparameterized: bool = True
+    factorises: bool = True
+
+    @property
+    def num_outputs(self) -> int:
+        """How many numbers per datum the encoder must give."""
+        return sum(self.outputs.values())
 
     def has_analytic_kl(self, prior: Prior) -> bool:
         """Whether KL(q || prior) has the closed form that `kl: analytic` needs."""

@@ -22,9 +22,16 @@ class DiagonalGaussian:
     def transform(self, eps: Tensor) -> Tensor:
         return self.mean + self.log_scale.exp() * eps
 
+    @property
+    def parameters(self) -> tuple[Tensor, Tensor]:
+        return self.mean, self.log_scale
+
     def log_prob(self, z: Tensor) -> Tensor:
+        return self.log_prob_per_dimension(z).sum(-1)
+
+    def log_prob_per_dimension(self, z: Tensor) -> Tensor:
         standardised = (z - self.mean) * (-self.log_scale).exp()
-        return (-0.5 * standardised.square() - self.log_scale - 0.5 * math.log(2 * math.pi)).sum(-1)
+        return -0.5 * standardised.square() - self.log_scale - 0.5 * math.log(2 * math.pi)
 
     def entropy(self) -> Tensor:
         return (self.log_scale + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
@@ -66,7 +73,7 @@ class Gaussian(Posterior):
         if latent_dim < 1:
             raise ValueError(f"latent_dim must be at least 1, got {latent_dim}.")
         self.latent_dim = latent_dim
-        self.num_outputs = 2 * latent_dim
+        self.outputs = {"mean": latent_dim, "log_variance": latent_dim}
 
     def forward(self, outputs: Tensor) -> DiagonalGaussian:
         mean, log_variance = outputs.chunk(2, dim=-1)
@@ -89,7 +96,7 @@ class IsotropicGaussian(Gaussian):
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__(latent_dim)
-        self.num_outputs = latent_dim + 1
+        self.outputs = {"mean": latent_dim, "log_variance": 1}
 
     def forward(self, outputs: Tensor) -> DiagonalGaussian:
         mean, log_variance = outputs.split([self.latent_dim, 1], dim=-1)

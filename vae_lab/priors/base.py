@@ -6,10 +6,20 @@ from vae_lab.noise import NoiseSpec
 
 
 class Prior(nn.Module):
-    """A distribution p(z) over latent vectors of `D` dimensions."""
+    """A distribution p(z) over latent vectors of `D` dimensions.
+
+    Attributes:
+        factorises: Whether p(z) is a product over the latent dimensions.
+    """
+
+    factorises: bool = False
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log p(z), in nats, summed over the last dimension: `(K, B, D)` gives `(K, B)`."""
+        raise NotImplementedError
+
+    def log_prob_per_dimension(self, z: Tensor) -> Tensor:
+        """The terms log p(z_d) of `log_prob`, `(K, B, D)`, for a prior that factorises."""
         raise NotImplementedError
 
     def noise_spec(self, num_samples: int) -> NoiseSpec:

@@ -23,12 +23,17 @@ class StandardNormal(Prior):
         -1.8379
     """
 
+    factorises = True
+
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
         self.latent_dim = latent_dim
 
     def log_prob(self, z: Tensor) -> Tensor:
         return -0.5 * z.square().sum(-1) - 0.5 * self.latent_dim * math.log(2 * math.pi)
+
+    def log_prob_per_dimension(self, z: Tensor) -> Tensor:
+        return -0.5 * z.square() - 0.5 * math.log(2 * math.pi)
 
     def noise_spec(self, num_samples: int) -> NoiseSpec:
         return NoiseSpec("normal", num_samples, (self.latent_dim,))

@@ -1,0 +1,71 @@
+"""What the estimators of the importance-weighted bound share."""
+
+import math
+from typing import Literal
+
+from torch import Tensor
+
+from vae_lab.estimators.base import Estimate, Estimator
+from vae_lab.noise import NoiseSpec
+from vae_lab.vae import VAE, Batch
+
+
+class MultiSampleEstimator(Estimator):
+    r"""An estimator of the gradient of the importance-weighted bound.
+
+    $$L_K = E\Big[\log \frac1K \sum_{k=1}^K w_k\Big], \quad w_k = \frac{p(x, z_k)}{q(z_k|x)}$$
+
+    References:
+        Importance Weighted Autoencoders (Burda, Grosse & Salakhutdinov, 2016), equation 8.
+
+    Args:
+        num_samples: `K`, at least 1; `L_1` is the evidence lower bound.
+        kl: `sampled`; a bound of several samples has no analytic form.
+
+    Raises:
+        ValueError: If `num_samples` is below 1 or `kl` is not `sampled`.
+    """
+
+    selection = "importance_weighted_bound"
+    needs_independent_samples = True
+
+    def __init__(self, num_samples: int = 5, kl: Literal["sampled"] = "sampled") -> None:
+        super().__init__()
+        if num_samples < 1:
+            raise ValueError(f"num_samples must be at least 1, got {num_samples}.")
+        self.num_samples = num_samples
+        self.kl = kl
+        self.target = f"L_{num_samples}"
+
+    def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
+        return {"posterior": NoiseSpec(vae.posterior.noise_law, self.num_samples, (vae.latent_dim,))}
+
+    def log_joint(self, vae: VAE, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(x|z) and log p(z), each `(K, B)`."""
+        return vae.decode(z).log_prob(x), vae.prior.log_prob(z)
+
+    def estimate(
+        self, surrogate: Tensor, log_likelihood: Tensor, log_prior: Tensor, log_q: Tensor
+    ) -> Estimate:
+        """The estimate made of a surrogate `(B,)` and the three log-densities `(K, B)` of the samples."""
+        reconstruction = log_likelihood.detach().mean(0)
+        kl = (log_q - log_prior).detach().mean(0)
+        log_w = (log_likelihood + log_prior - log_q).detach()
+        bound = log_mean(log_w)
+        terms = {
+            "reconstruction": reconstruction,
+            "kl": kl,
+            "elbo": reconstruction - kl,
+            "importance_weighted_bound": bound,
+        }
+        return Estimate(surrogate, bound, terms)
+
+
+def log_mean(log_w: Tensor) -> Tensor:
+    """log of the mean weight, `(B,)`, of log-weights `(K, B)`."""
+    return log_w.logsumexp(0) - math.log(len(log_w))
+
+
+def normalised(log_w: Tensor) -> Tensor:
+    """The self-normalised weights, `(K, B)`, without a graph."""
+    return log_w.detach().softmax(0)

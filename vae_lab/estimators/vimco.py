@@ -1,0 +1,69 @@
+"""The score-function gradient of the importance-weighted bound with per-sample baselines."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from vae_lab.estimators.base import Estimate
+from vae_lab.estimators.dreg import DReG
+from vae_lab.estimators.multi_sample import MultiSampleEstimator, log_mean, normalised
+from vae_lab.vae import VAE, Batch
+
+
+class VIMCO(MultiSampleEstimator):
+    r"""The score-function gradient of the importance-weighted bound, each sample judged against the others.
+
+    $$\sum_k (\hat L - \hat L_{-k}) \nabla_\phi \log q(z_k|x) + \sum_k \tilde w_k \nabla \log w_k$$
+
+    $\hat L_{-k}$ is the bound with the weight of sample k replaced by a mean of the other weights. No
+    derivative passes through a sample.
+
+    References:
+        Variational Inference for Monte Carlo Objectives (Mnih & Rezende, 2016), equations 9 to 11.
+
+    Args:
+        num_samples: `K`, at least 2.
+        mean: `geometric` or `arithmetic` mean of the other weights.
+        kl: `sampled`; a bound of several samples has no analytic form.
+
+    Raises:
+        ValueError: If `num_samples` is below 2 or `kl` is not `sampled`.
+    """
+
+    def __init__(
+        self,
+        num_samples: int = 5,
+        mean: Literal["geometric", "arithmetic"] = "geometric",
+        kl: Literal["sampled"] = "sampled",
+    ) -> None:
+        super().__init__(num_samples, kl)
+        if num_samples < 2:
+            raise ValueError(f"num_samples must be at least 2 for VIMCO, got {num_samples}.")
+        self.mean = mean
+
+    def reference(self) -> DReG:
+        return DReG(self.num_samples)
+
+    def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
+        q = vae.encode(batch)
+        z = q.transform(noise["posterior"]).detach()
+        log_likelihood, log_prior = self.log_joint(vae, batch.x, z)
+        log_q = q.log_prob(z)
+        log_w = log_likelihood + log_prior - log_q
+        advantage = log_mean(log_w.detach()) - self._without_each(log_w.detach())
+        surrogate = (advantage * log_q + normalised(log_w) * log_w).sum(0)
+        return self.estimate(surrogate, log_likelihood, log_prior, log_q)
+
+    def _without_each(self, log_w: Tensor) -> Tensor:
+        """The bound with each sample's weight replaced in turn, `(K, B)`."""
+        samples = len(log_w)
+        own = torch.eye(samples, dtype=torch.bool, device=log_w.device).unsqueeze(-1)
+        others = log_w.unsqueeze(0).expand(samples, -1, -1)  # row k holds the weights among which k is replaced
+        if self.mean == "geometric":
+            replacement = (log_w.sum(0) - log_w) / (samples - 1)
+            return log_mean(torch.where(own, replacement.unsqueeze(1), others).transpose(0, 1))
+        return log_mean(others.masked_fill(own, -torch.inf).transpose(0, 1)) + torch.log(
+            torch.tensor(samples / (samples - 1), dtype=log_w.dtype, device=log_w.device)
+        )
