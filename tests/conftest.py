@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from vae_lab.likelihoods import FixedGaussian
-from vae_lab.networks import Linear
+from vae_lab.likelihoods import Bernoulli, FixedGaussian
+from vae_lab.networks import MLP, Linear
 from vae_lab.posteriors import Gaussian
 from vae_lab.priors import StandardNormal
 from vae_lab.vae import VAE, Batch
@@ -64,6 +64,19 @@ def linear_gaussian_vae(data_dim=4, latent_dim=2, seed=0):
         StandardNormal(latent_dim),
         latent_dim,
     )
+    return vae.double()
+
+
+def nonlinear_vae(latent_dim=2):
+    """A small VAE of 2x2 binary images whose bound has no closed form, in float64."""
+    torch.manual_seed(2)
+    q, shape = Gaussian(latent_dim), (1, 2, 2)
+    encoder = MLP(shape, (q.num_outputs,), [5], activation="tanh")
+    decoder = MLP((latent_dim,), shape, [5], activation="tanh")
+    vae = VAE(encoder, decoder, q, Bernoulli(), StandardNormal(latent_dim), latent_dim)
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.mul_(3)  # far from linear, and q far from the posterior
     return vae.double()
 
 

@@ -1,39 +1,131 @@
+import math
+from functools import partial
+
 import pytest
 import torch
-from conftest import exact_elbo, gaussian_batch, linear_gaussian_vae
+from conftest import exact_elbo, gaussian_batch, linear_gaussian_vae, nonlinear_vae
+from scipy import stats
 
-from vae_lab.estimators import Autoencoder, Reparameterized, ScoreFunction
+from vae_lab.estimators import (
+    IWAE,
+    STLIWAE,
+    VIMCO,
+    Autoencoder,
+    DReG,
+    Reparameterized,
+    ScoreFunction,
+    StickingTheLanding,
+)
+from vae_lab.estimators.baselines import BatchMean, LeaveOneOut, Network, RunningMean, VarianceNormalization
 from vae_lab.likelihoods import Bernoulli
 from vae_lab.networks import MLP
-from vae_lab.noise import NoiseSource
+from vae_lab.noise import AntitheticNoise, NoiseSource
 from vae_lab.posteriors import Gaussian
 from vae_lab.priors import StandardNormal
 from vae_lab.priors.base import Prior
 from vae_lab.vae import VAE, Batch
 
+
+def rloo(**arguments):
+    return ScoreFunction({"leave_one_out": LeaveOneOut()}, num_samples=4, **arguments)
+
+
+def nvil(**arguments):
+    parts = {"running_mean": RunningMean(), "network": Network(partial(MLP, hidden=[3]))}
+    return ScoreFunction(parts, **arguments)
+
+
+def running_mean(**arguments):
+    estimator = ScoreFunction({"running_mean": RunningMean()}, **arguments)
+    estimator.update({"running_mean.mean": torch.tensor(-3.0)})
+    return estimator
+
+
+def batch_mean(**arguments):
+    return ScoreFunction({"batch_mean": BatchMean()}, **arguments)
+
+
 KLS = ["analytic", "sampled", "entropy"]
-UNBIASED = {
-    f"{name}-{kl}": make(kl)
+SINGLE_SAMPLE = {
+    f"{name}-{kl}": partial(make, kl=kl)
     for kl in KLS
     for name, make in {
-        "reparameterized": lambda kl: Reparameterized(kl=kl),
-        "reparameterized-k3-beta": lambda kl: Reparameterized(num_samples=3, kl=kl, beta=2.5),
-        "score_function": lambda kl: ScoreFunction(kl=kl),
-        "score_function-leave_one_out": lambda kl: ScoreFunction("leave_one_out", num_samples=4, kl=kl),
-        "score_function-beta": lambda kl: ScoreFunction("leave_one_out", num_samples=4, kl=kl, beta=0.5),
+        "reparameterized": Reparameterized,
+        "reparameterized-k3-beta": partial(Reparameterized, num_samples=3, beta=2.5),
+        "score_function": ScoreFunction,
+        "running_mean": running_mean,
+        "rloo": rloo,
+        "rloo-beta": partial(rloo, beta=0.5),
+        "nvil": nvil,
+        "optimal_scaling": partial(ScoreFunction, num_samples=4, optimal_scaling=True),
     }.items()
+} | {
+    "sticking_the_landing": StickingTheLanding,
+    "sticking_the_landing-k3-beta": partial(StickingTheLanding, num_samples=3, beta=2.5),
+    "rao_blackwell-sampled": partial(ScoreFunction, rao_blackwell=True, kl="sampled"),
+    "rao_blackwell-entropy": partial(ScoreFunction, rao_blackwell=True, kl="entropy"),
+    "rao_blackwell-rloo": partial(rloo, rao_blackwell=True, kl="sampled", beta=2.0),
+    "rao_blackwell-nvil-optimal": partial(
+        nvil, rao_blackwell=True, optimal_scaling=True, num_samples=4, kl="entropy"
+    ),
+    "batch_mean": partial(batch_mean, kl="sampled"),
 }
+MULTI_SAMPLE = {
+    f"{name}-k{samples}": partial(make, num_samples=samples)
+    for samples in (2, 5)
+    for name, make in {
+        "iwae": IWAE,
+        "dreg": DReG,
+        "vimco": VIMCO,
+        "vimco-arithmetic": partial(VIMCO, mean="arithmetic"),
+    }.items()
+} | {"stl_iwae-k1": partial(STLIWAE, num_samples=1)}
+UNBIASED = SINGLE_SAMPLE | MULTI_SAMPLE
+BIASED = {
+    "stl_iwae-k5": STLIWAE,
+    "variance_normalization": lambda: normalised_variance(),
+}
+MODELS = {"linear": linear_gaussian_vae, "nonlinear": nonlinear_vae}
 
 
-def estimate(estimator, vae, batch, step=0, seed=0):
-    noise = NoiseSource(seed).training(
+def normalised_variance():
+    estimator = ScoreFunction({"variance_normalization": VarianceNormalization()}, kl="sampled")
+    estimator.update(
+        {
+            "variance_normalization.mean": torch.tensor(0.0),
+            "variance_normalization.mean_square": torch.tensor(4.0),
+        }
+    )
+    return estimator
+
+
+def made(make, vae):
+    torch.manual_seed(3)
+    estimator = make()
+    estimator.prepare(tuple(one_datum(vae).x.shape[1:]))
+    estimator.check(vae)
+    return estimator.double()
+
+
+def one_datum(vae):
+    if isinstance(vae.likelihood, Bernoulli):
+        return Batch(torch.tensor([[[[1.0, 0.0], [1.0, 1.0]]]], dtype=torch.float64), torch.arange(1))
+    return gaussian_batch(size=1)
+
+
+def copies_of(batch, copies):
+    return Batch(batch.x.expand(copies, *batch.x.shape[1:]), torch.arange(copies))
+
+
+def estimate(estimator, vae, batch, step=0, noise=None):
+    drawn = (noise or NoiseSource(0)).training(
         estimator.noise_spec(vae, batch),
         purpose="train",
         step=step,
         batch_size=len(batch.x),
         dtype=batch.x.dtype,
     )
-    return estimator(vae, batch, noise)
+    return estimator(vae, batch, drawn)
 
 
 def gradient(vae, values):
@@ -41,53 +133,124 @@ def gradient(vae, values):
     return torch.cat([part.flatten() for part in gradients])
 
 
-@pytest.mark.parametrize("name", UNBIASED)
+def block_means(estimator, vae, noise, blocks=50, copies=2000):
+    """Mean gradients over blocks of independent estimates, `(blocks, parameters)`.
+
+    Data that are all the same give as many independent estimates in one call.
+    """
+    batch = copies_of(one_datum(vae), copies)
+    return torch.stack(
+        [gradient(vae, estimate(estimator, vae, batch, step, noise).surrogate) for step in range(blocks)]
+    )
+
+
+def is_biased(means, reference, tests=1000):
+    """Whether a coordinate's mean differs from the reference's, all tests together erring once in 1,000.
+
+    Bonferroni: the quantile of Student's t for a thousandth, shared among all coordinates and `tests`
+    estimators.
+    """
+    blocks, coordinates = means.shape
+    standard_error = (means.var(0) / blocks + reference.var(0) / len(reference)).sqrt()
+    quantile = stats.t.isf(0.001 / (2 * coordinates * tests), blocks - 1)
+    return bool(((means.mean(0) - reference.mean(0)).abs() > quantile * standard_error + 1e-12).any())
+
+
+@pytest.fixture(scope="module")
+def large_samples():
+    """Mean gradients of the targets over twenty times as many estimates, by model and target."""
+    found = {}
+
+    def reference(model, estimator):
+        key = (model, estimator.target)
+        if key not in found:
+            pathwise = estimator.reference()
+            found[key] = block_means(pathwise, MODELS[model](), NoiseSource(99), copies=40_000)
+        return found[key]
+
+    return reference
+
+
+@pytest.mark.parametrize("name", SINGLE_SAMPLE)
 def test_the_mean_gradient_is_that_of_the_exact_bound(name):
-    estimator, vae = UNBIASED[name], linear_gaussian_vae()
-    copies = 2000  # data that are all the same give as many independent estimates in one call
-    one = gaussian_batch(size=1)
-    batch = Batch(one.x.expand(copies, -1), torch.arange(copies))
-    exact = gradient(vae, exact_elbo(vae, one, estimator.beta))
-    means = []
-    for step in range(50):
-        means.append(gradient(vae, estimate(estimator, vae, batch, step).surrogate))
-    means = torch.stack(means)
-    standard_error = means.std(0) / len(means) ** 0.5
-    assert ((means.mean(0) - exact).abs() <= 4 * standard_error + 1e-12).all()
+    vae = linear_gaussian_vae()
+    estimator = made(SINGLE_SAMPLE[name], vae)
+    exact = gradient(vae, exact_elbo(vae, one_datum(vae), estimator.beta))
+    means = block_means(estimator, vae, NoiseSource(0))
+    assert not is_biased(means, exact.expand(2, -1))
 
 
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("name", UNBIASED)
+def test_the_mean_gradient_is_that_of_a_large_sample_of_its_target(name, model, large_samples):
+    vae = MODELS[model]()
+    estimator = made(UNBIASED[name], vae)
+    assert estimator.bias is None
+    assert not is_biased(block_means(estimator, vae, NoiseSource(0)), large_samples(model, estimator))
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("name", BIASED)
+def test_biased_estimators_say_so_and_fail_the_test_of_bias(name, model, large_samples):
+    vae = MODELS[model]()
+    estimator = made(BIASED[name], vae)
+    assert estimator.bias
+    assert is_biased(block_means(estimator, vae, NoiseSource(0)), large_samples(model, estimator))
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("estimator", [IWAE(2), rloo(kl="sampled")], ids=["iwae", "rloo"])
+def test_antithetic_pairs_bias_what_compares_samples(estimator, model, large_samples):
+    assert estimator.needs_independent_samples
+    means = block_means(estimator, MODELS[model](), AntitheticNoise(0))
+    assert is_biased(means, large_samples(model, estimator))
+
+
+@pytest.mark.parametrize("make", [Reparameterized, StickingTheLanding, ScoreFunction])
+def test_antithetic_pairs_keep_the_others_unbiased(make, large_samples):
+    vae = nonlinear_vae()
+    estimator = made(partial(make, num_samples=2, kl="sampled"), vae)
+    assert not estimator.needs_independent_samples
+    assert not is_biased(block_means(estimator, vae, AntitheticNoise(0)), large_samples("nonlinear", estimator))
+
+
+@pytest.mark.parametrize("name", SINGLE_SAMPLE)
 def test_the_mean_bound_is_the_exact_bound(name):
-    estimator, vae = UNBIASED[name], linear_gaussian_vae()
-    one = gaussian_batch(size=1)
-    batch = Batch(one.x.expand(100_000, -1), torch.arange(100_000))
-    bound = estimate(estimator, vae, batch).bound
-    standard_error = bound.std() / len(bound) ** 0.5
-    assert abs(bound.mean() - exact_elbo(vae, one, estimator.beta).item()) < 4 * standard_error
+    vae = linear_gaussian_vae()
+    estimator = made(SINGLE_SAMPLE[name], vae)
+    bound = estimate(estimator, vae, copies_of(one_datum(vae), 100_000)).bound
+    standard_error = bound.std() / math.sqrt(len(bound))
+    assert abs(bound.mean() - exact_elbo(vae, one_datum(vae), estimator.beta).item()) < 4 * standard_error
 
 
 @pytest.mark.parametrize("name", UNBIASED)
 def test_terms_are_consistent(name):
-    estimator, vae, batch = UNBIASED[name], linear_gaussian_vae(), gaussian_batch()
+    vae, batch = linear_gaussian_vae(), gaussian_batch()
+    estimator = made(UNBIASED[name], vae)
     result = estimate(estimator, vae, batch)
     terms = result.terms
     assert torch.allclose(terms["elbo"], terms["reconstruction"] - terms["kl"])
-    assert torch.allclose(result.bound, terms["reconstruction"] - estimator.beta * terms["kl"])
+    if estimator.selection == "elbo":
+        assert torch.allclose(result.bound, terms["reconstruction"] - estimator.beta * terms["kl"])
+    else:
+        assert torch.equal(result.bound, terms["importance_weighted_bound"])
+        assert (result.bound >= terms["elbo"] - 1e-12).all()
     assert result.surrogate.shape == result.bound.shape == (len(batch.x),)
     assert not any(term.requires_grad for term in [result.bound, *terms.values()])
 
 
 @pytest.mark.parametrize("name", UNBIASED)
 def test_the_objective_per_datum_does_not_depend_on_the_batch(name):
-    estimator, vae, batch = UNBIASED[name], linear_gaussian_vae(), gaussian_batch(size=6)
+    vae, batch = linear_gaussian_vae(), gaussian_batch(size=6)
+    estimator = made(UNBIASED[name], vae)
     noise = NoiseSource(0).training(
         estimator.noise_spec(vae, batch), purpose="train", step=0, batch_size=6, dtype=torch.float64
     )
     together = estimator(vae, batch, noise)
     part = Batch(batch.x[:2], batch.indices[:2])
     apart = estimator(vae, part, {key: value[:, :2] for key, value in noise.items()})
-    assert torch.allclose(together.surrogate[:2], apart.surrogate)
     assert torch.allclose(together.bound[:2], apart.bound)
+    assert torch.allclose(together.surrogate[:2], apart.surrogate) != estimator.couples_data
 
 
 @pytest.mark.parametrize("latent_dim", [2, 200])
@@ -99,13 +262,78 @@ def test_beta_weighs_the_kl_summed_over_latent_dimensions(latent_dim):
     assert torch.allclose(bounds[1] - bounds[2], 2 * kl)
 
 
-def test_pathwise_has_far_less_variance_than_the_score_function():
-    vae, batch = linear_gaussian_vae(), gaussian_batch(size=1)
-    variances = []
-    for estimator in (Reparameterized(), ScoreFunction()):
-        draws = [gradient(vae, estimate(estimator, vae, batch, step).surrogate) for step in range(500)]
-        variances.append(torch.stack(draws).var(0).sum())
-    assert variances[0] < variances[1] / 5
+def test_all_multi_sample_estimators_stand_for_one_bound():
+    vae, batch = nonlinear_vae(), copies_of(one_datum(nonlinear_vae()), 4)
+    bounds = [estimate(make(), vae, batch).bound for make in (IWAE, DReG, VIMCO, STLIWAE)]
+    assert all(torch.allclose(bound, bounds[0]) for bound in bounds)
+
+
+def test_dreg_is_sticking_the_landing_for_one_sample():
+    vae, batch = nonlinear_vae(), copies_of(one_datum(nonlinear_vae()), 4)
+    gradients = [
+        gradient(vae, estimate(estimator, vae, batch).surrogate)
+        for estimator in (DReG(1), STLIWAE(1), StickingTheLanding())
+    ]
+    assert torch.allclose(gradients[0], gradients[1])
+    assert torch.allclose(gradients[0], gradients[2])
+
+
+def test_the_decoder_gradients_of_dreg_and_iwae_are_equal():
+    vae, batch = nonlinear_vae(), copies_of(one_datum(nonlinear_vae()), 4)
+    found = []
+    for estimator in (DReG(), IWAE(), STLIWAE()):
+        surrogate = estimate(estimator, vae, batch).surrogate.sum()
+        found.append(torch.autograd.grad(surrogate, vae.decoder.layers[0].weight)[0])
+    assert torch.allclose(found[0], found[1])
+    assert torch.allclose(found[1], found[2])
+
+
+def test_optimal_scaling_of_two_samples_is_leave_one_out():
+    vae, batch = nonlinear_vae(), copies_of(one_datum(nonlinear_vae()), 4)
+    scaled = ScoreFunction(num_samples=2, optimal_scaling=True)
+    left_out = ScoreFunction({"leave_one_out": LeaveOneOut()}, num_samples=2)
+    gradients = [gradient(vae, estimate(one, vae, batch).surrogate) for one in (scaled, left_out)]
+    assert torch.allclose(*gradients)
+
+
+def test_vimco_baselines_against_their_definition():
+    log_w = torch.randn(4, 3, dtype=torch.float64)
+    for mean in ("geometric", "arithmetic"):
+        without = VIMCO(4, mean)._without_each(log_w)
+        for k in range(4):
+            w = log_w.exp()
+            others = torch.cat([w[:k], w[k + 1 :]])
+            w[k] = others.log().mean(0).exp() if mean == "geometric" else others.mean(0)
+            assert torch.allclose(without[k], w.mean(0).log())
+
+
+def test_the_running_mean_takes_a_signal_in_after_the_step_only():
+    vae, batch = linear_gaussian_vae(), gaussian_batch()
+    estimator = ScoreFunction({"running_mean": RunningMean(decay=0.5)}).double()
+    part = estimator.parts["running_mean"]
+    first = estimate(estimator, vae, batch)
+    assert part.mean.value == 0
+    means = {name: values.mean() for name, values in first.statistics.items()}
+    estimator.update(means)
+    assert torch.allclose(part.mean.value, first.terms["reconstruction"].mean())
+    estimator.update({"running_mean.mean": torch.tensor(0.0)})
+    assert torch.allclose(part.mean.value, first.terms["reconstruction"].mean() / 3)  # weights 1/4 and 1/2
+
+
+def test_the_network_is_trained_towards_the_signal_and_moves_nothing_else():
+    vae, batch = nonlinear_vae(), copies_of(one_datum(nonlinear_vae()), 4)
+    estimator = made(nvil, vae)
+    network = estimator.parts["network"].network
+    surrogate = estimate(estimator, vae, batch).surrogate.mean()
+    found = torch.autograd.grad(surrogate, list(network.parameters()), retain_graph=True)
+    noise = NoiseSource(0).training(
+        estimator.noise_spec(vae, batch), purpose="train", step=0, batch_size=4, dtype=torch.float64
+    )
+    z = vae.encode(batch).transform(noise["posterior"])
+    signal = vae.decode(z).log_prob(batch.x).detach()[0]
+    error = -(signal - network(batch.x)[:, 0]).square().mean()
+    expected = torch.autograd.grad(error, list(network.parameters()))
+    assert all(torch.allclose(a, b) for a, b in zip(found, expected, strict=True))
 
 
 def test_autoencoder_reconstructs_from_the_mean_without_a_kl_term():
@@ -118,34 +346,53 @@ def test_autoencoder_reconstructs_from_the_mean_without_a_kl_term():
     assert (gradients[vae.latent_dim :] == 0).all()  # the log-variances play no part
 
 
-def test_estimators_work_on_images_with_every_kl():
-    q = Gaussian(3)
-    vae = VAE(
-        MLP((1, 8, 8), (6,), [16]),
-        MLP((3,), (1, 8, 8), [16]),
-        q,
-        Bernoulli(),
-        StandardNormal(3),
-        latent_dim=3,
-    )
-    batch = Batch(torch.rand(5, 1, 8, 8).round(), torch.arange(5))
-    for estimator in UNBIASED.values():
-        gradients = gradient(vae, estimate(estimator, vae, batch).surrogate)
-        assert gradients.isfinite().all()
-        assert gradients.abs().sum() > 0
+@pytest.mark.parametrize("name", UNBIASED | BIASED)
+def test_estimators_work_in_single_precision_and_without_gradients(name):
+    vae = nonlinear_vae().float()
+    batch = Batch(torch.rand(5, 1, 2, 2).round(), torch.arange(5))
+    estimator = made((UNBIASED | BIASED)[name], vae).float()
+    gradients = gradient(vae, estimate(estimator, vae, batch).surrogate)
+    assert gradients.isfinite().all()
+    assert gradients.abs().sum() > 0
+    with torch.no_grad():
+        assert estimate(estimator, vae, batch).bound.isfinite().all()
 
 
-def test_a_prior_without_a_closed_kl_is_refused():
-    class Other(Prior):
-        pass
+class Other(Prior):
+    pass
 
+
+class Opaque(Gaussian):
+    """A family of which nothing is known."""
+
+    is_reparameterized = False
+    factorises = False
+
+
+@pytest.mark.parametrize(
+    ("estimator", "message"),
+    [
+        (Reparameterized(), "kl=analytic has no closed form from Opaque to Other; use kl=sampled"),
+        (ScoreFunction(), "kl=analytic has no closed form from Opaque to Other; use kl=sampled"),
+        (Reparameterized(kl="sampled"), "no gradient passes through the samples of Opaque; use estimator="),
+        (StickingTheLanding(), "no gradient passes through the samples of Opaque"),
+        (IWAE(), "no gradient passes through the samples of Opaque"),
+        (DReG(), "no gradient passes through the samples of Opaque"),
+        (STLIWAE(), "no gradient passes through the samples of Opaque"),
+        (
+            ScoreFunction(rao_blackwell=True, kl="sampled"),
+            "rao_blackwell needs a posterior and a prior that are products over the latent dimensions, got Opaque",
+        ),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_a_model_cannot_offer_is_refused(estimator, message):
     vae = linear_gaussian_vae()
-    vae.prior = Other()
-    with pytest.raises(
-        ValueError, match="kl=analytic has no closed form from Gaussian to Other; use kl=sampled"
-    ):
-        Reparameterized(kl="analytic").check(vae)
-    Reparameterized(kl="sampled").check(vae)
+    vae.prior, vae.posterior = Other(), Opaque(2)
+    with pytest.raises(ValueError, match="|".join([message, "no gradient passes"])):
+        estimator.check(vae)
+    for able in (ScoreFunction(kl="sampled"), VIMCO()):
+        able.check(vae)
 
 
 @pytest.mark.parametrize(
@@ -154,9 +401,18 @@ def test_a_prior_without_a_closed_kl_is_refused():
         (lambda: Reparameterized(num_samples=0), "num_samples must be at least 1, got 0"),
         (lambda: Reparameterized(beta=-1), "beta must not be negative, got -1"),
         (
-            lambda: ScoreFunction("leave_one_out"),
+            lambda: ScoreFunction({"leave_one_out": LeaveOneOut()}),
             "num_samples must be at least 2 for baseline=leave_one_out, got 1",
         ),
+        (lambda: ScoreFunction(optimal_scaling=True), "num_samples must be at least 2 for optimal_scaling"),
+        (lambda: ScoreFunction(rao_blackwell=True), "rao_blackwell needs kl=sampled or kl=entropy"),
+        (
+            lambda: rloo(optimal_scaling=True),
+            "leave_one_out and optimal_scaling both compare a datum's samples",
+        ),
+        (lambda: RunningMean(decay=1.0), "decay must be at least 0 and below 1, got 1.0"),
+        (lambda: IWAE(0), "num_samples must be at least 1, got 0"),
+        (lambda: VIMCO(1), "num_samples must be at least 2 for VIMCO, got 1"),
     ],
 )
 def test_bad_arguments(make, message):

@@ -41,7 +41,8 @@ class ScoreFunction(SingleSampleEstimator):
             each coordinate, estimated from the datum's other samples.
 
     Raises:
-        ValueError: If `num_samples` is too small, `beta` below 0, or `rao_blackwell` meets `kl=analytic`.
+        ValueError: If `num_samples` is too small, `beta` below 0, `rao_blackwell` meets `kl=analytic`, or two
+            parts compare a datum's samples.
     """
 
     def __init__(
@@ -57,9 +58,9 @@ class ScoreFunction(SingleSampleEstimator):
         self.baseline = nn.ModuleDict(baseline or {})
         self.rao_blackwell = rao_blackwell
         self.optimal_scaling = optimal_scaling
-        self.needs_independent_samples = optimal_scaling or any(
-            part.needs_independent_samples for part in self.parts.values()
-        )
+        comparing = [name for name, part in self.parts.items() if part.needs_independent_samples]
+        comparing += ["optimal_scaling"] if optimal_scaling else []
+        self.needs_independent_samples = bool(comparing)
         self.couples_data = any(part.couples_data for part in self.parts.values())
         self.bias = next((part.bias for part in self.parts.values() if part.bias), None)
         if rao_blackwell and kl == "analytic":
@@ -68,6 +69,11 @@ class ScoreFunction(SingleSampleEstimator):
             )
         if optimal_scaling and num_samples < 2:
             raise ValueError(f"num_samples must be at least 2 for optimal_scaling, got {num_samples}.")
+        if len(comparing) > 1:
+            raise ValueError(
+                f"{' and '.join(comparing)} both compare a datum's samples: what the first leaves of the "
+                "other samples depends on the sample itself, and the gradient would be biased; use one."
+            )
         for name, part in self.parts.items():
             if num_samples < part.least_samples:
                 raise ValueError(

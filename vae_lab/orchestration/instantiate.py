@@ -147,7 +147,7 @@ def _describe(annotation: Any) -> str:
     """An annotation in words: the choices of a Literal, or the type's name."""
     choices = typing.get_args(annotation)
     if typing.get_origin(annotation) is typing.Literal:
-        return "one of " + ", ".join(map(str, choices))
+        return ("one of " if len(choices) > 1 else "") + ", ".join(map(str, choices))
     if choices and type(None) in choices:
         return " or ".join(_describe(choice) for choice in choices)
     if annotation is type(None):
