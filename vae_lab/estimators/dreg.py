@@ -39,11 +39,11 @@ class DReG(MultiSampleEstimator):
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)
         z = q.transform(noise["posterior"])
-        if z.requires_grad:
-            z.register_hook(lambda gradient: gradient * weights.unsqueeze(-1))
         log_likelihood, log_prior = self.log_joint(vae, batch.x, z)
         log_q = q.detach().log_prob(z)
         log_w = log_likelihood + log_prior - log_q
         weights = normalised(log_w)
+        if z.requires_grad:
+            z.register_hook(lambda gradient: gradient * weights.unsqueeze(-1))
         surrogate = (weights * log_w).sum(0)
         return self.estimate(surrogate, log_likelihood, log_prior, log_q)

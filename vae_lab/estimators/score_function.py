@@ -129,8 +129,9 @@ class ScoreFunction(SingleSampleEstimator):
         return log_q - vae.prior.log_prob_per_dimension(z)
 
     def _centre(self, signal: Tensor, x: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """The centred signal, the squared error of the parts that are trained, and what updates the others."""
-        loss, statistics = torch.zeros_like(signal[0, :, 0]), {}
+        """The centred signal, the squared error of the trained parts, and what updates the others."""
+        loss = torch.zeros_like(signal[0, :, 0])
+        statistics: dict[str, Tensor] = {}
         for name, part in self.parts.items():
             found = part.statistics(signal)
             statistics |= {f"{name}.{key}": value for key, value in found.items()}

@@ -60,7 +60,9 @@ class VIMCO(MultiSampleEstimator):
         """The bound with each sample's weight replaced in turn, `(K, B)`."""
         samples = len(log_w)
         own = torch.eye(samples, dtype=torch.bool, device=log_w.device).unsqueeze(-1)
-        others = log_w.unsqueeze(0).expand(samples, -1, -1)  # row k holds the weights among which k is replaced
+        others = log_w.unsqueeze(0).expand(
+            samples, -1, -1
+        )  # row k holds the weights among which k is replaced
         if self.mean == "geometric":
             replacement = (log_w.sum(0) - log_w) / (samples - 1)
             return log_mean(torch.where(own, replacement.unsqueeze(1), others).transpose(0, 1))
