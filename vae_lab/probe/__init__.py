@@ -1,0 +1,5 @@
+"""Statistics of gradient estimators at one and the same parameters and data."""
+
+from vae_lab.probe.probe import Measurement, Probe
+
+__all__ = ["Measurement", "Probe"]

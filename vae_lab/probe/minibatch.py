@@ -1,0 +1,61 @@
+"""The part of a gradient's variance that comes from which data are in the minibatch."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from vae_lab.probe.jacobian import CHUNK_NUMBERS
+from vae_lab.probe.replicates import Objective, per_datum_gradients
+from vae_lab.probe.sample import Groups
+from vae_lab.vae import Batch
+
+
+def minibatch_traces(
+    objective: Objective,
+    encoder: nn.Module,
+    batch: Batch,
+    halves: tuple[Mapping[str, Tensor], Mapping[str, Tensor]],
+    centre: Mapping[str, Tensor],
+    groups: Groups,
+) -> dict[str, tuple[float, float]]:
+    r"""Trace of the covariance over minibatches of the mean gradient, and its standard error.
+
+    $$\frac1B\, \mathrm{tr}\, \mathrm{Cov}_x(m(x)) \approx
+      \frac{1}{B (B - 1)} \sum_b \langle m^{(1)}_b - c,\; m^{(2)}_b - c \rangle$$
+
+    m(x) is the gradient of a datum averaged over the noise, estimated twice from independent halves of the
+    replicates, so that the noise left in them adds nothing to the expectation; c is the mean over the data,
+    known independently. The data of a minibatch are taken for independent draws.
+
+    Args:
+        objective: Of an estimator that does not couple data.
+        encoder: The model's encoder.
+        batch: `B` data, at least 2.
+        halves: Noise of the two halves, each `(R, K, B, *event)`.
+        centre: c for each parameter, flattened.
+        groups: Which parameters each group has.
+    """
+    size = sum(vector.numel() for vector in centre.values())
+    products: dict[str, list[Tensor]] = {name: [] for name in centre}
+    rows = torch.arange(len(batch.x), device=batch.x.device)
+    for part in rows.split(max(1, CHUNK_NUMBERS // (2 * size))):
+        some = Batch(batch.x[part], batch.indices[part])
+        first, second = (
+            per_datum_gradients(
+                objective, encoder, some, {name: eps[:, :, part] for name, eps in half.items()}
+            )
+            for half in halves
+        )
+        for name, vector in centre.items():
+            deviations = [
+                found[name].reshape(len(part), -1) - vector.to(found[name].dtype) for found in (first, second)
+            ]
+            products[name].append((deviations[0] * deviations[1]).sum(1).double())
+    number = len(batch.x)
+    traces = {}
+    for group, names in groups.items():
+        values = torch.stack([torch.cat(products[name]) for name in names]).sum(0)
+        error = values.std() / number**0.5
+        traces[group] = (float(values.mean()) / (number - 1), float(error) / (number - 1))
+    return traces

@@ -1,0 +1,355 @@
+"""Compares gradient estimators at one and the same parameters and data."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vae_lab.estimators.base import Estimator
+from vae_lab.noise import NoiseSource
+from vae_lab.probe.bias import squared_length, standard_error
+from vae_lab.probe.cost import Cost, costs
+from vae_lab.probe.jacobian import EncoderJacobian
+from vae_lab.probe.minibatch import minibatch_traces
+from vae_lab.probe.replicates import Objective, stacked
+from vae_lab.probe.sample import Groups, NotFiniteError, Sample
+from vae_lab.vae import VAE, Batch
+
+BLOCKS = 10  # independent parts of the replicates, from which lengths and biases are estimated
+Z = 1.959964  # of a 95 % interval
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One estimator's gradient for one group of parameters; squares of nats per datum per unit.
+
+    The gradient is that of the mean over a minibatch of `batch_size` data, except for the groups
+    `outputs...`: there it is each datum's own, by what the encoder gives for it, averaged over the data.
+
+    Args:
+        estimator: The estimator's name.
+        num_samples: `K`, its samples per datum.
+        kl: The form of its KL term.
+        target: The bound whose gradient it estimates.
+        declared_bias: Why it is biased, or an empty string.
+        group: Which parameters: `outputs`, `encoder`, `decoder`, or one layer of them.
+        num_parameters: How many numbers.
+        path: `per datum` if the structure of the encoder was used, `replicates` if whole minibatch gradients
+            were compared.
+        trace: Trace of the covariance over the noise, at fixed data; with a 95 % interval.
+        variance: The same per coordinate.
+        minibatch_trace: Trace of the covariance over minibatches of the mean gradient; with a 95 % interval.
+        total_trace: The sum of both: the law of total variance.
+        snr: Length of the mean gradient over the square root of `trace`; the mean is the reference's if the
+            estimator is unbiased.
+        cosine: Between the mean over the replicates and the reference.
+        cosine_of_one: Between a single gradient and the reference, from the squares' expectations.
+        bias: Length of the mean's difference from the reference, over the reference's; 0 if the unbiased
+            estimate of its square is negative.
+        bias_limit: The bias that would lie two standard errors above 0: what the replicates can resolve.
+        bias_z: Standard errors by which that squared length lies above 0.
+        seconds: Wall time of one gradient.
+        decoder_evaluations: Passes through the decoder per datum.
+        memory: Bytes kept for the backward pass.
+        variance_times_evaluations: `variance` at the cost of one decoder evaluation per datum.
+        variance_times_seconds: `variance` at the cost of one second.
+        status: `ok`, or what was not finite.
+    """
+
+    estimator: str
+    num_samples: int
+    kl: str
+    target: str
+    declared_bias: str
+    group: str
+    num_parameters: int
+    path: str
+    num_replicates: int
+    batch_size: int
+    trace: float
+    trace_low: float
+    trace_high: float
+    variance: float
+    variance_low: float
+    variance_high: float
+    minibatch_trace: float
+    minibatch_trace_low: float
+    minibatch_trace_high: float
+    total_trace: float
+    snr: float
+    cosine: float
+    cosine_of_one: float
+    bias: float
+    bias_limit: float
+    bias_z: float
+    seconds: float
+    decoder_evaluations: float
+    memory: int
+    variance_times_evaluations: float
+    variance_times_seconds: float
+    status: str
+
+
+class Probe:
+    r"""Measures gradient estimators of a VAE at fixed parameters and data; it changes neither.
+
+    All estimators meet the same noise where they ask for the same. Each one's mean is judged against the
+    gradient of its own target, from its `reference()` with noise of its own.
+
+    Args:
+        vae: The model.
+        batch: The minibatch, of at least 2 data.
+        noise: Source of the noise.
+        num_replicates: Draws of the noise, at least 2; at least 8 for a bias to be judged.
+        chunk: Replicates at a time; memory does not grow with their number.
+        generative: Whether parameters other than the encoder's are looked at.
+        minibatch: Whether the variance over minibatches is estimated.
+
+    Raises:
+        ValueError: If there are fewer than 2 replicates or 2 data.
+    """
+
+    def __init__(
+        self,
+        vae: VAE,
+        batch: Batch,
+        noise: NoiseSource,
+        num_replicates: int = 100,
+        chunk: int = 20,
+        generative: bool = True,
+        minibatch: bool = True,
+    ) -> None:
+        if num_replicates < 2:
+            raise ValueError(f"num_replicates must be at least 2 to show a variance, got {num_replicates}.")
+        if chunk < 2:
+            raise ValueError(f"chunk must be at least 2, got {chunk}.")
+        if len(batch.x) < 2:
+            raise ValueError(f"batch_size must be at least 2, got {len(batch.x)}.")
+        self.vae = vae
+        self.batch = batch
+        self.noise = noise
+        self.num_replicates = num_replicates
+        self.chunk = chunk
+        self.generative = generative
+        self.minibatch = minibatch
+        self.jacobian = EncoderJacobian(vae.encoder, batch.x)
+        self.groups = parameter_groups(vae, generative)
+        self._references: dict[str, dict[str, Tensor]] = {}
+        self._minibatch: dict[str, dict[str, tuple[float, float]]] = {}
+
+    def measure(self, estimators: Mapping[str, Estimator]) -> list[Measurement]:
+        """Measures each estimator for each group of parameters."""
+        noises = {name: self._draw(estimator, "cost", 0) for name, estimator in estimators.items()}
+        costs_of = costs(
+            self.vae, self.batch, {name: (estimators[name], noise) for name, noise in noises.items()}
+        )
+        return [
+            row
+            for name, estimator in estimators.items()
+            for row in self._measure(name, estimator, costs_of[name])
+        ]
+
+    def sample(self, estimator: Estimator, purpose: str = "probe", variances: bool = True) -> Sample:
+        """The running statistics of one estimator over all replicates.
+
+        Raises:
+            NotFiniteError: If a gradient is NaN or infinite.
+        """
+        sample = Sample(
+            Objective(self.vae, estimator),
+            self.jacobian,
+            self.batch,
+            self.groups,
+            self.vae.posterior.outputs,
+            self.generative,
+            variances,
+        )
+        for block in torch.arange(self.num_replicates).tensor_split(min(BLOCKS, self.num_replicates // 2)):
+            parts = block.tensor_split(math.ceil(len(block) / self.chunk))
+            sample.add_block(
+                [self._draw(estimator, purpose, replicate) for replicate in part.tolist()] for part in parts
+            )
+        return sample
+
+    def _measure(self, name: str, estimator: Estimator, cost: Cost) -> Iterator[Measurement]:
+        try:
+            sample = self.sample(estimator)
+            reference = self._reference(estimator)
+            blocks = sample.blocks()
+            spread = self._over_minibatches(estimator, reference)
+        except NotFiniteError as error:
+            yield from (self._row(name, estimator, group, cost, str(error)) for group in self.groups)
+            return
+        for group, names in self.groups.items():
+            trace, error = sample.trace(group)
+            values = _lengths(blocks, reference, names)
+            mean_square = values["mean"] if estimator.bias else values["reference"]
+            between = spread.get(group, (NAN, NAN))
+            yield self._row(
+                name,
+                estimator,
+                group,
+                cost,
+                "ok",
+                path="per datum"
+                if sample.by_datum and group.startswith(("encoder", "outputs"))
+                else "replicates",
+                trace=trace,
+                **_interval("trace", trace, error),
+                minibatch_trace=between[0],
+                minibatch_trace_low=between[0] - Z * between[1],
+                minibatch_trace_high=between[0] + Z * between[1],
+                total_trace=trace + between[0],
+                snr=_root(mean_square) / trace**0.5 if trace > 0 else math.inf,
+                cosine=values["cosine"],
+                cosine_of_one=values["product"]
+                / _root(values["reference"] * (max(mean_square, 0.0) + trace), NAN),
+                bias=_root(values["difference"]) / _root(values["reference"], NAN),
+                bias_limit=_root(2 * values["error"]) / _root(values["reference"], NAN),
+                bias_z=values["difference"] / values["error"] if values["error"] else NAN,
+            )
+
+    def _row(
+        self, name: str, estimator: Estimator, group: str, cost: Cost, status: str, **values: float | str
+    ) -> Measurement:
+        number = sum(self._sizes[parameter] for parameter in self.groups[group])
+        found = dict.fromkeys(MEASURED, NAN) | {"path": ""} | values
+        for end in ("", "_low", "_high"):
+            found[f"variance{end}"] = float(found[f"trace{end}"]) / number
+        return Measurement(
+            estimator=name,
+            num_samples=getattr(estimator, "num_samples", 1),
+            kl=getattr(estimator, "kl", ""),
+            target=estimator.target,
+            declared_bias=estimator.bias or "",
+            group=group,
+            num_parameters=number,
+            num_replicates=self.num_replicates,
+            batch_size=len(self.batch.x),
+            seconds=cost.seconds,
+            decoder_evaluations=cost.decoder_evaluations,
+            memory=cost.memory,
+            variance_times_evaluations=found["variance"] * cost.decoder_evaluations,  # type: ignore[operator]
+            variance_times_seconds=found["variance"] * cost.seconds,  # type: ignore[operator]
+            status=status,
+            **found,  # type: ignore[arg-type]
+        )
+
+    @property
+    def _sizes(self) -> dict[str, int]:
+        """How many numbers each parameter has, or each datum's share of an output."""
+        sizes = {name: parameter.numel() for name, parameter in self.vae.named_parameters()}
+        return sizes | {f"outputs.{name}": size for name, size in self.vae.posterior.outputs.items()}
+
+    def _reference(self, estimator: Estimator) -> dict[str, Tensor]:
+        if estimator.target not in self._references:
+            sample = self.sample(estimator.reference(), "reference", variances=False)
+            self._references[estimator.target] = sample.blocks()
+        return self._references[estimator.target]
+
+    def _over_minibatches(
+        self, estimator: Estimator, reference: Mapping[str, Tensor]
+    ) -> dict[str, tuple[float, float]]:
+        """Traces over minibatches; the mean gradient of unbiased estimators is that of their reference."""
+        if not self.minibatch:
+            return {}
+        key = f"{estimator.target} {estimator.bias}"
+        if key not in self._minibatch:
+            of = estimator if estimator.bias and not estimator.couples_data else estimator.reference()
+            count = max(1, min(self.chunk, self.num_replicates) // 2)
+            halves = [
+                stacked([self._draw(of, f"minibatch {half}", index) for index in range(count)])
+                for half in (0, 1)
+            ]
+            groups = {name: part for name, part in self.groups.items() if not name.startswith("outputs")}
+            centre = {name: blocks.mean(0) for name, blocks in reference.items() if name in self._names}
+            self._minibatch[key] = minibatch_traces(
+                Objective(self.vae, of), self.vae.encoder, self.batch, (halves[0], halves[1]), centre, groups
+            )
+        return self._minibatch[key]
+
+    @property
+    def _names(self) -> set[str]:
+        return {name for name, _ in self.vae.named_parameters()}
+
+    def _draw(self, estimator: Estimator, purpose: str, step: int) -> dict[str, Tensor]:
+        return self.noise.training(
+            estimator.noise_spec(self.vae, self.batch),
+            purpose=purpose,
+            step=step,
+            batch_size=len(self.batch.x),
+            device=self.batch.x.device,
+            dtype=self.batch.x.dtype,
+        )
+
+
+MEASURED = [
+    name
+    for name, kind in Measurement.__annotations__.items()
+    if kind is float and not name.endswith(("seconds", "evaluations"))
+]
+
+
+def parameter_groups(vae: VAE, generative: bool = True) -> Groups:
+    """The outputs of the encoder, each part of the model that has parameters, and each of its layers.
+
+    Example:
+        >>> from vae_lab.likelihoods import Bernoulli
+        >>> from vae_lab.networks import Linear
+        >>> from vae_lab.posteriors import Gaussian
+        >>> from vae_lab.priors import StandardNormal
+        >>> q = Gaussian(2)
+        >>> vae = VAE(Linear((4,), (4,)), Linear((2,), (4,)), q, Bernoulli(), StandardNormal(2), 2)
+        >>> list(parameter_groups(vae))[:4]
+        ['outputs', 'outputs.mean', 'outputs.log_variance', 'encoder']
+    """
+    outputs = [f"outputs.{name}" for name in vae.posterior.outputs]
+    groups: Groups = {"outputs": outputs} | {name: [name] for name in outputs}
+    for name, _ in vae.named_parameters():
+        part, layer = name.split(".")[0], name.rpartition(".")[0]
+        if part == "encoder" or generative:
+            for group in dict.fromkeys((part, layer)):
+                groups.setdefault(group, []).append(name)
+    return groups
+
+
+def _lengths(
+    blocks: Mapping[str, Tensor], reference: Mapping[str, Tensor], names: list[str]
+) -> dict[str, float]:
+    """Squared lengths, inner products and bias of a group's mean gradient against the reference."""
+    size = len(next(iter(blocks.values())))
+    gram, of_reference, of_difference = torch.zeros(3, size, size, dtype=torch.float64)
+    product = square = reference_square = 0.0
+    for name in names:
+        mine, theirs = blocks[name], reference[name]
+        difference = mine - theirs
+        gram += (mine @ mine.T).cpu()
+        of_reference += (theirs @ theirs.T).cpu()
+        of_difference += (difference @ difference.T).cpu()
+        product += float(mine.mean(0) @ theirs.mean(0))
+        square += float(mine.mean(0).square().sum())
+        reference_square += float(theirs.mean(0).square().sum())
+    several = size > 1
+    return {
+        "mean": squared_length(gram) if several else square,
+        "reference": squared_length(of_reference) if several else reference_square,
+        "difference": squared_length(of_difference) if several else NAN,
+        "product": product,
+        "cosine": product / _root(square * reference_square, NAN),
+        "error": standard_error(of_difference),
+    }
+
+
+def _interval(name: str, value: float, error: float) -> dict[str, float]:
+    """A 95 % interval of something positive, symmetric on the log axis."""
+    if not value > 0:
+        return {f"{name}_low": value, f"{name}_high": value}
+    factor = math.exp(Z * error / value)
+    return {f"{name}_low": value / factor, f"{name}_high": value * factor}
+
+
+def _root(square: float, otherwise: float = 0.0) -> float:
+    return square**0.5 if square > 0 else otherwise

@@ -1,0 +1,159 @@
+"""What the replicates of one estimator say of the variance and the mean of its gradient."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from vae_lab.probe.jacobian import EncoderJacobian
+from vae_lab.probe.moments import Moments
+from vae_lab.probe.replicates import Objective, stacked
+from vae_lab.vae import Batch
+
+Groups = dict[str, list[str]]
+
+
+class NotFiniteError(ValueError):
+    """A gradient was NaN or infinite."""
+
+
+class Sample:
+    r"""Running statistics of a minibatch gradient over the replicates of its noise.
+
+    With independent data the noise reaches the encoder through each datum's own outputs, so that
+
+    $$\mathrm{Cov}(g) = \frac{1}{B^2} \sum_b J_b^\top C_b J_b$$
+
+    with C_b the covariance of the gradient at the outputs of datum b: the cross terms between data, whose
+    expectation is zero, are left out exactly. Where the data of a batch are coupled, and for the parameters
+    of the decoder, the gradients of whole replicates are compared, vectorised by `torch.func`.
+
+    Args:
+        objective: The surrogate of one estimator.
+        jacobian: The encoder at the data.
+        batch: The data.
+        groups: Which parameters each group has; `outputs...` groups are left to the sample.
+        output_sizes: How many outputs of the encoder stand for which parameter of the posterior.
+        generative: Whether parameters other than the encoder's are looked at.
+        variances: Whether variances are wanted, or the mean alone.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        jacobian: EncoderJacobian,
+        batch: Batch,
+        groups: Groups,
+        output_sizes: Mapping[str, int],
+        generative: bool = True,
+        variances: bool = True,
+    ) -> None:
+        self.objective = objective
+        self.jacobian = jacobian
+        self.batch = batch
+        self.output_sizes = dict(output_sizes)
+        self.groups = groups
+        self.generative = generative
+        self.wants_variances = variances
+        self.by_datum = not objective.estimator.couples_data
+        self.outputs = Moments()
+        self.deviations: dict[str, Tensor] = {}
+        self.parameters: dict[str, Moments] = {}
+        self.traces: dict[str, Moments] = {group: Moments() for group in groups}
+        self.block_outputs: list[Tensor] = []
+        self.block_generative: list[dict[str, Tensor]] = []
+
+    def add_block(self, chunks: Iterable[list[dict[str, Tensor]]]) -> None:
+        """Takes in the replicates of a block, chunk by chunk, each a list of one noise per replicate.
+
+        Raises:
+            NotFiniteError: If a gradient is NaN or infinite.
+        """
+        count, outputs, generative = 0, torch.zeros(()), dict[str, Tensor]()
+        for draws in chunks:
+            at_outputs, of_parameters = self._replicates(draws)
+            if self.wants_variances:
+                self._add(at_outputs, of_parameters)
+            outputs = outputs.to(at_outputs.device) + at_outputs.double().sum(0)
+            for name, part in of_parameters.items():
+                generative[name] = generative.get(name, 0.0) + part.sum(0)
+            count += len(draws)
+        self.block_outputs.append(outputs / count)
+        self.block_generative.append({name: total / count for name, total in generative.items()})
+
+    def blocks(self) -> dict[str, Tensor]:
+        """The mean gradient of each block, by parameter and flattened, `(blocks, elements)`."""
+        outputs = torch.stack(self.block_outputs).to(self.jacobian.outputs.dtype)
+        found = {f"encoder.{name}": part for name, part in self.jacobian.gradients(outputs).items()}
+        if self.generative:
+            found |= stacked(self.block_generative)
+        scaled = outputs * len(self.batch.x) ** 0.5  # squares then average over the data
+        found |= {f"outputs.{name}": part for name, part in self._by_output(scaled).items()}
+        return {name: part.reshape(len(part), -1).double() for name, part in found.items()}
+
+    def variance(self, name: str) -> Tensor:
+        """The variance of each element of a parameter's minibatch gradient."""
+        if name in self.deviations:
+            return self.deviations[name] / (self.outputs.count - 1)
+        return self.parameters[name].variance
+
+    def trace(self, group: str) -> tuple[float, float]:
+        """The trace of the covariance of a group's gradient, and its standard error."""
+        values = self.traces[group]
+        total = sum(float(self.variance(name).sum()) for name in self.groups[group])
+        return total, float((values.variance.sum() / values.count).sqrt())
+
+    def _replicates(self, draws: list[dict[str, Tensor]]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Gradients at the outputs, of the minibatch mean, `(R, B, P)`, and by the other parameters."""
+        at_outputs, of_parameters = self.objective.replicates(
+            self.jacobian.outputs.detach(), self.batch, stacked(draws), self.generative
+        )
+        finite = at_outputs.isfinite().flatten(1).all(1)
+        for part in of_parameters.values():
+            finite &= part.isfinite().reshape(len(part), -1).all(1)
+        if not bool(finite.all()):
+            raise NotFiniteError(f"not finite in {int((~finite).sum())} of {len(draws)} replicates")
+        return at_outputs / len(self.batch.x), of_parameters
+
+    def _add(self, at_outputs: Tensor, of_parameters: dict[str, Tensor]) -> None:
+        number = len(at_outputs)
+        mean = at_outputs.mean(0)
+        centred = at_outputs - mean
+        squares: dict[
+            str, Tensor
+        ] = {}  # of each replicate's deviation: `(R, B)`, or `(R,)` for whole batches
+        scaled = centred.square() * len(self.batch.x)
+        for name, part in self._by_output(scaled).items():
+            squares[f"outputs.{name}"] = part.sum(-1)
+        if self.by_datum:
+            squares |= self._add_by_datum(centred, mean)
+        else:
+            gradients = self.jacobian.gradients(at_outputs)
+            of_parameters = of_parameters | {f"encoder.{name}": part for name, part in gradients.items()}
+        for name, part in of_parameters.items():
+            self.parameters.setdefault(name, Moments()).add(part)
+            squares[name] = (part - part.mean(0)).square().reshape(number, -1).sum(-1)
+        self.outputs.add(at_outputs)
+        for name, variance in self._by_output(self.outputs.deviations * len(self.batch.x)).items():
+            self.deviations[f"outputs.{name}"] = variance
+        for group, names in self.groups.items():
+            total = torch.stack([squares[name] for name in names]).sum(0)
+            self.traces[group].add(total * number / (number - 1))
+
+    def _add_by_datum(self, centred: Tensor, mean: Tensor) -> dict[str, Tensor]:
+        """Adds the chunk's deviations from its mean and the step of the running mean towards it."""
+        number, before = len(centred), self.outputs.count
+        vectors = centred
+        if before:
+            weight = (before * number / (before + number)) ** 0.5
+            step = (mean.double() - self.outputs.mean).to(mean.dtype) * weight
+            vectors = torch.cat([centred, step.unsqueeze(0)])
+        by_element, by_datum = self.jacobian.squares(vectors)
+        for name, element in by_element.items():
+            key = f"encoder.{name}"
+            self.deviations[key] = self.deviations.get(key, 0.0) + element.double()
+        return {f"encoder.{name}": datum[:number] for name, datum in by_datum.items()}
+
+    def _by_output(self, at_outputs: Tensor) -> dict[str, Tensor]:
+        parts = at_outputs.split(list(self.output_sizes.values()), dim=-1)
+        return dict(zip(self.output_sizes, parts, strict=True))
