@@ -1,12 +1,38 @@
 """Bernoulli pixels."""
 
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vae_lab.likelihoods.base import Likelihood, Support
 from vae_lab.noise import Law
+
+
+class _LogProb(torch.autograd.Function):
+    """x log y + (1 - x) log(1 - y) without log1p, which alone takes a tenth of a training step on a CPU,
+    and with the short derivative x - y.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, logits: Tensor) -> Tensor:
+        magnitude = logits.abs()
+        nats = (x - 0.5).mul(logits).sub_(magnitude, alpha=0.5)
+        return nats.add_(magnitude.sigmoid_().log_())
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor]:
+        x, logits = ctx.saved_tensors
+        of_x = gradient * logits if ctx.needs_input_grad[0] else None
+        return of_x, gradient * (x - logits.sigmoid())
 
 
 @dataclass(frozen=True)
@@ -20,12 +46,11 @@ class BernoulliPixels:
         return self.logits.sigmoid()
 
     def log_prob(self, x: Tensor) -> Tensor:
+        targets, logits = torch.broadcast_tensors(x, self.logits)
         if self.logits.is_cuda:
-            targets = x.expand_as(self.logits)
-            nats = -F.binary_cross_entropy_with_logits(self.logits, targets, reduction="none")
-        else:  # the same without log1p, which alone takes a tenth of a training step on a CPU
-            magnitude = self.logits.abs()
-            nats = (x - 0.5) * self.logits - 0.5 * magnitude + magnitude.sigmoid().log()
+            nats = -F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        else:
+            nats = _LogProb.apply(targets, logits)
         return nats.flatten(2).sum(-1)
 
     def sample(self, eps: Tensor) -> Tensor:

@@ -84,15 +84,14 @@ class EncoderJacobian:
             retain_graph=True,
         )
         for (prefix, layer, given, _), delta in zip(self.layers, found, strict=True):
-            rule = _linear if isinstance(layer, nn.Linear) else _convolution
-            for kind, (element, datum) in rule(layer, given.detach(), delta).items():
+            for kind, (element, datum) in _rule(layer, given.detach(), delta).items():
                 yield f"{prefix}{kind}", element, datum
 
     def _squares_of_any(self, cotangents: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
         parameters = {name: parameter.detach() for name, parameter in self.parameters.items()}
 
         def gradient(x: Tensor, v: Tensor) -> dict[str, Tensor]:
-            _, pull = vjp(lambda own: functional_call(self.encoder, own, (x.unsqueeze(0),))[0], parameters)
+            pull = vjp(lambda own: functional_call(self.encoder, own, (x.unsqueeze(0),))[0], parameters)[1]
             return pull(v)[0]
 
         size = sum(parameter.numel() for parameter in parameters.values()) * cotangents.shape[1]
@@ -131,6 +130,13 @@ def _is_known(module: nn.Module) -> bool:
     if isinstance(module, nn.Conv2d):
         return module.groups == 1 and module.padding_mode == "zeros" and not isinstance(module.padding, str)
     return type(module) is nn.Linear
+
+
+def _rule(layer: nn.Module, given: Tensor, delta: Tensor) -> Rule:
+    if isinstance(layer, nn.Conv2d):
+        return _convolution(layer, given, delta)
+    assert isinstance(layer, nn.Linear)
+    return _linear(layer, given, delta)
 
 
 def _linear(layer: nn.Linear, given: Tensor, delta: Tensor) -> Rule:

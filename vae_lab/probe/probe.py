@@ -158,20 +158,22 @@ class Probe:
         Raises:
             NotFiniteError: If a gradient is NaN or infinite.
         """
+        blocks = torch.arange(self.num_replicates) * min(BLOCKS, self.num_replicates // 2)
+        blocks //= self.num_replicates
         sample = Sample(
             Objective(self.vae, estimator),
             self.jacobian,
             self.batch,
             self.groups,
             self.vae.posterior.outputs,
+            int(blocks[-1]) + 1,
             self.generative,
             variances,
         )
-        for block in torch.arange(self.num_replicates).tensor_split(min(BLOCKS, self.num_replicates // 2)):
-            parts = block.tensor_split(math.ceil(len(block) / self.chunk))
-            sample.add_block(
-                [self._draw(estimator, purpose, replicate) for replicate in part.tolist()] for part in parts
-            )
+        replicates = torch.arange(self.num_replicates)
+        for part in replicates.tensor_split(max(1, self.num_replicates // self.chunk)):
+            draws = [self._draw(estimator, purpose, replicate) for replicate in part.tolist()]
+            sample.add(draws, blocks[part])
         return sample
 
     def _measure(self, name: str, estimator: Estimator, cost: Cost) -> Iterator[Measurement]:
@@ -180,8 +182,9 @@ class Probe:
             reference = self._reference(estimator)
             blocks = sample.blocks()
             spread = self._over_minibatches(estimator, reference)
-        except NotFiniteError as error:
-            yield from (self._row(name, estimator, group, cost, str(error)) for group in self.groups)
+        except NotFiniteError as failure:
+            status = str(failure)
+            yield from (self._row(name, estimator, group, cost, status) for group in self.groups)
             return
         for group, names in self.groups.items():
             trace, error = sample.trace(group)

@@ -1,6 +1,6 @@
 """What the replicates of one estimator say of the variance and the mean of its gradient."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -34,6 +34,7 @@ class Sample:
         batch: The data.
         groups: Which parameters each group has; `outputs...` groups are left to the sample.
         output_sizes: How many outputs of the encoder stand for which parameter of the posterior.
+        num_blocks: Independent parts of the replicates whose means are kept.
         generative: Whether parameters other than the encoder's are looked at.
         variances: Whether variances are wanted, or the mean alone.
     """
@@ -45,6 +46,7 @@ class Sample:
         batch: Batch,
         groups: Groups,
         output_sizes: Mapping[str, int],
+        num_blocks: int,
         generative: bool = True,
         variances: bool = True,
     ) -> None:
@@ -60,36 +62,41 @@ class Sample:
         self.deviations: dict[str, Tensor] = {}
         self.parameters: dict[str, Moments] = {}
         self.traces: dict[str, Moments] = {group: Moments() for group in groups}
-        self.block_outputs: list[Tensor] = []
-        self.block_generative: list[dict[str, Tensor]] = []
+        self.block_sizes = torch.zeros(num_blocks, dtype=torch.float64)
+        self.block_sums: dict[str, Tensor] = {}
 
-    def add_block(self, chunks: Iterable[list[dict[str, Tensor]]]) -> None:
-        """Takes in the replicates of a block, chunk by chunk, each a list of one noise per replicate.
+    def add(self, draws: list[dict[str, Tensor]], blocks: Tensor) -> None:
+        """Takes in a chunk of at least 2 replicates.
+
+        Args:
+            draws: The noise of each replicate.
+            blocks: The block that each replicate belongs to, `(R,)`.
 
         Raises:
             NotFiniteError: If a gradient is NaN or infinite.
         """
-        count, outputs, generative = 0, torch.zeros(()), dict[str, Tensor]()
-        for draws in chunks:
-            at_outputs, of_parameters = self._replicates(draws)
-            if self.wants_variances:
-                self._add(at_outputs, of_parameters)
-            outputs = outputs.to(at_outputs.device) + at_outputs.double().sum(0)
-            for name, part in of_parameters.items():
-                generative[name] = generative.get(name, 0.0) + part.sum(0)
-            count += len(draws)
-        self.block_outputs.append(outputs / count)
-        self.block_generative.append({name: total / count for name, total in generative.items()})
+        at_outputs, of_parameters = self._replicates(draws)
+        if self.wants_variances:
+            self._add(at_outputs, of_parameters)
+        self.block_sizes += torch.bincount(blocks, minlength=len(self.block_sizes))
+        for name, part in (of_parameters | {"": at_outputs}).items():
+            if name not in self.block_sums:
+                self.block_sums[name] = part.new_zeros(len(self.block_sizes), *part.shape[1:])
+            self.block_sums[name].index_add_(0, blocks.to(part.device), part)
 
     def blocks(self) -> dict[str, Tensor]:
         """The mean gradient of each block, by parameter and flattened, `(blocks, elements)`."""
-        outputs = torch.stack(self.block_outputs).to(self.jacobian.outputs.dtype)
-        found = {f"encoder.{name}": part for name, part in self.jacobian.gradients(outputs).items()}
-        if self.generative:
-            found |= stacked(self.block_generative)
+        sizes = self.block_sizes.view(-1, 1)
+        means = {
+            name: total.reshape(len(sizes), -1).double() / sizes.to(total.device)
+            for name, total in self.block_sums.items()
+        }
+        outputs = means.pop("").view_as(self.block_sums[""]).to(self.jacobian.outputs.dtype)
+        gradients = self.jacobian.gradients(outputs)
         scaled = outputs * len(self.batch.x) ** 0.5  # squares then average over the data
-        found |= {f"outputs.{name}": part for name, part in self._by_output(scaled).items()}
-        return {name: part.reshape(len(part), -1).double() for name, part in found.items()}
+        at_encoder = {f"encoder.{name}": part for name, part in gradients.items()}
+        at_encoder |= {f"outputs.{name}": part for name, part in self._by_output(scaled).items()}
+        return means | {name: part.reshape(len(sizes), -1).double() for name, part in at_encoder.items()}
 
     def variance(self, name: str) -> Tensor:
         """The variance of each element of a parameter's minibatch gradient."""
