@@ -2,8 +2,8 @@
 
 Both estimate the variance of every encoder parameter's minibatch gradient, for the same two estimators at the
 same state. The loop takes the sample variance of whole gradients. The error is the median over the parameters
-of the relative error, against a probe with many more replicates; the loop's replicates are those that give it
-the probe's error, since its error falls as one over their square root. Times are medians of interleaved rounds.
+of the relative error, against a probe with many more replicates. The loop's time is that of the replicates
+that give it the probe's error, which falls as one over their square root. Medians of interleaved rounds.
 
     python benchmarks/probe.py [--replicates 20] [--loop 1000] [--rounds 5] [--threads 1] [--device cpu]
 """
@@ -55,9 +55,7 @@ def _loop(vae: VAE, batch: Batch, estimator: Estimator, replicates: int, seed: i
     moments = [Moments() for _ in vae.encoder.parameters()]
     specs, source = estimator.noise_spec(vae, batch), NoiseSource(seed)
     for replicate in range(replicates):
-        noise = source.training(
-            specs, purpose="loop", step=replicate, batch_size=100, device=batch.x.device
-        )
+        noise = source.training(specs, purpose="loop", step=replicate, batch_size=100, device=batch.x.device)
         vae.zero_grad()
         estimator(vae, batch, noise).surrogate.mean().backward()
         for moment, parameter in zip(moments, vae.encoder.parameters(), strict=True):

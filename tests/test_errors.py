@@ -62,7 +62,7 @@ MISTAKES = {
     # combinations that cannot work
     "dataset=ppca": "model.likelihood: Bernoulli needs data in [0, 1], but the data go from",
     "dataset=ppca model=conv": "model.encoder: a convolutional network needs images of shape (C, H, W), got",
-    "estimator=score_function estimator.baseline=leave_one_out": (
+    "estimator=score_function estimator/baseline=leave_one_out": (
         "estimator.num_samples must be at least 2 for baseline=leave_one_out, got 1."
     ),
     "optimizer/schedule=cosine": "optimizer.schedule.T_max must be given.",

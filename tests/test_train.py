@@ -248,7 +248,7 @@ def test_the_autoencoder_has_no_likelihood(vae_lab, tmp_path):
     "arguments",
     [
         ["model=conv", "estimator=score_function", "estimator.num_samples=2",
-         "estimator.baseline=leave_one_out"],
+         "estimator/baseline=leave_one_out"],
         ["model=relu2", "model/posterior=isotropic_gaussian", "optimizer=adagrad", "estimator.kl=entropy"],
         ["dataset=ppca", "model=linear", "optimizer=sgd", "estimator.kl=sampled"],
         ["model/likelihood=gaussian", "dataset.binarize=none", "trainer.precision=bf16-mixed"],

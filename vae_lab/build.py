@@ -45,7 +45,7 @@ def build(cfg: DictConfig, checkpoints: Path) -> Parts:
     Raises:
         UserError: If the configuration or the data cannot make a run.
     """
-    check_root(cfg)
+    check_root(cfg, TrainConfig)
     settings = instantiate(cfg.trainer, "trainer")
     optimizer = instantiate(cfg.optimizer, "optimizer")
     estimator = instantiate(cfg.estimator, "estimator")
@@ -86,11 +86,16 @@ def prepare_estimator(
                 f"it couples the data of a batch, which {world_size} processes would share; use "
                 "trainer.devices=1 or another baseline."
             )
-        one = Batch(dataset.data.train.x[:1], torch.zeros(1, dtype=torch.long))
-        noise.training(estimator.noise_spec(vae, one), purpose="check", step=0, batch_size=1)
+        specs = estimator.noise_spec(vae, one_datum(dataset))
+        noise.training(specs, purpose="check", step=0, batch_size=1)
     except ValueError as error:
         raise UserError(f"{key}: {error}") from error
     estimator.prepare(dataset.shape)
+
+
+def one_datum(dataset: InMemoryDataset) -> Batch:
+    """A batch of one datum."""
+    return Batch(dataset.data.train.x[:1], torch.zeros(1, dtype=torch.long))
 
 
 def build_vae(
@@ -131,13 +136,13 @@ def build_vae(
     )
 
 
-def check_root(cfg: DictConfig) -> None:
-    """Checks the root keys.
+def check_root(cfg: DictConfig, schema: type) -> None:
+    """Checks the root keys against those of a schema.
 
     Raises:
         UserError: If one is unknown or out of its range.
     """
-    known = [field.name for field in fields(TrainConfig)]
+    known = [field.name for field in fields(schema)]
     for key in cfg:
         if key not in known:
             raise UserError(unknown_key(str(key), known))
@@ -146,10 +151,13 @@ def check_root(cfg: DictConfig) -> None:
     samples = cfg.evaluation.get("importance_samples")
     if type(samples) is not int or samples < 1:
         raise UserError(f"evaluation.importance_samples must be an int of at least 1, got {samples!r}.")
+    if type(cfg.evaluation.get("test_curve")) is not bool:
+        raise UserError(f"evaluation.test_curve must be a bool, got {cfg.evaluation.get('test_curve')!r}.")
 
 
 def _load(dataset: InMemoryDataset, cfg: DictConfig) -> InMemoryDataset:
     dataset.seed = cfg.seed
+    dataset.test_curve = cfg.evaluation.test_curve
     try:
         dataset.setup()
     except (ValueError, OSError) as error:

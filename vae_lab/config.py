@@ -19,11 +19,24 @@ class TrainConfig:
     trainer: Any = MISSING
     evaluation: Any = MISSING
     logger: Any = MISSING
+    callbacks: Any = MISSING
+    sweep: Any = None
     seed: int = 0
     rerun: bool = False
     output_dir: str = "outputs"
 
 
+@dataclass
+class GradientsConfig(TrainConfig):
+    """Root keys of `conf/gradients.yaml`: those of the training that makes the model, and the probe's."""
+
+    estimators: Any = MISSING
+    probe: Any = MISSING
+    run: str | None = None
+    at: Any = 0
+
+
 def register() -> None:
     """Makes the schemas known to Hydra."""
     ConfigStore.instance().store(name="train_schema", node=TrainConfig)
+    ConfigStore.instance().store(name="gradients_schema", node=GradientsConfig)

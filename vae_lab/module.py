@@ -121,17 +121,28 @@ class VAEModule(pl.LightningModule):
     def on_validation_start(self) -> None:
         self._check_window()
         self._paused_at = time.perf_counter()
-        self._summary = Summary()
+        curves = self.trainer.datamodule.curves  # type: ignore[attr-defined]
+        self._summaries = {curve: Summary() for curve in curves}
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        estimate = self.estimator(self.vae, batch, self._evaluation_noise(batch, "validation"))
-        self._summary.add(estimate.terms)
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        curve = list(self._summaries)[dataloader_idx]
+        purpose = curve.removesuffix("_curve")  # at the end of training the curve meets the test's own value
+        estimate = self.estimator(self.vae, batch, self._evaluation_noise(batch, purpose))
+        self._summaries[curve].add(estimate.terms)
 
     def on_validation_end(self) -> None:
-        self._started_at += time.perf_counter() - self._paused_at  # evaluation is not training time
+        self.leave_out(time.perf_counter() - self._paused_at)
+
+    def leave_out(self, seconds: float) -> None:
+        """Leaves a time, such as that of an evaluation, out of the training time."""
+        self._started_at += seconds
 
     def on_validation_epoch_end(self) -> None:
-        metrics = {f"validation/{name}": value for name, value in self._means(self._summary).items()}
+        metrics = {
+            f"{curve}/{name}": value
+            for curve, summary in self._summaries.items()
+            for name, value in self._means(summary).items()
+        }
         self.log_dict(metrics, logger=False, sync_dist=True)
         self.log_row(metrics)
 

@@ -5,3 +5,4 @@ from pathlib import Path
 _PACKAGE = Path(__file__).resolve().parent
 ROOT = next(folder for folder in (_PACKAGE, _PACKAGE.parent) if (folder / "conf" / "train.yaml").is_file())
 CONF = ROOT / "conf"
+SWEEPS = ROOT / "sweeps"

@@ -43,3 +43,49 @@ def show(result: dict[str, Any], directory: Path) -> None:
     for note in result["notes"]:
         console.print(f"note: {note}", style="yellow", soft_wrap=True)
     console.print(f"in {directory}", soft_wrap=True)
+
+
+def show_gradients(directory: Path) -> None:
+    """Prints the encoder's part of a measurement of gradient estimators, a table for each state."""
+    import polars as pl  # here, since a training needs none
+
+    table = pl.read_parquet(directory / "gradients.parquet").filter(pl.col("group") == "encoder")
+    console = Console(highlight=False)
+    for _, part in table.group_by("state", maintain_order=True):
+        first = part.row(0, named=True)
+        console.print(
+            f"gradient of the encoder after {first['samples']:,} training samples, minibatches of "
+            f"{first['batch_size']}, {first['num_replicates']} replicates",
+            style="bold",
+            soft_wrap=True,
+        )
+        console.print(_gradient_table(part.to_dicts()))
+    console.print(f"in {directory}", soft_wrap=True)
+
+
+def _gradient_table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+    targets = {row["target"] for row in rows}
+    table.add_column("estimator", style="bold", no_wrap=True)
+    if len(targets) > 1:
+        table.add_column("target", no_wrap=True)
+    for name in ("variance", "95 %", "x decoder", "SNR", "bias z", "ms"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        first = [row["estimator"], row["target"]] if len(targets) > 1 else [row["estimator"]]
+        if row["status"] != "ok":
+            table.add_row(*first, row["status"], style="yellow")
+            continue
+        table.add_row(
+            *first,
+            f"{row['variance']:.3g}",
+            f"±{100 * (row['variance_high'] / row['variance'] - 1):.0f} %" if row["variance"] else "",
+            f"{row['variance_times_evaluations']:.3g}",
+            f"{row['snr']:.3g}",
+            f"{row['bias_z']:.1f}" + ("*" if row["declared_bias"] else ""),
+            f"{1e3 * row['seconds']:.2f}",
+        )
+    if any(row["declared_bias"] for row in rows):
+        table.caption = "* biased, as it says itself"
+        table.caption_justify = "left"
+    return table

@@ -57,6 +57,7 @@ class InMemoryDataset(pl.LightningDataModule):
         self.binarize = binarize
         self.split_seed = split_seed
         self.seed = 0  # the run's, which orders the training data and binarises them
+        self.test_curve = False  # whether the test part is followed along training too
         self.parts: Parts | None = None
 
     def load(self) -> Parts:
@@ -104,9 +105,16 @@ class InMemoryDataset(pl.LightningDataModule):
             world_size=self.trainer.world_size,
         )
 
-    def val_dataloader(self) -> EvaluationBatches | list:
-        has_validation = len(self.data.validation.x) > 0
-        return self._evaluation_batches(self.data.validation) if has_validation else []
+    @property
+    def curves(self) -> dict[str, Split]:
+        """The parts that are evaluated along training, by the name of their metrics."""
+        parts = {"validation": self.data.validation}
+        if self.test_curve:
+            parts["test_curve"] = self.data.test
+        return {name: part for name, part in parts.items() if len(part.x)}
+
+    def val_dataloader(self) -> list[EvaluationBatches]:
+        return [self._evaluation_batches(part) for part in self.curves.values()]
 
     def test_dataloader(self) -> EvaluationBatches:
         return self._evaluation_batches(self.data.test)

@@ -2,7 +2,7 @@
 
 import inspect
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_type_hints
 
 from hydra.errors import InstantiationException
@@ -131,8 +131,15 @@ def _check_type(value: Any, annotation: Any, full_key: str) -> None:
         isinstance(value, bool) and bool not in allowed and Any not in allowed
     )  # Python's True is an int
     fits = _fits(value, annotation) or (isinstance(value, list) and _fits(tuple(value), annotation))
+    if not fits and isinstance(value, str) and _is_mapping(annotation):
+        raise UserError(f"{full_key} is a group of options: write {full_key.replace('.', '/')}={value}.")
     if stray_bool or not fits:
         raise UserError(f"{full_key} must be {_describe(annotation)}, got {value!r}.")
+
+
+def _is_mapping(annotation: Any) -> bool:
+    kinds = (annotation, *typing.get_args(annotation))
+    return any(typing.get_origin(kind) is Mapping for kind in kinds)
 
 
 def _fits(value: Any, annotation: Any) -> bool:

@@ -8,9 +8,11 @@ from omegaconf import DictConfig, OmegaConf
 
 # What defines a result. Data files enter by their checksums (dataset.files), not by where they lie.
 DEFINING = ("model", "estimator", "noise", "dataset", "optimizer", "trainer", "evaluation", "seed")
+DEFINING_A_MEASUREMENT = ("estimators", "probe", "run", "at")
 NOT_DEFINING = {
     "dataset": {"root", "download"},
     "trainer": {"accelerator", "devices", "num_nodes", "strategy", "checkpoint_seconds", "progress"},
+    "probe": {"chunk"},
 }
 BUDGET = ("trainer.max_epochs", "trainer.max_samples")
 
@@ -35,10 +37,12 @@ def flatten(config: Any, prefix: str = "") -> Flat:
 
 
 def definition(cfg: DictConfig) -> Flat:
-    """The resolved values that define a run's result, flattened."""
+    """The resolved values that define a result, flattened: those of a run, or of a measurement too."""
     config = {}
-    for key in DEFINING:
-        node = OmegaConf.to_container(cfg[key], resolve=True) if key != "seed" else cfg.seed
+    for key in (*DEFINING, *(key for key in DEFINING_A_MEASUREMENT if key in cfg)):
+        node = cfg[key]
+        if OmegaConf.is_config(node):
+            node = OmegaConf.to_container(node, resolve=True)
         if isinstance(node, dict):
             node = {name: node[name] for name in node if name not in NOT_DEFINING.get(key, ())}
         config[key] = node

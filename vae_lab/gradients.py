@@ -1,0 +1,260 @@
+"""One measurement of gradient estimators, from its configuration to its files."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+import torch
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from vae_lab.build import Parts, build, check_root, one_datum, prepare_estimator
+from vae_lab.config import GradientsConfig, TrainConfig
+from vae_lab.errors import UserError, did_you_mean
+from vae_lab.estimators.base import Estimator
+from vae_lab.figures.gradients import draw_gradients
+from vae_lab.orchestration.instantiate import instantiate
+from vae_lab.orchestration.provenance import provenance
+from vae_lab.orchestration.run_directory import RunDirectory
+from vae_lab.orchestration.signature import NOT_DEFINING, flatten, signature
+from vae_lab.probing import ProbeSettings
+from vae_lab.run import quieten_libraries, run
+from vae_lab.training.callbacks import load_checkpoint
+from vae_lab.vae import VAE
+
+OF_THIS_COMMAND = ("output_dir", "rerun", "logger", "callbacks")  # not taken over from a run
+
+
+class State(NamedTuple):
+    """A state of the model: a checkpoint, or None for the state before training."""
+
+    name: str
+    checkpoint: Path | None
+
+
+def measure(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
+    """Measures every estimator at every state; trains the model first if a state asks for it.
+
+    Leaves `gradients.parquet`, `table.md`, figures and, last, `metrics.json`.
+
+    Raises:
+        UserError: If the configuration, the data or a checkpoint cannot make a measurement.
+    """
+    quieten_libraries()
+    check_root(cfg, GradientsConfig)
+    training, trained = _training(cfg)
+    settings = instantiate(cfg.probe, "probe")
+    parts = build(training, trained.checkpoints)
+    _check_data(settings, parts)
+    estimators = _estimators(cfg, parts)
+    states = _states(cfg, training, trained, parts)
+    _train_if_asked(training, trained, states)
+    weights = [_weights(state, parts) for state in states]
+    if cfg.rerun:
+        directory.clear()
+    rows: list[dict[str, Any]] = []
+    for state, (samples, state_dict) in zip(states, weights, strict=True):
+        parts.vae.load_state_dict(state_dict)
+        rows += _rows(state, samples, training, settings, parts, estimators)
+    table = pl.DataFrame(rows, infer_schema_length=None)
+    directory.path.mkdir(parents=True, exist_ok=True)
+    table.write_parquet(directory.path / "gradients.parquet")
+    (directory.path / "table.md").write_text(_markdown(table))
+    draw_gradients(table, directory.path / "figures")
+    result = {
+        "signature": signature(cfg),
+        "definition": directory.definition,
+        "metrics": _metrics(table),
+        "config": flatten(OmegaConf.to_container(cfg, resolve=True)),
+        "provenance": provenance(next(parts.vae.parameters()).device),
+    }
+    directory.finish(result)
+    return result
+
+
+def _training(cfg: DictConfig) -> tuple[DictConfig, RunDirectory]:
+    """The configuration and the directory of the training run that the model comes from."""
+    keys = [field.name for field in fields(TrainConfig)]
+    training = OmegaConf.masked_copy(cfg, keys)
+    training.rerun = False
+    if cfg.run is None:
+        counts = sorted({count for count in _at(cfg) if isinstance(count, int) and count > 0})
+        training.trainer.checkpoint_at = counts or training.trainer.checkpoint_at
+        return training, RunDirectory(Path(cfg.output_dir) / "runs" / signature(training), training)
+    path = _run_path(cfg)
+    stored: Any = OmegaConf.load(path / ".hydra" / "config.yaml")
+    for key in keys:
+        if key in stored and key not in OF_THIS_COMMAND:
+            training[key] = stored[key]
+    for name in NOT_DEFINING["trainer"]:
+        training.trainer[name] = cfg.trainer[name]
+    return training, RunDirectory(path, training)
+
+
+def _run_path(cfg: DictConfig) -> Path:
+    runs = Path(cfg.output_dir) / "runs"
+    for path in (Path(cfg.run), runs / cfg.run):
+        if (path / ".hydra" / "config.yaml").is_file():
+            return path
+    known = [path.parent.name for path in runs.glob("*/metrics.json")]
+    raise UserError(
+        f"run={cfg.run} is neither a run's directory nor a signature{did_you_mean(cfg.run, known)}"
+    )
+
+
+def _at(cfg: DictConfig) -> list[int | str]:
+    """The states asked for: sample counts, names and paths."""
+    values = list(cfg.at) if isinstance(cfg.at, ListConfig) else [cfg.at]
+    if not values:
+        raise UserError("at must name at least one state, got [].")
+    for value in values:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (isinstance(value, str) or (number and value >= 0 and float(value).is_integer())):
+            raise UserError(
+                "at must hold sample counts of at least 0, last, best or paths of checkpoints, got "
+                f"{value!r}."
+            )
+    return [value if isinstance(value, str) else int(value) for value in values]
+
+
+def _check_data(settings: ProbeSettings, parts: Parts) -> None:
+    try:
+        settings.check(parts.dataset)
+    except ValueError as error:
+        raise UserError(f"probe.{error}") from error
+
+
+def _estimators(cfg: DictConfig, parts: Parts) -> dict[str, Estimator]:
+    if not cfg.estimators:
+        raise UserError("estimators must name at least one, such as estimators=single_sample.")
+    estimators = {}
+    for name in cfg.estimators:
+        key = f"estimators.{name}"
+        estimator = instantiate(cfg.estimators[name], key)
+        prepare_estimator(estimator, key, parts.vae, parts.noise, parts.dataset)
+        if not estimator.noise_spec(parts.vae, one_datum(parts.dataset)):
+            raise UserError(f"{key}: it uses no noise, so that its gradient has no variance to measure.")
+        estimators[str(name)] = estimator
+    return estimators
+
+
+def _states(cfg: DictConfig, training: DictConfig, trained: RunDirectory, parts: Parts) -> list[State]:
+    states = []
+    batch_size = parts.dataset.batch_size
+    for value in _at(cfg):
+        if isinstance(value, str) and value not in ("last", "best"):
+            states.append(State(Path(value).stem, Path(value)))
+        elif isinstance(value, str):
+            states.append(State(value, trained.checkpoints / f"{value}.ckpt"))
+        elif value == 0:
+            states.append(State("0", None))
+        else:
+            samples = math.ceil(value / batch_size) * batch_size
+            states.append(State(str(value), trained.checkpoints / f"samples={samples:09d}.ckpt"))
+            budget = parts.settings.num_steps(batch_size, len(parts.dataset.data.train.x)) * batch_size
+            if cfg.run is None and samples > budget:
+                raise UserError(
+                    f"at={value} lies beyond the training, which ends at {budget} samples; raise "
+                    "trainer.max_samples or trainer.max_epochs."
+                )
+    for state in states:
+        _check_there(cfg, state, trained)
+    return states
+
+
+def _check_there(cfg: DictConfig, state: State, trained: RunDirectory) -> None:
+    """A checkpoint must exist unless the training is still to make it."""
+    path = state.checkpoint
+    if path is None or path.is_file() or (cfg.run is None and path.parent == trained.checkpoints):
+        return
+    there = sorted(entry.stem.replace("samples=", "").lstrip("0") for entry in path.parent.glob("*.ckpt"))
+    raise UserError(
+        f"at={state.name}: {path} does not exist. There are: {', '.join(there) or 'none'}. Numbered "
+        "checkpoints are kept with trainer.checkpoint_at."
+    )
+
+
+def _train_if_asked(training: DictConfig, trained: RunDirectory, states: list[State]) -> None:
+    missing = [state for state in states if state.checkpoint and not state.checkpoint.is_file()]
+    if not missing:
+        return
+    trained.path.mkdir(parents=True, exist_ok=True)
+    hydra_folder = trained.path / ".hydra"
+    hydra_folder.mkdir(exist_ok=True)
+    OmegaConf.save(training, hydra_folder / "config.yaml")
+    if trained.finished() is None:
+        run(training, trained)
+    for state in missing:
+        if state.checkpoint and not state.checkpoint.is_file():
+            raise UserError(
+                f"at={state.name}: the run in {trained.path} is done and has no {state.checkpoint.name}; "
+                "say trainer.select=best for best, or train again with vae-lab train rerun=true."
+            )
+
+
+def _weights(state: State, parts: Parts) -> tuple[int, dict[str, torch.Tensor]]:
+    """The training samples behind a state, and the model's parameters there."""
+    fresh = parts.vae.state_dict()
+    if state.checkpoint is None:
+        return 0, {name: value.clone() for name, value in fresh.items()}
+    try:
+        checkpoint = load_checkpoint(state.checkpoint)
+        stored = checkpoint["state_dict"]
+    except (ValueError, KeyError) as error:
+        raise UserError(f"at={state.name}: {error}") from error
+    weights = {name.removeprefix("vae."): value for name, value in stored.items() if name.startswith("vae.")}
+    for name in sorted(fresh.keys() | weights.keys()):
+        here, there = (tuple(side[name].shape) if name in side else "not there" for side in (fresh, weights))
+        if here != there:
+            raise UserError(
+                f"at={state.name}: {state.checkpoint} is of another model: {name} is {there} in it and "
+                f"{here} here; give the model that it was trained with, or run=<its run>."
+            )
+    return checkpoint["global_step"] * parts.dataset.batch_size, weights
+
+
+def _rows(
+    state: State,
+    samples: int,
+    training: DictConfig,
+    settings: ProbeSettings,
+    parts: Parts,
+    estimators: dict[str, Estimator],
+) -> Iterator[dict[str, Any]]:
+    vae = _placed(parts.vae, parts, training)
+    mine = {name: estimator.to(next(vae.parameters())) for name, estimator in estimators.items()}
+    where = {
+        "state": state.name,
+        "samples": samples,
+        "latent_dim": vae.latent_dim,
+        "seed": training.seed,
+        "dataset": type(parts.dataset).__name__,
+        "run": signature(training),
+    }
+    for measurement in settings.measure(vae, parts.dataset, mine, parts.noise):
+        yield where | asdict(measurement)
+
+
+def _placed(vae: VAE, parts: Parts, training: DictConfig) -> VAE:
+    """The model on the trainer's device and in its precision."""
+    double = str(training.trainer.precision).startswith("64")
+    device = parts.trainer.strategy.root_device
+    return vae.to(device=device, dtype=torch.float64 if double else torch.float32)
+
+
+def _metrics(table: pl.DataFrame) -> dict[str, float]:
+    """The variance of the whole encoder's gradient, by state and estimator."""
+    encoder = table.filter(pl.col("group") == "encoder")
+    return {f"variance/{row['state']}/{row['estimator']}": row["variance"] for row in encoder.to_dicts()}
+
+
+def _markdown(table: pl.DataFrame) -> str:
+    """The table of the parts of the model, without their layers."""
+    names = [name for name in table.columns if not name.endswith(("_low", "_high"))]
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    for row in table.filter(~pl.col("group").str.contains(r"\.")).to_dicts():
+        cells = [f"{row[name]:.4g}" if isinstance(row[name], float) else str(row[name]) for name in names]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"

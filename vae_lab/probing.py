@@ -1,0 +1,88 @@
+"""The settings of a probe, waiting for model and data."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from vae_lab.datasets.base import InMemoryDataset
+from vae_lab.datasets.batches import TrainingBatches
+from vae_lab.estimators.base import Estimator
+from vae_lab.noise import NoiseSource, permutation
+from vae_lab.probe.probe import Measurement, Probe
+from vae_lab.probe.warm_up import warm_up
+from vae_lab.vae import VAE, Batch
+
+SplitName = Literal["train", "validation", "test"]
+
+
+class ProbeSettings:
+    """How gradient estimators are measured.
+
+    Args:
+        num_replicates: Draws of the noise, at least 2; at least 8 for a bias to be judged.
+        batch_size: Data in the minibatch, at least 2.
+        split: The part of the dataset from which they come.
+        chunk: Replicates at a time, at least 2.
+        minibatch: Whether the variance over minibatches is estimated.
+        warm_up: Minibatches on which baselines that learn do so before they are measured.
+
+    Raises:
+        ValueError: If a number is out of its range.
+    """
+
+    def __init__(
+        self,
+        num_replicates: int = 100,
+        batch_size: int = 100,
+        split: SplitName = "train",
+        chunk: int = 20,
+        minibatch: bool = True,
+        warm_up: int = 200,
+    ) -> None:
+        if num_replicates < 2:
+            raise ValueError(f"num_replicates must be at least 2 to show a variance, got {num_replicates}.")
+        if chunk < 2:
+            raise ValueError(f"chunk must be at least 2, got {chunk}.")
+        if batch_size < 2:
+            raise ValueError(f"batch_size must be at least 2, got {batch_size}.")
+        if warm_up < 0:
+            raise ValueError(f"warm_up must not be negative, got {warm_up}.")
+        self.num_replicates = num_replicates
+        self.batch_size = batch_size
+        self.split: SplitName = split
+        self.chunk = chunk
+        self.minibatch = minibatch
+        self.warm_up = warm_up
+
+    def check(self, dataset: InMemoryDataset) -> None:
+        """Raises `ValueError` if the split has too few data."""
+        size = len(getattr(dataset.data, self.split).x)
+        if self.batch_size > size:
+            raise ValueError(
+                f"batch_size must be at most {size}, the size of the {self.split} part, "
+                f"got {self.batch_size}."
+            )
+
+    def measure(
+        self, vae: VAE, dataset: InMemoryDataset, estimators: Mapping[str, Estimator], noise: NoiseSource
+    ) -> list[Measurement]:
+        """Lets the baselines find their level, then measures all estimators on one minibatch."""
+        for estimator in estimators.values():
+            batches = iter(self._training(vae, dataset))
+            next(batches)  # may be the one that is probed
+            warm_up(estimator, vae, batches, noise)
+        batch = self._batch(vae, dataset)
+        probe = Probe(vae, batch, noise, self.num_replicates, self.chunk, minibatch=self.minibatch)
+        return probe.measure(estimators)
+
+    def _batch(self, vae: VAE, dataset: InMemoryDataset) -> Batch:
+        if self.split == "train":
+            return next(iter(self._training(vae, dataset)))
+        x = getattr(dataset.data, self.split).x
+        indices = permutation(len(x), seed=dataset.seed, purpose="probe", epoch=0)[: self.batch_size]
+        like = next(vae.parameters())
+        return Batch(x[indices].to(like), indices.to(like.device))
+
+    def _training(self, vae: VAE, dataset: InMemoryDataset) -> TrainingBatches:
+        x = dataset.data.train.x.to(next(vae.parameters()))
+        binarize = dataset.binarize == "dynamic"
+        return TrainingBatches(x, self.batch_size, 1 + self.warm_up, 0, dataset.seed, binarize)
