@@ -1,6 +1,6 @@
 """From configuration to dataset, model and estimator, with everything checked that can be before a run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,9 @@ from vae_lab.estimators.base import Estimator
 from vae_lab.noise import NoiseSource
 from vae_lab.optimizers import OptimizerFactory
 from vae_lab.orchestration.instantiate import instantiate, named, unknown_key
+from vae_lab.probing import ProbeSettings
 from vae_lab.training import TrainerFactory
+from vae_lab.training.estimator_probe import EstimatorProbe
 from vae_lab.vae import VAE, Batch
 
 
@@ -57,6 +59,8 @@ def build(cfg: DictConfig, checkpoints: Path) -> Parts:
     pl.seed_everything(cfg.seed, verbose=False)
     vae = instantiate(cfg.model, "model", data_shape=dataset.shape)
     prepare_estimator(estimator, "estimator", vae, noise, dataset, trainer.world_size)
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    callbacks += _callbacks(cfg, vae, noise, dataset)
     notes = _check_support(vae, dataset) + ([estimator.bias] if estimator.bias else [])
     return Parts(dataset, vae, estimator, noise, optimizer, settings, trainer, tracking, notes)
 
@@ -91,6 +95,44 @@ def prepare_estimator(
     except ValueError as error:
         raise UserError(f"{key}: {error}") from error
     estimator.prepare(dataset.shape)
+
+
+def prepare_probe(
+    key: str,
+    settings: ProbeSettings,
+    keys: Mapping[str, str],
+    estimators: Mapping[str, Estimator],
+    vae: VAE,
+    noise: NoiseSource,
+    dataset: InMemoryDataset,
+) -> None:
+    """Checks that a probe can measure the estimators, and prepares them.
+
+    Raises:
+        UserError: If it cannot; the message names the key, that of an estimator being its entry in `keys`.
+    """
+    try:
+        settings.check(dataset)
+    except ValueError as error:
+        raise UserError(f"{key}.{error}") from error
+    for name, estimator in estimators.items():
+        prepare_estimator(estimator, keys[name], vae, noise, dataset)
+        if not estimator.noise_spec(vae, one_datum(dataset)):
+            raise UserError(
+                f"{keys[name]}: it uses no noise, so that its gradient has no variance to measure."
+            )
+
+
+def _callbacks(cfg: DictConfig, vae: VAE, noise: NoiseSource, dataset: InMemoryDataset) -> list[pl.Callback]:
+    callbacks = []
+    for name in cfg.callbacks:
+        key = f"callbacks.{name}"
+        callback = instantiate(cfg.callbacks[name], key)
+        if isinstance(callback, EstimatorProbe):
+            keys = {each: f"{key}.estimators.{each}" for each in callback.estimators}
+            prepare_probe(f"{key}.probe", callback.probe, keys, callback.estimators, vae, noise, dataset)
+        callbacks.append(callback)
+    return callbacks
 
 
 def one_datum(dataset: InMemoryDataset) -> Batch:

@@ -10,11 +10,12 @@ import polars as pl
 import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from vae_lab.build import Parts, build, check_root, one_datum, prepare_estimator
+from vae_lab.build import Parts, build, check_root, prepare_probe
 from vae_lab.config import GradientsConfig, TrainConfig
 from vae_lab.errors import UserError, did_you_mean
 from vae_lab.estimators.base import Estimator
 from vae_lab.figures.gradients import draw_gradients
+from vae_lab.noise import NoiseSource
 from vae_lab.orchestration.instantiate import instantiate
 from vae_lab.orchestration.provenance import provenance
 from vae_lab.orchestration.run_directory import RunDirectory
@@ -47,8 +48,8 @@ def measure(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
     training, trained = _training(cfg)
     settings = instantiate(cfg.probe, "probe")
     parts = build(training, trained.checkpoints)
-    _check_data(settings, parts)
-    estimators = _estimators(cfg, parts)
+    noise = instantiate(cfg.noise, "noise", seed=training.seed)
+    estimators = _estimators(cfg, settings, parts, noise)
     states = _states(cfg, training, trained, parts)
     _train_if_asked(training, trained, states)
     weights = [_weights(state, parts) for state in states]
@@ -57,7 +58,7 @@ def measure(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     for state, (samples, state_dict) in zip(states, weights, strict=True):
         parts.vae.load_state_dict(state_dict)
-        rows += _rows(state, samples, training, settings, parts, estimators)
+        rows += _rows(state, samples, training, settings, parts, estimators, noise)
     table = pl.DataFrame(rows, infer_schema_length=None)
     directory.path.mkdir(parents=True, exist_ok=True)
     table.write_parquet(directory.path / "gradients.parquet")
@@ -80,6 +81,8 @@ def _training(cfg: DictConfig) -> tuple[DictConfig, RunDirectory]:
     training = OmegaConf.masked_copy(cfg, keys)
     training.rerun = False
     if cfg.run is None:
+        if _at(cfg) == [0]:  # `noise` is the probe's alone
+            training.noise = {"_target_": "vae_lab.noise.NoiseSource"}
         counts = sorted({count for count in _at(cfg) if isinstance(count, int) and count > 0})
         training.trainer.checkpoint_at = counts or training.trainer.checkpoint_at
         return training, RunDirectory(Path(cfg.output_dir) / "runs" / signature(training), training)
@@ -119,24 +122,14 @@ def _at(cfg: DictConfig) -> list[int | str]:
     return [value if isinstance(value, str) else int(value) for value in values]
 
 
-def _check_data(settings: ProbeSettings, parts: Parts) -> None:
-    try:
-        settings.check(parts.dataset)
-    except ValueError as error:
-        raise UserError(f"probe.{error}") from error
-
-
-def _estimators(cfg: DictConfig, parts: Parts) -> dict[str, Estimator]:
+def _estimators(
+    cfg: DictConfig, settings: ProbeSettings, parts: Parts, noise: NoiseSource
+) -> dict[str, Estimator]:
     if not cfg.estimators:
         raise UserError("estimators must name at least one, such as estimators=single_sample.")
-    estimators = {}
-    for name in cfg.estimators:
-        key = f"estimators.{name}"
-        estimator = instantiate(cfg.estimators[name], key)
-        prepare_estimator(estimator, key, parts.vae, parts.noise, parts.dataset)
-        if not estimator.noise_spec(parts.vae, one_datum(parts.dataset)):
-            raise UserError(f"{key}: it uses no noise, so that its gradient has no variance to measure.")
-        estimators[str(name)] = estimator
+    keys = {str(name): f"estimators.{name}" for name in cfg.estimators}
+    estimators = {name: instantiate(cfg.estimators[name], key) for name, key in keys.items()}
+    prepare_probe("probe", settings, keys, estimators, parts.vae, noise, parts.dataset)
     return estimators
 
 
@@ -222,9 +215,9 @@ def _rows(
     settings: ProbeSettings,
     parts: Parts,
     estimators: dict[str, Estimator],
+    noise: NoiseSource,
 ) -> Iterator[dict[str, Any]]:
     vae = _placed(parts.vae, parts, training)
-    mine = {name: estimator.to(next(vae.parameters())) for name, estimator in estimators.items()}
     where = {
         "state": state.name,
         "samples": samples,
@@ -233,7 +226,7 @@ def _rows(
         "dataset": type(parts.dataset).__name__,
         "run": signature(training),
     }
-    for measurement in settings.measure(vae, parts.dataset, mine, parts.noise):
+    for measurement in settings.measure(vae, parts.dataset, estimators, noise):
         yield where | asdict(measurement)
 
 

@@ -1,6 +1,7 @@
 """The settings of a probe, waiting for model and data."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Literal
 
 from vae_lab.datasets.base import InMemoryDataset
@@ -65,14 +66,20 @@ class ProbeSettings:
     def measure(
         self, vae: VAE, dataset: InMemoryDataset, estimators: Mapping[str, Estimator], noise: NoiseSource
     ) -> list[Measurement]:
-        """Lets the baselines find their level, then measures all estimators on one minibatch."""
-        for estimator in estimators.values():
+        """Measures all estimators on one minibatch, their baselines having found their level.
+
+        Neither the estimators nor the model are changed.
+        """
+        mine = {
+            name: deepcopy(estimator).to(next(vae.parameters())) for name, estimator in estimators.items()
+        }
+        for estimator in mine.values():
             batches = iter(self._training(vae, dataset))
             next(batches)  # may be the one that is probed
             warm_up(estimator, vae, batches, noise)
         batch = self._batch(vae, dataset)
         probe = Probe(vae, batch, noise, self.num_replicates, self.chunk, minibatch=self.minibatch)
-        return probe.measure(estimators)
+        return probe.measure(mine)
 
     def _batch(self, vae: VAE, dataset: InMemoryDataset) -> Batch:
         if self.split == "train":

@@ -7,11 +7,22 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 # What defines a result. Data files enter by their checksums (dataset.files), not by where they lie.
-DEFINING = ("model", "estimator", "noise", "dataset", "optimizer", "trainer", "evaluation", "seed")
+DEFINING = (
+    "model",
+    "estimator",
+    "noise",
+    "dataset",
+    "optimizer",
+    "trainer",
+    "evaluation",
+    "callbacks",
+    "seed",
+)
 DEFINING_A_MEASUREMENT = ("estimators", "probe", "run", "at")
 NOT_DEFINING = {
     "dataset": {"root", "download"},
     "trainer": {"accelerator", "devices", "num_nodes", "strategy", "checkpoint_seconds", "progress"},
+    "callbacks": {"estimator_probe"},
     "probe": {"chunk"},
 }
 BUDGET = ("trainer.max_epochs", "trainer.max_samples")

@@ -1,0 +1,320 @@
+"""`vae-lab gradients`, the probe as a callback, and named sweeps, as a user types them."""
+
+import csv
+import json
+import math
+import os
+
+import polars as pl
+import pytest
+import torch
+
+QUICK = ["trainer.max_epochs=3", "logger=none", "trainer.progress=false"]
+SMALL = ["probe.num_replicates=12", "probe.batch_size=20", "probe.warm_up=3"]
+
+
+def only(folder):
+    (path,) = folder.iterdir()
+    return path
+
+
+def test_a_fresh_model(vae_lab, tmp_path):
+    process = vae_lab("gradients", *SMALL)
+    assert process.returncode == 0, process.stderr
+    assert process.stderr == ""
+    directory = only(tmp_path / "outputs" / "gradients")
+    table = pl.read_parquet(directory / "gradients.parquet")
+    assert set(table["samples"]) == {0}
+    assert set(table["status"]) == {"ok"}
+    assert {"outputs.mean", "encoder", "encoder.layers.0", "decoder"} <= set(table["group"])
+    assert table["estimator"].n_unique() == 11
+    assert {path.name for path in (directory / "figures").iterdir()} == {
+        "variance.png",
+        "variance_at_equal_cost.png",
+    }
+    assert not (tmp_path / "outputs" / "runs").exists()
+    assert "sticking_the_landing" in process.stdout
+    lines = [line for line in process.stdout.splitlines() if not line.startswith("in ")]
+    assert max(map(len, lines)) <= 88
+    again = vae_lab("gradients", *SMALL)
+    assert "measured already" in again.stdout
+    assert again.stdout.splitlines()[1:] == process.stdout.splitlines()
+    other = vae_lab("gradients", *SMALL, "seed=1", "probe.chunk=3", "estimators=pathwise")
+    assert other.returncode == 0
+
+
+def test_along_a_training_that_it_makes_and_from_the_finished_run(vae_lab, tmp_path):
+    process = vae_lab("gradients", *SMALL, *QUICK, "estimators=pathwise", "at=[0,1200,last]")
+    assert process.returncode == 0, process.stderr
+    directory = only(tmp_path / "outputs" / "gradients")
+    table = pl.read_parquet(directory / "gradients.parquet")
+    assert table["samples"].unique().sort().to_list() == [0, 1200, 3800]
+    assert (directory / "figures" / "variance_against_samples.png").is_file()
+    run = only(tmp_path / "outputs" / "runs")
+    assert (run / "metrics.json").is_file()
+    for named in (run.name, str(run)):
+        taken = vae_lab("gradients", *SMALL, "estimators=pathwise", f"run={named}", "at=[1200,last]")
+        assert taken.returncode == 0, taken.stderr
+    newest = max((tmp_path / "outputs" / "gradients").iterdir(), key=lambda path: path.stat().st_mtime)
+    same = pl.read_parquet(newest / "gradients.parquet")
+    columns = ["state", "estimator", "group", "trace", "bias", "minibatch_trace"]
+    assert same.select(columns).equals(table.filter(pl.col("samples") > 0).select(columns))
+    checkpoint = run / "checkpoints" / "last.ckpt"
+    assert vae_lab("gradients", *SMALL, "estimators=pathwise", f"at={checkpoint}").returncode == 0
+    other = vae_lab("gradients", *SMALL, f"at={checkpoint}", "model.latent_dim=3")
+    assert other.returncode == 1
+    assert "is of another model: decoder.layers.0.weight is (128, 8) in it and (128, 3) here" in other.stderr
+    missing = vae_lab("gradients", *SMALL, f"run={run.name}", "at=500")
+    assert "does not exist. There are: 1200, last." in missing.stderr
+    assert missing.returncode == 1
+    late = vae_lab("gradients", *SMALL, *QUICK, "at=1e6")
+    assert "at=1000000 lies beyond the training, which ends at 3800 samples" in late.stderr
+
+
+MISTAKES = {
+    "probe.num_replicates=0": "probe.num_replicates must be at least 2 to show a variance, got 0.",
+    "probe.num_replicates=1": "probe.num_replicates must be at least 2 to show a variance, got 1.",
+    "probe.batch_size=2000": "probe.batch_size must be at most 1237, the size of the train part, got 2000.",
+    "probe.batch_size=200 probe.split=validation": "at most 200, the size of the validation part",
+    "probe.split=tests": "probe.split must be one of train, validation, test, got 'tests'.",
+    "probe.replicates=3": "probe.replicates does not exist; did you mean num_replicates?",
+    "estimators=all": "estimators=all is not an option. There are: importance_weighted, pathwise,",
+    "estimators.rloo.num_samples=1": "estimators.rloo.num_samples must be at least 2 for baseline=leave_one",
+    "estimators.rao_blackwell.kl=analytic": "estimators.rao_blackwell.rao_blackwell needs kl=sampled",
+    "estimators.rlo.num_samples=4": "estimators.rlo does not exist; did you mean rloo?",
+    "+estimator@estimators.plain=autoencoder": "estimators.plain: it uses no noise, so that its gradient",
+    "noise=antithetic": "estimators.reparameterized_analytic: num_samples must be even for antithetic pairs",
+    "noise=antithetic estimators=importance_weighted": "estimators.iwae: it compares a datum's samples",
+    "at=[]": "at must name at least one state, got [].",
+    "at=-3": "at must hold sample counts of at least 0, last, best or paths of checkpoints, got -3.",
+    "at=nowhere.ckpt": "at=nowhere: nowhere.ckpt does not exist. There are: none.",
+    "run=0123": "run=0123 is neither a run's directory nor a signature",
+    "sed=3": "sed does not exist; did you mean seed?",
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_ends_in_one_message_and_leaves_nothing(mistake, monkeypatch, tmp_path, capsys):
+    from vae_lab.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vae_lab.explain.WANTS_TRACEBACK", False)
+    expected = MISTAKES[mistake]
+    if mistake.endswith("split=validation"):
+        mistake += " dataset.validation_size=150"
+        expected = "at most 150, the size of the validation part"
+    with pytest.raises(SystemExit) as stop:
+        main(["gradients", *mistake.split()])
+    message = str(stop.value.code)
+    assert message.startswith("vae-lab gradients: ")
+    assert expected in message
+    assert "\n" not in message.strip()
+    assert not (tmp_path / "outputs").exists() or not list((tmp_path / "outputs").rglob("*.parquet"))
+    assert not list((tmp_path / "outputs").rglob("metrics.json"))
+
+
+def test_an_estimator_that_is_not_finite_is_named(vae_lab, tmp_path):
+    """A KL weight beyond the largest float makes the bound infinite."""
+    process = vae_lab("gradients", *SMALL, "estimators=pathwise", "estimators.sticking_the_landing.beta=1e39")
+    assert process.returncode == 0, process.stderr
+    table = pl.read_parquet(only(tmp_path / "outputs" / "gradients") / "gradients.parquet")
+    status = {row["estimator"]: row["status"] for row in table.to_dicts()}
+    assert status["sticking_the_landing"].startswith("not finite in ")
+    assert status["reparameterized_analytic"] == "ok"
+    assert "not finite in" in process.stdout
+
+
+def test_a_multirun_measures_each(vae_lab, tmp_path):
+    process = vae_lab("gradients", "-m", *SMALL, "estimators=pathwise", "model.latent_dim=2,3")
+    assert process.returncode == 0, process.stderr
+    tables = [
+        pl.read_parquet(path / "gradients.parquet") for path in (tmp_path / "outputs" / "gradients").iterdir()
+    ]
+    assert sorted(table["latent_dim"][0] for table in tables) == [2, 3]
+
+
+def weights(run):
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    return checkpoint["state_dict"]
+
+
+def rows(run):
+    with (run / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+PROBE = [
+    "callbacks=estimator_probe",
+    "estimators@callbacks.estimator_probe.estimators=single_sample",
+    "callbacks.estimator_probe.every=10",
+    "callbacks.estimator_probe.probe.num_replicates=8",
+    "callbacks.estimator_probe.probe.warm_up=2",
+]
+
+
+@pytest.mark.slow
+def test_a_probed_training_ends_in_the_same_weights(vae_lab, tmp_path):
+    runs = {}
+    for name, extra in {"plain": [], "probed": PROBE}.items():
+        runs[name] = tmp_path / name
+        process = vae_lab(
+            "train", *QUICK, "estimator=nvil", *extra, f"hydra.run.dir={runs[name]}", "logger=wandb"
+        )
+        assert process.returncode == 0, process.stderr
+    plain, probed = weights(runs["plain"]), weights(runs["probed"])
+    assert plain.keys() == probed.keys()
+    assert all(torch.equal(plain[name], probed[name]) for name in plain)
+    results = [json.loads((run / "metrics.json").read_text()) for run in runs.values()]
+    assert results[0]["metrics"] == results[1]["metrics"]
+    assert results[0]["signature"] == results[1]["signature"]
+    name = "probe/rloo/encoder/variance"
+    measured = [row for row in rows(runs["probed"]) if row.get(name)]
+    assert [int(row["step"]) for row in measured] == [0, 10, 20, 30]
+    assert all(float(row[name]) > 0 for row in measured)
+
+
+@pytest.mark.slow
+def test_a_continued_training_is_probed_as_an_uninterrupted_one(vae_lab, tmp_path):
+    short = ["logger=none", "trainer.progress=false", "estimator=nvil", *PROBE]
+    assert vae_lab("train", *short, "trainer.max_epochs=1").returncode == 0
+    assert vae_lab("train", *short, "trainer.max_epochs=3").returncode == 0
+    whole = tmp_path / "whole"
+    process = vae_lab("train", *short, "trainer.max_epochs=3", f"hydra.run.dir={whole}")
+    assert process.returncode == 0, process.stderr
+    continued = next(
+        path
+        for path in (tmp_path / "outputs" / "runs").iterdir()
+        if json.loads((path / "metrics.json").read_text())["metrics"]["samples"] == 3800
+    )
+    measured = [
+        [row for row in rows(run) if row.get("probe/nvil/encoder/variance")] for run in (continued, whole)
+    ]
+    assert len(measured[0]) == len(measured[1]) == 4
+    for one, other in zip(*measured, strict=True):
+        assert {key: one[key] for key in one if key.startswith("probe/")} == {
+            key: other[key] for key in one if key.startswith("probe/")
+        }
+
+
+def test_a_mistake_in_the_callback_is_named(vae_lab):
+    process = vae_lab("train", "callbacks=estimator_probe", "callbacks.estimator_probe.every=0")
+    assert process.returncode == 1
+    assert "callbacks.estimator_probe.every must be at least 1, got 0." in process.stderr
+
+
+def test_the_test_curve_ends_in_the_value_of_the_test(vae_lab, tmp_path):
+    process = vae_lab("train", *QUICK, "evaluation.test_curve=true")
+    assert process.returncode == 0, process.stderr
+    run = only(tmp_path / "outputs" / "runs")
+    curve = [float(row["test_curve/elbo"]) for row in rows(run) if row.get("test_curve/elbo")]
+    assert len(curve) == 3
+    assert curve[-1] == json.loads((run / "metrics.json").read_text())["metrics"]["test/elbo"]
+
+
+def test_the_sweeps_are_listed_with_their_questions(vae_lab):
+    process = vae_lab("sweep")
+    assert process.returncode == 0
+    assert "estimator_variance" in process.stdout
+    assert "How noisy is the gradient" in process.stdout
+    assert (
+        "estimator_varianc is not a sweep; did you mean estimator_variance?"
+        in vae_lab("sweep", "estimator_varianc").stderr
+    )
+
+
+@pytest.mark.slow
+def test_a_sweep_ends_in_a_table_and_a_figure(vae_lab, tmp_path):
+    arguments = [
+        "sweep",
+        "reinforce_vs_reparameterized",
+        "dataset=digits",
+        "model=mlp",
+        "trainer.max_samples=2000",
+        "estimator=reparameterized,score_function",
+        "seed=0,1",
+        "logger=none",
+    ]
+    process = vae_lab(*arguments)
+    assert process.returncode == 0, process.stderr
+    folder = tmp_path / "outputs" / "sweeps" / "reinforce_vs_reparameterized"
+    table = pl.read_csv(folder / "table.csv")
+    assert table["estimator"].to_list() == ["reparameterized", "score_function"]
+    assert table["seeds"].to_list() == [2, 2]
+    runs = pl.read_csv(folder / "runs.csv")
+    mean = runs.filter(pl.col("estimator") == "reparameterized")["test/elbo"].mean()
+    assert table["test/elbo"][0] == pytest.approx(mean)
+    assert (folder / "curves.png").is_file()
+    again = vae_lab(*arguments)
+    assert again.stdout.count("done already") == 4
+
+
+@pytest.mark.slow
+def test_a_job_that_fails_does_not_stop_the_others(vae_lab, tmp_path):
+    process = vae_lab(
+        "sweep",
+        "reinforce_vs_reparameterized",
+        "dataset=digits",
+        "trainer.max_samples=500",
+        "estimator=reparameterized,rloo",
+        "estimator.num_samples=1",
+        "seed=0",
+        "logger=none",
+    )
+    assert process.returncode == 1
+    assert "1 done, 1 failed; each alone:" in process.stderr
+    assert "num_samples must be at least 2 for baseline=leave_one_out" in process.stderr
+    assert len(list((tmp_path / "outputs" / "runs").glob("*/metrics.json"))) == 1
+
+
+@pytest.mark.slow
+def test_the_variance_sweep_falls_back_to_the_digits_where_mnist_is_absent(vae_lab, tmp_path):
+    process = vae_lab(
+        "sweep",
+        "estimator_variance",
+        "trainer.max_samples=2000",
+        "at=[0,1000]",
+        "probe.num_replicates=10",
+        env={"VAE_LAB_DATA": str(tmp_path)},
+    )
+    assert process.returncode == 0, process.stderr
+    assert "note: the files of vae_lab.datasets.MNIST are not in" in process.stdout
+    table = pl.read_csv(tmp_path / "outputs" / "sweeps" / "estimator_variance" / "table.csv")
+    assert set(table["dataset"]) == {"Digits"}
+    assert table["estimator"].n_unique() == 11
+
+
+@pytest.mark.slow
+def test_orderings_on_a_partly_trained_mnist_vae(vae_lab, real_data, tmp_path):
+    """Late, sticking the landing is lowest; REINFORCE stays 1e3 times and more above the pathwise gradient."""
+    process = vae_lab(
+        "gradients",
+        "dataset=mnist",
+        "model=kingma2014",
+        "optimizer=adagrad",
+        "optimizer.lr=0.02",
+        "trainer.max_samples=2e5",
+        "trainer.evaluate_at=end",
+        "evaluation.importance_samples=1",
+        "logger=none",
+        "trainer.progress=false",
+        "at=[10000,2e5]",
+        "probe.split=test",
+        "probe.minibatch=false",
+        env={"VAE_LAB_DATA": os.environ["VAE_LAB_DATA"]},
+        timeout=600,
+    )
+    assert process.returncode == 0, process.stderr
+    table = pl.read_parquet(only(tmp_path / "outputs" / "gradients") / "gradients.parquet")
+    table = table.filter(pl.col("group") == "outputs.mean")
+    early, late = (
+        {row["estimator"]: row["variance"] for row in table.filter(pl.col("samples") == samples).to_dicts()}
+        for samples in (10_000, 200_000)
+    )
+    for found in (early, late):
+        assert found["reparameterized_analytic"] < found["reparameterized_sampled"]
+        assert found["reparameterized_analytic"] < found["rloo"] < found["batch_mean"]
+        assert found["batch_mean"] < found["score_function"]
+        assert 1e3 < found["score_function"] / found["reparameterized_analytic"] < 1e6
+    assert early["sticking_the_landing"] > early["reparameterized_analytic"]
+    assert late["sticking_the_landing"] < late["reparameterized_analytic"]
+    assert all(math.isfinite(value) for value in [*early.values(), *late.values()])
