@@ -7,7 +7,12 @@ from hydra import compose, initialize_config_dir
 
 from vae_lab import config
 from vae_lab.build import build
-from vae_lab.paths import CONF
+from vae_lab.cli import COMMANDS
+from vae_lab.estimators.base import Estimator
+from vae_lab.orchestration import signature
+from vae_lab.orchestration.instantiate import instantiate
+from vae_lab.orchestration.sweep import Sweep, question
+from vae_lab.paths import CONF, SWEEPS
 
 GROUPS = {
     "dataset": [],
@@ -18,6 +23,9 @@ GROUPS = {
     "model/likelihood": [],
     "model/prior": [],
     "estimator": [],
+    "estimator/baseline": ["estimator=score_function", "estimator.num_samples=2"],
+    "noise": ["estimator.num_samples=2"],
+    "callbacks": [],
     "optimizer": [],
     "optimizer/schedule": ["optimizer.schedule.T_max=10"],
     "trainer": [],
@@ -25,12 +33,49 @@ GROUPS = {
     "logger": [],
     "experiment": [],
 }
+OF_GRADIENTS = {"estimators", "probe"}
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 
 
 def test_every_folder_of_options_is_tested():
     folders = {str(path.parent.relative_to(CONF)) for path in CONF.rglob("*.yaml")} - {"."}
-    assert folders == set(GROUPS)
+    assert folders == set(GROUPS) | OF_GRADIENTS
+
+
+@pytest.mark.parametrize(
+    ("group", "option"),
+    [(group, path.stem) for group in sorted(OF_GRADIENTS) for path in sorted((CONF / group).glob("*.yaml"))],
+    ids="/".join,
+)
+def test_option_of_gradients(group, option):
+    config.register()
+    signature.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("gradients", [f"{group}={option}"])
+    assert instantiate(cfg.probe, "probe").num_replicates >= 2
+    for name in cfg.estimators:
+        assert isinstance(instantiate(cfg.estimators[name], name), Estimator)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted(SWEEPS.glob("*.yaml"))])
+def test_sweep(name):
+    """Every sweep composes, asks a question, and names its command, its axes and its figure."""
+    config.register()
+    signature.register()
+    sweep = Sweep(name, ["logger=none"])
+    jobs = sweep.jobs()
+    assert question(SWEEPS / f"{name}.yaml").endswith("?")
+    assert sweep.command in COMMANDS
+    assert sweep.settings.figure in ("curves", "gradients")
+    assert len({job.directory for job in jobs}) == len(jobs) >= 1
+
+
+def test_a_value_on_the_command_line_replaces_an_axis():
+    config.register()
+    signature.register()
+    name = "reinforce_vs_reparameterized"
+    assert len(Sweep(name, ["seed=0"]).jobs()) == 5
+    assert len(Sweep(name, ["seed=0,1", "estimator=rloo,nvil", "model.latent_dim=2,3"]).jobs()) == 8
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids="/".join)
@@ -41,7 +86,7 @@ def test_option(group, option, request, monkeypatch):
     overrides = [f"{group}={option}"]
     if option in ("gpu", "ddp"):
         overrides.append("trainer.accelerator=cpu")  # no GPU where the tests run
-    if option == "cosine":
+    if option == "cosine" or group != "optimizer/schedule":
         overrides += GROUPS[group]
     if option == "ppca":
         overrides.append("model/likelihood=gaussian")

@@ -12,8 +12,8 @@ from vae_lab.cli import main
 MISTAKES = {
     # misspelt keys
     "model.latnt_dim=3": "model.latnt_dim does not exist; did you mean latent_dim? There are: decoder,",
-    "sed=3": "sed does not exist; did you mean seed? There are: dataset,",
-    "+sed=3": "sed does not exist; did you mean seed? There are: dataset,",
+    "sed=3": "sed does not exist; did you mean seed? There are: callbacks,",
+    "+sed=3": "sed does not exist; did you mean seed? There are: callbacks,",
     "modl=conv": "modl does not exist; did you mean model?",
     "estimatr.kl=sampled": "estimatr does not exist; did you mean estimator?",
     "optimizer.algorithm.beta=3": "optimizer.algorithm.beta does not exist; did you mean betas?",
@@ -62,6 +62,27 @@ MISTAKES = {
     # combinations that cannot work
     "dataset=ppca": "model.likelihood: Bernoulli needs data in [0, 1], but the data go from",
     "dataset=ppca model=conv": "model.encoder: a convolutional network needs images of shape (C, H, W), got",
+    "estimator=iwae estimator.kl=analytic": "estimator.kl must be sampled, got 'analytic'.",
+    "estimator=sticking_the_landing estimator.kl=entropy": "estimator.kl must be sampled, got 'entropy'.",
+    "estimator=score_function estimator.baseline=leave_one_out": (
+        "estimator.baseline is a group of options: write estimator/baseline=leave_one_out."
+    ),
+    "estimator=score_function estimator.rao_blackwell=true": (
+        "estimator.rao_blackwell needs kl=sampled or kl=entropy: an analytic KL term leaves nothing to drop."
+    ),
+    "estimator=rloo estimator.optimal_scaling=true": (
+        "estimator: leave_one_out and optimal_scaling both compare a datum's samples"
+    ),
+    "estimator=score_function_running_mean estimator.baseline.running_mean.decay=1.0": (
+        "decay must be at least 0 and below 1, got 1.0."
+    ),
+    "estimator=vimco estimator.num_samples=1": "estimator.num_samples must be at least 2 for VIMCO, got 1.",
+    "noise=antithetic": "estimator: num_samples must be even for antithetic pairs, got 1.",
+    "noise=antithetic estimator=rloo": "estimator: it compares a datum's samples, which noise=antithetic",
+    "estimator=score_function estimator/baseline=batch_mean trainer.devices=2": (
+        "estimator: it couples the data of a batch, which 2 processes would share; use trainer.devices=1"
+    ),
+    "evaluation.test_curve=3": "evaluation.test_curve must be a bool, got 3.",
     "estimator=score_function estimator/baseline=leave_one_out": (
         "estimator.num_samples must be at least 2 for baseline=leave_one_out, got 1."
     ),
@@ -118,7 +139,10 @@ def test_a_misspelt_key_in_a_file_is_refused(tmp_path, vae_lab):
 def test_an_unknown_command_names_the_nearest():
     with pytest.raises(SystemExit) as end:
         main(["trian"])
-    assert end.value.code == "vae-lab: trian is not a command; did you mean train? There are: train."
+    assert (
+        end.value.code
+        == "vae-lab: trian is not a command; did you mean train? There are: train, gradients, sweep."
+    )
 
 
 def test_processes_within_a_multirun_are_refused(vae_lab, tmp_path):

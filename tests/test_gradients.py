@@ -285,7 +285,7 @@ def test_the_variance_sweep_falls_back_to_the_digits_where_mnist_is_absent(vae_l
 
 @pytest.mark.slow
 def test_orderings_on_a_partly_trained_mnist_vae(vae_lab, real_data, tmp_path):
-    """Late, sticking the landing is lowest; REINFORCE stays 1e3 times and more above the pathwise gradient."""
+    """Late, sticking the landing is lowest; REINFORCE stays 1e3 times and more above pathwise."""
     process = vae_lab(
         "gradients",
         "dataset=mnist",

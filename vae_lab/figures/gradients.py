@@ -14,6 +14,7 @@ COLOURS = (
     "#0b5cad", "#c44e2b", "#3a8f5c", "#8a5aa8", "#c79a1e", "#3aa0b5",
     "#b5476f", "#6b7a2f", "#5a5a5a", "#8c5a3c", "#1f3f77", "#d98a6b",
 )  # fmt: skip
+MARKERS = "os^Dv<>pPXh*"
 LABELS = {
     "outputs": "encoder outputs",
     "encoder": "encoder parameters",
@@ -101,7 +102,7 @@ def against(table: pl.DataFrame, axis: str, path: Path) -> None:
         for axes, group in zip(panels, groups, strict=True):
             for index, name in enumerate(names):
                 rows = table.filter((pl.col("group") == group) & (pl.col("estimator") == name))
-                _line(axes, rows.sort(axis), axis, COLOURS[index % len(COLOURS)], name)
+                _line(axes, rows.sort(axis), axis, index, name)
             _log_axis(axes, axis, table[axis].unique().sort().to_list())
             axes.set_title(LABELS[group], fontsize=9)
         panels[0].set_ylabel(UNIT)
@@ -189,9 +190,18 @@ def _legend(canvas: Any, axes: Axes, states: Sequence[str], *, bars: bool, biase
     canvas.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
 
 
-def _line(axes: Axes, rows: pl.DataFrame, axis: str, colour: str, name: str) -> None:
-    x = _positions(rows[axis].to_list())
-    axes.plot(x, rows["variance"], "o-", color=colour, markersize=3, label=label(name))
+def _line(axes: Axes, rows: pl.DataFrame, axis: str, index: int, name: str) -> None:
+    """A line with its interval; later ones are thinner, so that one that is covered still shows."""
+    x, colour = _positions(rows[axis].to_list()), COLOURS[index % len(COLOURS)]
+    axes.plot(
+        x,
+        rows["variance"],
+        color=colour,
+        label=label(name),
+        marker=MARKERS[index % len(MARKERS)],
+        markersize=4,
+        linewidth=max(0.8, 3 - 0.25 * index),
+    )
     axes.fill_between(x, rows["variance_low"], rows["variance_high"], color=colour, alpha=0.2, linewidth=0)
 
 
@@ -205,6 +215,9 @@ def _positions(values: Sequence[float]) -> list[float]:
 def _log_axis(axes: Axes, axis: str, values: Sequence[float]) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    if high > 10 * low:
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(AXES[axis])
     axes.xaxis.set_major_locator(FixedLocator(_positions(values)))
     axes.xaxis.set_minor_locator(FixedLocator([]))
