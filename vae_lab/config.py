@@ -32,6 +32,7 @@ class GradientsConfig(TrainConfig):
 
     estimators: Any = MISSING
     probe: Any = MISSING
+    num_samples: int = 5
     run: str | None = None
     at: Any = 0
 

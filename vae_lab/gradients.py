@@ -18,7 +18,7 @@ from vae_lab.figures.gradients import draw_gradients
 from vae_lab.noise import NoiseSource
 from vae_lab.orchestration.instantiate import instantiate
 from vae_lab.orchestration.provenance import provenance
-from vae_lab.orchestration.run_directory import RunDirectory
+from vae_lab.orchestration.run_directory import RunDirectory, remove_if_unused
 from vae_lab.orchestration.signature import NOT_DEFINING, flatten, signature
 from vae_lab.probing import ProbeSettings
 from vae_lab.run import quieten_libraries, run
@@ -51,7 +51,7 @@ def measure(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
     noise = instantiate(cfg.noise, "noise", seed=training.seed)
     estimators = _estimators(cfg, settings, parts, noise)
     states = _states(cfg, training, trained, parts)
-    _train_if_asked(training, trained, states)
+    _train_if_asked(training, trained, states, parts)
     weights = [_weights(state, parts) for state in states]
     if cfg.rerun:
         directory.clear()
@@ -169,16 +169,25 @@ def _check_there(cfg: DictConfig, state: State, trained: RunDirectory) -> None:
     )
 
 
-def _train_if_asked(training: DictConfig, trained: RunDirectory, states: list[State]) -> None:
+def _train_if_asked(training: DictConfig, trained: RunDirectory, states: list[State], parts: Parts) -> None:
     missing = [state for state in states if state.checkpoint and not state.checkpoint.is_file()]
     if not missing:
         return
+    if parts.trainer.world_size > 1:
+        raise UserError(
+            f"at={missing[0].name}: a training of several processes needs a command of its own; train with "
+            "vae-lab train and trainer.checkpoint_at, then give run=<its directory>."
+        )
     trained.path.mkdir(parents=True, exist_ok=True)
     hydra_folder = trained.path / ".hydra"
     hydra_folder.mkdir(exist_ok=True)
     OmegaConf.save(training, hydra_folder / "config.yaml")
-    if trained.finished() is None:
-        run(training, trained)
+    try:
+        if trained.finished() is None:
+            run(training, trained)
+    except Exception:
+        remove_if_unused(trained.path)
+        raise
     for state in missing:
         if state.checkpoint and not state.checkpoint.is_file():
             raise UserError(

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 from vae_lab import config
 from vae_lab.errors import UserError
@@ -30,7 +29,7 @@ def main() -> None:
     if done:
         from vae_lab.figures.of_sweep import draw_sweep
 
-        for path in draw_sweep(sweep, done, Path("outputs") / "sweeps" / sweep.name):
+        for path in draw_sweep(sweep, done):
             print(path)
     if failed:
         commands = "\n".join(f"  {_typed(sweep, job)}" for job in failed)

@@ -14,8 +14,9 @@ from vae_lab.orchestration.sweep import Job, Sweep
 CURVE = "test_curve/elbo"
 
 
-def draw_sweep(sweep: Sweep, jobs: Sequence[Job], folder: Path) -> list[Path]:
+def draw_sweep(sweep: Sweep, jobs: Sequence[Job]) -> list[Path]:
     """Draws the figure that the sweep's file names, and writes `table.csv`; gives their paths."""
+    folder = sweep.directory
     folder.mkdir(parents=True, exist_ok=True)
     if sweep.settings.figure == "gradients":
         tables = [pl.read_parquet(job.directory / "gradients.parquet") for job in jobs]

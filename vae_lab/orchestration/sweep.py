@@ -64,12 +64,14 @@ class Sweep:
             else:
                 self.fixed.append(override)
         self.notice = ""
+        self.directory = Path()
 
     def jobs(self) -> list[Job]:
         """Every combination of the axes, each composed, so that a mistake shows before the first starts."""
         common = [f"hydra.searchpath=[file://{ROOT}]", f"+sweeps={self.name}"]
         with initialize_config_dir(str(CONF), version_base="1.3"):
             first = self._compose([*common, *self.fixed])
+            self.directory = Path(first.output_dir) / "sweeps" / self.name
             if not _has_data(first) and "without_data" in self.settings:
                 self.notice = f"the files of {first.dataset._target_} are not in {first.dataset.root}: " + (
                     f"the sweep runs with {' '.join(self.settings.without_data)} instead."
