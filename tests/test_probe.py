@@ -310,6 +310,17 @@ def test_costs():
     assert rows["one"].variance_times_seconds == pytest.approx(rows["one"].variance * rows["one"].seconds)
 
 
+def test_memory_does_not_grow_with_the_number_of_replicates():
+    def kept(replicates):
+        sample = Probe(model(), images(), NoiseSource(0), replicates, chunk=10).sample(Reparameterized())
+        moments = [sample.outputs, *sample.parameters.values(), *sample.traces.values()]
+        tensors = [*sample.deviations.values(), *sample.block_sums.values()]
+        tensors += [tensor for each in moments for tensor in (each.mean, each.deviations)]
+        return sum(tensor.numel() for tensor in tensors)
+
+    assert kept(400) == kept(20)
+
+
 class Exploding(Reparameterized):
     """Not a number for one draw in some."""
 

@@ -186,8 +186,17 @@ def find(folder, samples):
 
 
 @pytest.mark.slow
-def test_two_processes_equal_one_at_the_same_global_batch(vae_lab, tmp_path):
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        ["estimator=reparameterized"],
+        ["estimator=nvil", "estimator/baseline=[running_mean,network,variance_normalization]"],
+    ],
+    ids=["reparameterized", "nvil"],
+)
+def test_two_processes_equal_one_at_the_same_global_batch(vae_lab, tmp_path, estimator):
     common = ["logger=none", "trainer.precision=64-true", "trainer.max_epochs=6", "dataset.test_size=361"]
+    common += estimator
     one = vae_lab("train", *common, "hydra.run.dir=one")
     two = vae_lab("train", *common, "hydra.run.dir=two", "trainer=ddp", "trainer.accelerator=cpu")
     assert one.returncode == two.returncode == 0, two.stderr
