@@ -39,11 +39,9 @@ class DReG(MultiSampleEstimator):
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)
         z = q.transform(noise["posterior"])
-        log_likelihood, log_prior = self.log_joint(vae, batch.x, z)
-        log_q = q.detach().log_prob(z)
-        log_w = log_likelihood + log_prior - log_q
+        densities = self.log_densities(vae, batch.x, z, q.detach())
+        log_w = densities.log_w
         weights = normalised(log_w)
         if z.requires_grad:
             z.register_hook(lambda gradient: gradient * weights.unsqueeze(-1))
-        surrogate = (weights * log_w).sum(0)
-        return self.estimate(surrogate, log_likelihood, log_prior, log_q)
+        return self.estimate((weights * log_w).sum(0), densities)

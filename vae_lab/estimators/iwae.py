@@ -38,8 +38,5 @@ class IWAE(MultiSampleEstimator):
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)
-        z = q.transform(noise["posterior"])
-        log_likelihood, log_prior = self.log_joint(vae, batch.x, z)
-        log_q = q.log_prob(z)
-        surrogate = log_mean(log_likelihood + log_prior - log_q)
-        return self.estimate(surrogate, log_likelihood, log_prior, log_q)
+        densities = self.log_densities(vae, batch.x, q.transform(noise["posterior"]), q)
+        return self.estimate(log_mean(densities.log_w), densities)

@@ -1,13 +1,27 @@
 """What the estimators of the importance-weighted bound share."""
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimate, Estimator
 from vae_lab.noise import NoiseSpec
+from vae_lab.posteriors.base import Conditional
 from vae_lab.vae import VAE, Batch
+
+
+class LogDensities(NamedTuple):
+    """The log-densities of `K` samples of each datum, each `(K, B)`."""
+
+    log_likelihood: Tensor
+    log_prior: Tensor
+    log_q: Tensor
+
+    @property
+    def log_w(self) -> Tensor:
+        """The log-weight log p(x, z) - log q(z|x)."""
+        return self.log_likelihood + self.log_prior - self.log_q
 
 
 class MultiSampleEstimator(Estimator):
@@ -40,18 +54,15 @@ class MultiSampleEstimator(Estimator):
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
         return {"posterior": NoiseSpec(vae.posterior.noise_law, self.num_samples, (vae.latent_dim,))}
 
-    def log_joint(self, vae: VAE, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """log p(x|z) and log p(z), each `(K, B)`."""
-        return vae.decode(z).log_prob(x), vae.prior.log_prob(z)
+    def log_densities(self, vae: VAE, x: Tensor, z: Tensor, density: Conditional) -> LogDensities:
+        """Those at samples `z`; log q is that of `density`: q itself, or q cut from the graph."""
+        return LogDensities(vae.decode(z).log_prob(x), vae.prior.log_prob(z), density.log_prob(z))
 
-    def estimate(
-        self, surrogate: Tensor, log_likelihood: Tensor, log_prior: Tensor, log_q: Tensor
-    ) -> Estimate:
-        """The estimate made of a surrogate `(B,)` and the three log-densities `(K, B)` of the samples."""
-        reconstruction = log_likelihood.detach().mean(0)
-        kl = (log_q - log_prior).detach().mean(0)
-        log_w = (log_likelihood + log_prior - log_q).detach()
-        bound = log_mean(log_w)
+    def estimate(self, surrogate: Tensor, densities: LogDensities) -> Estimate:
+        """The estimate made of a surrogate `(B,)` and the log-densities of its samples."""
+        log_likelihood, log_prior, log_q = (part.detach() for part in densities)
+        reconstruction, kl = log_likelihood.mean(0), (log_q - log_prior).mean(0)
+        bound = log_mean(log_likelihood + log_prior - log_q)
         terms = {
             "reconstruction": reconstruction,
             "kl": kl,

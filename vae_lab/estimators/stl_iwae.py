@@ -44,9 +44,6 @@ class STLIWAE(MultiSampleEstimator):
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)
-        z = q.transform(noise["posterior"])
-        log_likelihood, log_prior = self.log_joint(vae, batch.x, z)
-        log_q = q.detach().log_prob(z)
-        log_w = log_likelihood + log_prior - log_q
-        surrogate = (normalised(log_w) * log_w).sum(0)
-        return self.estimate(surrogate, log_likelihood, log_prior, log_q)
+        densities = self.log_densities(vae, batch.x, q.transform(noise["posterior"]), q.detach())
+        log_w = densities.log_w
+        return self.estimate((normalised(log_w) * log_w).sum(0), densities)

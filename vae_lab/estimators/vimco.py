@@ -49,12 +49,11 @@ class VIMCO(MultiSampleEstimator):
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)
         z = q.transform(noise["posterior"]).detach()
-        log_likelihood, log_prior = self.log_joint(vae, batch.x, z)
-        log_q = q.log_prob(z)
-        log_w = log_likelihood + log_prior - log_q
+        densities = self.log_densities(vae, batch.x, z, q)
+        log_w = densities.log_w
         advantage = log_mean(log_w.detach()) - self._without_each(log_w.detach())
-        surrogate = (advantage * log_q + normalised(log_w) * log_w).sum(0)
-        return self.estimate(surrogate, log_likelihood, log_prior, log_q)
+        surrogate = (advantage * densities.log_q + normalised(log_w) * log_w).sum(0)
+        return self.estimate(surrogate, densities)
 
     def _without_each(self, log_w: Tensor) -> Tensor:
         """The bound with each sample's weight replaced in turn, `(K, B)`."""
