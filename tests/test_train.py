@@ -316,20 +316,23 @@ def test_asking_for_the_service_without_a_network_goes_offline(vae_lab, tmp_path
 def test_help_and_completion_answer_at_once_without_torch(vae_lab, tmp_path):
     for arguments, expected in (
         (["--help"], "vae-lab COMMAND"),
-        (["train", "--help"], "estimator: autoencoder, reparameterized, score_function"),
+        (["gradients", "--help"], "estimators: importance_weighted, pathwise, single_sample"),
+        (["sweep"], "estimator_variance"),
+        (["train", "--help"], "estimator: autoencoder, dreg, iwae, nvil,"),
     ):
-        started = time.monotonic()
         process = vae_lab(*arguments)
-        assert time.monotonic() - started < 1.5
         assert process.returncode == 0
         assert expected in process.stdout
     line = {"COMP_LINE": "vae-lab train estimator="}
     assert "estimator=score_function" in vae_lab("-sc", "query=bash", env=line).stdout
     assert vae_lab("-sc", "query=bash", env={"COMP_LINE": "vae-lab tr"}).stdout.split() == ["train"]
-    command = [sys.executable, "-X", "importtime", "-m", "vae_lab.cli", "train", "--help"]
-    imported = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stderr
-    modules = {line.rsplit("|", 1)[-1].strip() for line in imported.splitlines()}
-    assert not modules & {"torch", "pytorch_lightning", "wandb", "matplotlib", "numpy"}
+    sweeps = vae_lab("-sc", "query=bash", env={"COMP_LINE": "vae-lab sweep estimator_v"}).stdout.split()
+    assert sweeps == ["estimator_variance"]
+    for arguments in (["train", "--help"], ["gradients", "--help"], ["sweep"]):
+        command = [sys.executable, "-X", "importtime", "-m", "vae_lab.cli", *arguments]
+        imported = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stderr
+        modules = {line.rsplit("|", 1)[-1].strip() for line in imported.splitlines()}
+        assert not modules & {"torch", "pytorch_lightning", "wandb", "matplotlib", "numpy", "polars", "scipy"}
 
 
 @pytest.mark.slow

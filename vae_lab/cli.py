@@ -85,6 +85,11 @@ def _complete(arguments: list[str]) -> None:
     words = os.environ.get("COMP_LINE", "").split(" ")
     if len(words) <= 2:
         return print(" ".join(name for name in COMMANDS if name.startswith(words[-1])))
+    if words[1] == "sweep":
+        from vae_lab.paths import SWEEPS
+
+        names = sorted(path.stem for path in SWEEPS.glob("*.yaml"))
+        return print(" ".join(name for name in names if len(words) == 3 and name.startswith(words[2])))
     if words[1] in COMMANDS:
         os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
         _run(words[1], arguments)
