@@ -23,7 +23,7 @@ GROUPS = {
     "model/likelihood": [],
     "model/prior": [],
     "estimator": [],
-    "estimator/baseline": ["estimator=score_function", "estimator.num_samples=2"],
+    "estimator/baseline": ["estimator=score_function", "estimator.num_samples=2", "estimator.kl=sampled"],
     "noise": ["estimator.num_samples=2"],
     "callbacks": [],
     "optimizer": [],

@@ -76,6 +76,9 @@ MISTAKES = {
     "estimator=score_function_running_mean estimator.baseline.running_mean.decay=1.0": (
         "decay must be at least 0 and below 1, got 1.0."
     ),
+    "estimator=nvil estimator/baseline=variance_normalization": (
+        "estimator.kl must be sampled for baseline=variance_normalization, got analytic"
+    ),
     "estimator=vimco estimator.num_samples=1": "estimator.num_samples must be at least 2 for VIMCO, got 1.",
     "noise=antithetic": "estimator: num_samples must be even for antithetic pairs, got 1.",
     "noise=antithetic estimator=rloo": "estimator: it compares a datum's samples, which noise=antithetic",

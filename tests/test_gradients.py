@@ -64,6 +64,10 @@ def test_along_a_training_that_it_makes_and_from_the_finished_run(vae_lab, tmp_p
     other = vae_lab("gradients", *SMALL, f"at={checkpoint}", "model.latent_dim=3")
     assert other.returncode == 1
     assert "is of another model: decoder.layers.0.weight is (128, 8) in it and (128, 3) here" in other.stderr
+    contrary = vae_lab("gradients", *SMALL, f"run={run.name}", "at=last", "model.latent_dim=3")
+    assert "run= gives the model and its training: leave out model.latent_dim=3." in contrary.stderr
+    small = vae_lab("gradients", *SMALL, "estimators=pathwise", f"at={checkpoint}", "dataset.batch_size=10")
+    assert "after 3,800 training samples" in small.stdout
     missing = vae_lab("gradients", *SMALL, f"run={run.name}", "at=500")
     assert "does not exist. There are: 1200, last." in missing.stderr
     assert missing.returncode == 1
@@ -85,6 +89,7 @@ MISTAKES = {
     "+estimator@estimators.plain=autoencoder": "estimators.plain: it uses no noise, so that its gradient",
     "noise=antithetic": "estimators.reparameterized_analytic: num_samples must be even for antithetic pairs",
     "noise=antithetic estimators=importance_weighted": "estimators.iwae: it compares a datum's samples",
+    "at=best": "at=best needs a training with trainer.select=best, got trainer.select=last.",
     "at=[]": "at must name at least one state, got [].",
     "at=-3": "at must hold sample counts of at least 0, last, best or paths of checkpoints, got -3.",
     "at=nowhere.ckpt": "at=nowhere: nowhere.ckpt does not exist. There are: none.",
@@ -238,7 +243,7 @@ def test_a_sweep_ends_in_a_table_and_a_figure(vae_lab, tmp_path):
     assert process.returncode == 0, process.stderr
     folder = tmp_path / "outputs" / "sweeps" / "reinforce_vs_reparameterized"
     table = pl.read_csv(folder / "table.csv")
-    assert table["estimator"].to_list() == ["reparameterized", "score_function"]
+    assert table["setting"].to_list() == ["reparameterized", "score_function"]
     assert table["seeds"].to_list() == [2, 2]
     runs = pl.read_csv(folder / "runs.csv")
     mean = runs.filter(pl.col("estimator") == "reparameterized")["test/elbo"].mean()
@@ -246,6 +251,39 @@ def test_a_sweep_ends_in_a_table_and_a_figure(vae_lab, tmp_path):
     assert (folder / "curves.png").is_file()
     again = vae_lab(*arguments)
     assert again.stdout.count("done already") == 4
+
+
+def test_a_checkpoint_that_has_changed_is_measured_again(vae_lab, tmp_path):
+    for samples in (500, 1000):
+        trained = vae_lab(
+            "train", "logger=none", f"trainer.max_samples={samples}", f"hydra.run.dir={samples}"
+        )
+        assert trained.returncode == 0, trained.stderr
+    place = tmp_path / "here.ckpt"
+    command = ["gradients", *SMALL, "estimators=pathwise", "at=here.ckpt"]
+    for samples in (500, 1000):
+        place.write_bytes((tmp_path / str(samples) / "checkpoints" / "last.ckpt").read_bytes())
+        assert f"after {samples:,} training samples" in vae_lab(*command).stdout
+    assert "measured already" in vae_lab(*command).stdout
+
+
+def test_a_flag_or_a_request_for_help_starts_no_sweep(vae_lab, tmp_path):
+    assert "usage: vae-lab sweep NAME" in vae_lab("sweep", "estimator_variance", "--help").stdout
+    assert "-m is not understood" in vae_lab("sweep", "-m", "estimator_variance").stderr
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.slow
+def test_a_sweep_of_two_axes_and_one_without_a_curve(vae_lab, tmp_path):
+    common = ["sweep", "reinforce_vs_reparameterized", "dataset=digits", "trainer.max_samples=500", "seed=0"]
+    process = vae_lab(*common, "logger=none", "estimator=reparameterized,autoencoder")
+    assert process.returncode == 0, process.stderr
+    folder = tmp_path / "outputs" / "sweeps" / "reinforce_vs_reparameterized"
+    assert pl.read_csv(folder / "table.csv")["setting"].to_list() == ["reparameterized"]
+    assert vae_lab(*common, "logger=none", "estimator=rloo").returncode == 0
+    process = vae_lab(*common, "logger=none", "estimator=rloo", "model.latent_dim=2,3")
+    assert process.returncode == 0, process.stderr
+    assert pl.read_csv(folder / "table.csv")["setting"].cast(str).to_list() == ["2", "3"]
 
 
 @pytest.mark.slow

@@ -377,7 +377,23 @@ def test_too_few_replicates_or_data(replicates):
         Probe(model(), images(1), NoiseSource(0))
 
 
+def test_biased_estimators_have_a_minibatch_part_of_their_own():
+    """That of the normalised score function is the target's, divided by the square of its factor."""
+    vae, batch = nonlinear_vae(), images(60)
+    estimators = {"unbiased": Reparameterized(kl="sampled")}
+    for factor in (2.0, 4.0):
+        part = VarianceNormalization().double()
+        part.update({"mean": torch.tensor(0.0), "mean_square": torch.tensor(factor**2)})
+        estimators[str(factor)] = ScoreFunction({"normalization": part}, kl="sampled")
+    probe = Probe(vae, batch, NoiseSource(0), num_replicates=2000, chunk=1000, generative=False)
+    rows = {row.estimator: row for row in probe.measure(estimators) if row.group == "encoder"}
+    for factor in (2.0, 4.0):
+        expected = rows["unbiased"].minibatch_trace / factor**2
+        assert rows[str(factor)].minibatch_trace_low < expected < rows[str(factor)].minibatch_trace_high
+        assert rows[str(factor)].minibatch_trace == pytest.approx(expected, rel=0.3)
+
+
 def test_two_replicates_show_a_variance_and_no_bias():
     rows = Probe(model(), images(), NoiseSource(0), 2).measure({"pathwise": Reparameterized()})
     assert all(row.trace > 0 for row in rows)
-    assert all(math.isnan(row.bias_z) for row in rows)
+    assert all(math.isnan(row.bias_z) and math.isnan(row.trace_low) for row in rows)

@@ -190,7 +190,11 @@ def find(folder, samples):
     "estimator",
     [
         ["estimator=reparameterized"],
-        ["estimator=nvil", "estimator/baseline=[running_mean,network,variance_normalization]"],
+        [
+            "estimator=nvil",
+            "estimator/baseline=[running_mean,network,variance_normalization]",
+            "estimator.kl=sampled",
+        ],
     ],
     ids=["reparameterized", "nvil"],
 )

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 import torch
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from vae_lab.build import Parts, build, check_root, prepare_probe
@@ -18,14 +19,22 @@ from vae_lab.figures.gradients import draw_gradients
 from vae_lab.noise import NoiseSource
 from vae_lab.orchestration.instantiate import instantiate
 from vae_lab.orchestration.provenance import provenance
-from vae_lab.orchestration.run_directory import RunDirectory, remove_if_unused
+from vae_lab.orchestration.run_directory import RunDirectory, checksum, remove_if_unused
 from vae_lab.orchestration.signature import NOT_DEFINING, flatten, signature
 from vae_lab.probing import ProbeSettings
 from vae_lab.run import quieten_libraries, run
 from vae_lab.training.callbacks import load_checkpoint
 from vae_lab.vae import VAE
 
-OF_THIS_COMMAND = ("output_dir", "rerun", "logger", "callbacks")  # not taken over from a run
+OF_THIS_COMMAND = (
+    "output_dir",
+    "rerun",
+    "logger",
+    "callbacks",
+    "noise",
+    "sweep",
+    "evaluation",
+)  # not taken over from a run
 
 
 class State(NamedTuple):
@@ -53,8 +62,7 @@ def measure(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
     states = _states(cfg, training, trained, parts)
     _train_if_asked(training, trained, states, parts)
     weights = [_weights(state, parts) for state in states]
-    if cfg.rerun:
-        directory.clear()
+    directory.clear()
     rows: list[dict[str, Any]] = []
     for state, (samples, state_dict) in zip(states, weights, strict=True):
         parts.vae.load_state_dict(state_dict)
@@ -68,6 +76,10 @@ def measure(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
         "signature": signature(cfg),
         "definition": directory.definition,
         "metrics": _metrics(table),
+        "checkpoints": {
+            str(state.checkpoint): checksum(state.checkpoint) for state in states if state.checkpoint
+        },
+        "training": flatten(OmegaConf.to_container(training, resolve=True)),
         "config": flatten(OmegaConf.to_container(cfg, resolve=True)),
         "provenance": provenance(next(parts.vae.parameters()).device),
     }
@@ -88,12 +100,22 @@ def _training(cfg: DictConfig) -> tuple[DictConfig, RunDirectory]:
         return training, RunDirectory(Path(cfg.output_dir) / "runs" / signature(training), training)
     path = _run_path(cfg)
     stored: Any = OmegaConf.load(path / ".hydra" / "config.yaml")
-    for key in keys:
-        if key in stored and key not in OF_THIS_COMMAND:
-            training[key] = stored[key]
+    taken = [key for key in keys if key in stored and key not in OF_THIS_COMMAND]
+    _refuse_overrides(set(taken) - {"noise", "evaluation"})
+    for key in taken:
+        training[key] = stored[key]
     for name in NOT_DEFINING["trainer"]:
         training.trainer[name] = cfg.trainer[name]
     return training, RunDirectory(path, training)
+
+
+def _refuse_overrides(taken: set[str]) -> None:
+    """Refuses what the command line says of a model that comes from a run."""
+    machine = {f"trainer.{name}" for name in NOT_DEFINING["trainer"]}
+    for override in HydraConfig.get().overrides.task:
+        key = override.lstrip("+~").partition("=")[0]
+        if key.split(".")[0].split("/")[0].split("@")[0] in taken and key not in machine:
+            raise UserError(f"run= gives the model and its training: leave out {override}.")
 
 
 def _run_path(cfg: DictConfig) -> Path:
@@ -138,8 +160,10 @@ def _states(cfg: DictConfig, training: DictConfig, trained: RunDirectory, parts:
     batch_size = parts.dataset.batch_size
     for value in _at(cfg):
         if isinstance(value, str) and value not in ("last", "best"):
-            states.append(State(Path(value).stem, Path(value)))
+            states.append(State(value.removesuffix(".ckpt"), Path(value)))
         elif isinstance(value, str):
+            if value == "best" and cfg.run is None and parts.settings.select != "best":
+                raise UserError("at=best needs a training with trainer.select=best, got trainer.select=last.")
             states.append(State(value, trained.checkpoints / f"{value}.ckpt"))
         elif value == 0:
             states.append(State("0", None))
@@ -192,7 +216,7 @@ def _train_if_asked(training: DictConfig, trained: RunDirectory, states: list[St
         if state.checkpoint and not state.checkpoint.is_file():
             raise UserError(
                 f"at={state.name}: the run in {trained.path} is done and has no {state.checkpoint.name}; "
-                "say trainer.select=best for best, or train again with vae-lab train rerun=true."
+                "say rerun=true to vae-lab train with the same configuration."
             )
 
 
@@ -214,7 +238,7 @@ def _weights(state: State, parts: Parts) -> tuple[int, dict[str, torch.Tensor]]:
                 f"at={state.name}: {state.checkpoint} is of another model: {name} is {there} in it and "
                 f"{here} here; give the model that it was trained with, or run=<its run>."
             )
-    return checkpoint["global_step"] * parts.dataset.batch_size, weights
+    return checkpoint["vae_lab"]["samples"], weights
 
 
 def _rows(

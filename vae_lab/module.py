@@ -169,7 +169,11 @@ class VAEModule(pl.LightningModule):
         seconds = self.training_seconds
         if self.trainer.training and self._started_at:
             seconds += time.perf_counter() - self._started_at
-        checkpoint["vae_lab"] = {"window": self.window.state_dict(), "training_seconds": seconds}
+        checkpoint["vae_lab"] = {
+            "window": self.window.state_dict(),
+            "training_seconds": seconds,
+            "samples": self.samples,
+        }
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         self.window.load_state_dict(checkpoint["vae_lab"]["window"])

@@ -19,10 +19,10 @@ class ProbeSettings:
     """How gradient estimators are measured.
 
     Args:
-        num_replicates: Draws of the noise, at least 2; at least 8 for a bias to be judged.
+        num_replicates: Draws of the noise, at least 2; 4 for an interval, 16 for a bias to be judged.
         batch_size: Data in the minibatch, at least 2.
         split: The part of the dataset from which they come.
-        chunk: Replicates at a time, at least 2.
+        chunk: At least so many replicates at a time, and fewer than twice as many; at least 2.
         minibatch: Whether the variance over minibatches is estimated.
         warm_up: Minibatches on which baselines that learn do so before they are measured.
 

@@ -17,9 +17,12 @@ def main() -> None:
     """
     config.register()
     signature.register()
-    arguments = [word for word in sys.argv[1:] if word not in ("-h", "--help")]
-    if not arguments:
+    arguments = sys.argv[1:]
+    if not arguments or {"-h", "--help"} & set(arguments):
         return _list()
+    flags = [word for word in arguments if word.startswith("-")]
+    if flags:
+        raise UserError(f"{flags[0]} is not understood; a sweep takes its name, group=option and key=value.")
     sweep = Sweep(arguments[0], arguments[1:])
     jobs = sweep.jobs()
     if sweep.notice:
@@ -44,7 +47,7 @@ def _list() -> None:
 
 def _run(sweep: Sweep, job: Job, number: str) -> bool:
     point = " ".join(f"{key}={value}" for key, value in job.point.items())
-    if job.is_done:
+    if job.is_done and "rerun=true" not in job.overrides:
         print(f"{number}: {point or job.directory.name}: done already", flush=True)
         return True
     print(f"{number}: {point or job.directory.name}", flush=True)

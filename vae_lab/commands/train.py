@@ -45,6 +45,8 @@ def _result(cfg: DictConfig, path: Path) -> dict[str, Any] | None:
         done = run(cfg, directory)
     else:
         print("This configuration is done already; rerun=true does it again.")
+        if cfg.callbacks:
+            print(f"note: nothing was done by callbacks={','.join(map(str, cfg.callbacks))}.")
     if done is not None:
         show(done, path)
     return done

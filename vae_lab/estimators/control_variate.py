@@ -19,7 +19,7 @@ def scaled_score(signal: Tensor, q: Conditional, z: Tensor) -> Tensor:
     it is the leave-one-out baseline.
 
     References:
-        Black Box Variational Inference (Ranganath, Gerrish & Blei, 2014), equations 8 and 9.
+        Black Box Variational Inference (Ranganath, Gerrish & Blei, 2014), section 3.2.
 
     Args:
         signal: The learning signal, `(K, B, 1)`, or `(K, B, D)` for one per latent dimension.

@@ -19,8 +19,7 @@ class DReG(MultiSampleEstimator):
     through the decoder serves both: what flows back into z is weighted by the normalised weight once more.
 
     References:
-        Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives (Tucker et al., 2019),
-        equation 8.
+        Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives (Tucker et al., 2019).
 
     Args:
         num_samples: `K`, at least 1.

@@ -19,7 +19,7 @@ class IWAE(MultiSampleEstimator):
     The signal-to-noise ratio of its gradient for the encoder falls as K grows.
 
     References:
-        Importance Weighted Autoencoders (Burda, Grosse & Salakhutdinov, 2016), equations 8 and 13; Tighter
+        Importance Weighted Autoencoders (Burda, Grosse & Salakhutdinov, 2016), equation 8; Tighter
         Variational Bounds are Not Necessarily Better (Rainforth et al., 2018), theorem 1.
 
     Args:

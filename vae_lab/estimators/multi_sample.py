@@ -47,6 +47,10 @@ class MultiSampleEstimator(Estimator):
         super().__init__()
         if num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, got {num_samples}.")
+        if kl != "sampled":
+            raise ValueError(
+                f"kl must be sampled, got {kl}: a bound of several samples has no analytic form."
+            )
         self.num_samples = num_samples
         self.kl = kl
         self.target = f"L_{num_samples}"

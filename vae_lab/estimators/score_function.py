@@ -26,7 +26,7 @@ class ScoreFunction(SingleSampleEstimator):
 
     References:
         Simple statistical gradient-following algorithms for connectionist reinforcement learning
-        (Williams, 1992), equation 11; Black Box Variational Inference (Ranganath, Gerrish & Blei, 2014),
+        (Williams, 1992), theorem 1; Black Box Variational Inference (Ranganath, Gerrish & Blei, 2014),
         section 3.1 for `rao_blackwell` and 3.2 for `optimal_scaling`.
 
     Args:
@@ -41,8 +41,9 @@ class ScoreFunction(SingleSampleEstimator):
             each coordinate, estimated from the datum's other samples.
 
     Raises:
-        ValueError: If `num_samples` is too small, `beta` below 0, `rao_blackwell` meets `kl=analytic`, or two
-            parts compare a datum's samples.
+        ValueError: If `num_samples` is too small, `beta` below 0, `rao_blackwell` meets `kl=analytic`, a
+            part that rescales the signal meets another `kl` than `sampled`, or two parts compare a datum's
+            samples.
     """
 
     def __init__(
@@ -69,6 +70,12 @@ class ScoreFunction(SingleSampleEstimator):
             )
         if optimal_scaling and num_samples < 2:
             raise ValueError(f"num_samples must be at least 2 for optimal_scaling, got {num_samples}.")
+        for name, part in self.parts.items():
+            if part.rescales and kl != "sampled":
+                raise ValueError(
+                    f"kl must be sampled for baseline={name}, got {kl}: what is in closed form would not be "
+                    "rescaled with the signal."
+                )
         if len(comparing) > 1:
             raise ValueError(
                 f"{' and '.join(comparing)} both compare a datum's samples: what the first leaves of the "

@@ -14,7 +14,7 @@ from vae_lab.vae import VAE, Batch
 class StickingTheLanding(SingleSampleEstimator):
     r"""The reparameterised gradient whose log q is differentiated through the sample alone.
 
-    $$\frac1K \sum_k \nabla_{z} [\log p(x, z) - \beta' \log q(z|x)]_{z = z_k} \nabla_\phi z_k$$
+    $$\frac1K \sum_k \nabla_{z} [\log p(x|z) + \beta (\log p(z) - \log q(z|x))]_{z = z_k} \nabla_\phi z_k$$
 
     The term left out, the score of q at its own samples, has expectation zero, so that the estimate stays
     unbiased for every beta; its variance vanishes as q approaches the posterior, and is larger than that of
@@ -22,7 +22,7 @@ class StickingTheLanding(SingleSampleEstimator):
 
     References:
         Sticking the Landing: Simple, Lower-Variance Gradient Estimators for Variational Inference (Roeder, Wu
-        & Duvenaud, 2017), equation 8.
+        & Duvenaud, 2017), section 3.
 
     Args:
         num_samples: `K`, at least 1.
@@ -34,6 +34,8 @@ class StickingTheLanding(SingleSampleEstimator):
     """
 
     def __init__(self, num_samples: int = 1, kl: Literal["sampled"] = "sampled", beta: float = 1.0) -> None:
+        if kl != "sampled":
+            raise ValueError(f"kl must be sampled, got {kl}: no other form has a score term to leave out.")
         super().__init__(num_samples, kl, beta)
 
     def check(self, vae: VAE) -> None:

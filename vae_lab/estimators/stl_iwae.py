@@ -20,8 +20,8 @@ class STLIWAE(MultiSampleEstimator):
     misleads: the estimate points the wrong way by a part that grows with K.
 
     References:
-        Sticking the Landing (Roeder, Wu & Duvenaud, 2017), section 4; its bias: Doubly Reparameterized
-        Gradient Estimators for Monte Carlo Objectives (Tucker et al., 2019), section 4.
+        Sticking the Landing (Roeder, Wu & Duvenaud, 2017); its bias: Doubly Reparameterized
+        Gradient Estimators for Monte Carlo Objectives (Tucker et al., 2019).
 
     Args:
         num_samples: `K`, at least 1.

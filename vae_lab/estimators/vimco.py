@@ -21,7 +21,7 @@ class VIMCO(MultiSampleEstimator):
     derivative passes through a sample.
 
     References:
-        Variational Inference for Monte Carlo Objectives (Mnih & Rezende, 2016), equations 9 to 11.
+        Variational Inference for Monte Carlo Objectives (Mnih & Rezende, 2016).
 
     Args:
         num_samples: `K`, at least 2.

@@ -9,28 +9,32 @@ from vae_lab.figures.gradients import COLOURS, label
 from vae_lab.figures.style import figure
 
 
-def curves(table: pl.DataFrame, axis: str, metric: str, path: Path) -> None:
-    """Draws a metric against training samples, one line for each value of an axis.
+def curves(table: pl.DataFrame, metric: str, path: Path) -> None:
+    """Draws a metric against training samples, one line for each setting.
+
+    The limits are those of the settings that end better than they began; where another one ends is said.
 
     Args:
-        table: Columns `samples`, `mean`, `low`, `high` and the axis.
-        axis: The column whose values are compared.
+        table: Columns `setting`, `samples`, `mean`, `low` and `high`.
         metric: What is drawn, for the label.
         path: Where the PNG goes.
     """
-    values = table[axis].unique(maintain_order=True).to_list()
+    values = table["setting"].unique(maintain_order=True).to_list()
+    lines = {value: table.filter(pl.col("setting") == value).sort("samples") for value in values}
+    ends = {value: float(rows["mean"][-1]) for value, rows in lines.items()}
+    rising = [end for value, end in ends.items() if end > lines[value]["mean"][0]] or list(ends.values())
+    spread = max(max(rising) - min(rising), 1.0)
+    bottom = min(rising) - spread
     with figure(path, 6.4, 3.6) as canvas:
         axes = canvas.subplots()
-        for index, value in enumerate(values):
-            rows = table.filter(pl.col(axis) == value).sort("samples")
+        for index, (value, rows) in enumerate(lines.items()):
             colour = COLOURS[index % len(COLOURS)]
-            axes.plot(rows["samples"], rows["mean"], color=colour, label=label(str(value)))
+            outside = f"\n(ends at {ends[value]:,.0f})" if ends[value] < bottom else ""
+            axes.plot(rows["samples"], rows["mean"], color=colour, label=label(str(value)) + outside)
             axes.fill_between(
                 rows["samples"], rows["low"], rows["high"], color=colour, alpha=0.2, linewidth=0
             )
-        finals = [table.filter(pl.col(axis) == value).sort("samples")["mean"][-1] for value in values]
-        spread = max(finals) - min(finals)
-        axes.set_ylim(min(finals) - max(spread, 1.0), max(finals) + 0.1 * max(spread, 1.0))
+        axes.set_ylim(bottom, max(rising) + 0.1 * spread)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.set_xlabel("training samples")

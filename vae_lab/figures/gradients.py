@@ -16,7 +16,7 @@ COLOURS = (
 )  # fmt: skip
 GREY = "#5a5a5a"
 MARKERS = "os^Dv<>pPXh*"
-LINES = ("-", "--", ":", "-.")
+LINES: Any = ("-", "--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)), (0, (1, 4)))
 PANELS = {
     "outputs": "encoder outputs",
     "encoder": "encoder parameters",
@@ -27,7 +27,12 @@ AXES = {
     "latent_dim": "latent dimensions",
     "num_samples": "samples per datum K",
 }
-STATES = {"samples": "{} training samples", "latent_dim": "{} latent dimensions", "seed": "seed {}"}
+STATES = {
+    "setting": "{}",
+    "samples": "{} training samples",
+    "latent_dim": "{} latent dimensions",
+    "seed": "seed {}",
+}
 UNIT = "variance per coordinate (nats²)"
 
 
@@ -98,13 +103,14 @@ def against(table: pl.DataFrame, axis: str, path: Path) -> None:
         for axes, (group, title) in zip(panels, parts.items(), strict=True):
             rows = table.filter(pl.col("group") == group).sort(axis)
             for index, name in enumerate(names):
-                for line, state in zip(LINES, states, strict=False):
+                for place, state in enumerate(states):
                     one = rows.filter((pl.col("estimator") == name) & (pl.col("_state") == state))
-                    _line(axes, one, axis, index, line, label(name) if line == "-" else "_")
+                    line = LINES[place % len(LINES)]
+                    _line(axes, one, axis, index, line, "_" if place else label(name))
             _log_axes(axes, axis, table[axis].unique().sort().to_list())
             axes.set_title(title, fontsize=9)
-        for line, state in zip(LINES, states if len(states) > 1 else [], strict=False):
-            panels[0].plot([], [], line, color=GREY, label=state)
+        for place, state in enumerate(states if len(states) > 1 else []):
+            panels[0].plot([], [], linestyle=LINES[place % len(LINES)], color=GREY, label=state)
         panels[0].set_ylabel(UNIT)
         canvas.legend(
             *panels[0].get_legend_handles_labels(), loc="outside right center", fontsize=8, frameon=False
@@ -136,9 +142,14 @@ def _with_name(table: pl.DataFrame) -> pl.DataFrame:
 def _with_state(table: pl.DataFrame, columns: dict[str, str]) -> pl.DataFrame:
     """A column `_state` that says in words what distinguishes rows of one estimator."""
     form = EngFormatter(sep="")
-    varying = [name for name in columns if table[name].n_unique() > 1] or list(columns)[:1]
+    there = [name for name in columns if name in table.columns]
+    varying = [name for name in there if table[name].n_unique() > 1] or ["samples"]
     states = [
-        ", ".join(columns[name].format(form(row[name])) for name in varying) for row in table.to_dicts()
+        ", ".join(
+            STATES[name].format(row[name] if isinstance(row[name], str) else form(row[name]))
+            for name in varying
+        )
+        for row in table.to_dicts()
     ]
     return table.with_columns(pl.Series("_state", states))
 
@@ -210,13 +221,13 @@ def _finish_rows(canvas: Any, axes: Axes, table: pl.DataFrame, *, bars: bool) ->
     canvas.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
 
 
-def _line(axes: Axes, rows: pl.DataFrame, axis: str, index: int, line: str, name: str) -> None:
+def _line(axes: Axes, rows: pl.DataFrame, axis: str, index: int, line: Any, name: str) -> None:
     """A line with its interval; later ones are thinner, so that one that is covered still shows."""
     x, colour = _places(rows[axis].to_list()), COLOURS[index % len(COLOURS)]
     axes.plot(
         x,
         rows["variance"],
-        line,
+        linestyle=line,
         color=colour,
         label=name,
         marker=MARKERS[index % len(MARKERS)],

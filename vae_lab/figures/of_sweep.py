@@ -19,7 +19,7 @@ def draw_sweep(sweep: Sweep, jobs: Sequence[Job]) -> list[Path]:
     folder = sweep.directory
     folder.mkdir(parents=True, exist_ok=True)
     if sweep.settings.figure == "gradients":
-        tables = [pl.read_parquet(job.directory / "gradients.parquet") for job in jobs]
+        tables = [_gradients(job) for job in jobs]
         table = pl.concat(tables, how="diagonal_relaxed")
         table.write_csv(folder / "table.csv")
         return [folder / "table.csv", *draw_gradients(table, folder).values()]
@@ -27,27 +27,50 @@ def draw_sweep(sweep: Sweep, jobs: Sequence[Job]) -> list[Path]:
 
 
 def _draw_curves(jobs: Sequence[Job], folder: Path) -> list[Path]:
-    axis = next(iter(jobs[0].point), "estimator")
-    points = pl.concat([_curve(job, axis) for job in jobs], how="diagonal_relaxed")
-    final = pl.DataFrame([_final(job) for job in jobs])
+    final = pl.DataFrame([_final(job) for job in jobs], infer_schema_length=None)
     final.write_csv(folder / "runs.csv")
-    table = _over_seeds(final.rename({"test/elbo": "value"}), [axis]).rename({"mean": "test/elbo"})
-    table.write_csv(folder / "table.csv")
-    path = folder / "curves.png"
-    curves(_over_seeds(points, [axis, "samples"]), axis, "test ELBO", path)
-    return [folder / "table.csv", path]
+    drawn = [curve for curve in map(_curve, jobs) if not curve.is_empty()]
+    if not drawn:
+        return [folder / "runs.csv"]
+    measured = final.filter(pl.col("test/elbo").is_not_null()).rename({"test/elbo": "value"})
+    _over_seeds(measured, ["setting"]).rename({"mean": "test/elbo"}).write_csv(folder / "table.csv")
+    curves(_over_seeds(pl.concat(drawn), ["setting", "samples"]), "test ELBO", folder / "curves.png")
+    return [folder / "table.csv", folder / "curves.png"]
 
 
-def _curve(job: Job, axis: str) -> pl.DataFrame:
+def _setting(job: Job, without: Sequence[str] = ("seed",)) -> str:
+    """What the job is among those of the sweep: its values of all axes but the repeats."""
+    point = {key: value for key, value in job.point.items() if key not in without}
+    named = (f"{key.rpartition('.')[2]} = {value}" for key, value in point.items())
+    return next(iter(point.values())) if len(point) == 1 else ", ".join(named)
+
+
+def _gradients(job: Job) -> pl.DataFrame:
+    table = pl.read_parquet(job.directory / "gradients.parquet")
+    setting = _setting(job, without=("seed", "model.latent_dim", "num_samples"))
+    return table.with_columns(pl.lit(setting).alias("setting"))
+
+
+def _curve(job: Job) -> pl.DataFrame:
+    """The test curve, without rows for a run that has none."""
     rows = pl.read_csv(job.directory / "metrics.csv", infer_schema_length=None)
+    if CURVE not in rows.columns:
+        return pl.DataFrame()
     rows = rows.filter(pl.col(CURVE).is_not_null())
-    return rows.select("samples", pl.col(CURVE).alias("value"), pl.lit(job.point.get(axis, "")).alias(axis))
+    return rows.select("samples", pl.col(CURVE).alias("value"), pl.lit(_setting(job)).alias("setting"))
 
 
 def _final(job: Job) -> dict[str, object]:
     result = json.loads((job.directory / "metrics.json").read_text())
     tested = {name: value for name, value in result["metrics"].items() if name.startswith("test/")}
-    return {**job.point, **tested, **result["timing"], "run": result["signature"]}
+    return {
+        "setting": _setting(job),
+        **job.point,
+        "test/elbo": None,
+        **tested,
+        **result["timing"],
+        "run": result["signature"],
+    }
 
 
 def _over_seeds(table: pl.DataFrame, keys: list[str]) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """What a run leaves on disk, and what that tells."""
 
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -117,6 +118,12 @@ def remove_if_unused(path: Path) -> None:
 def _is_hydras(entry: Path) -> bool:
     """Whether Hydra left it before the run began."""
     return entry.name == ".hydra" or entry.suffix == ".log"
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -72,7 +72,8 @@ class Sweep:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             first = self._compose([*common, *self.fixed])
             self.directory = Path(first.output_dir) / "sweeps" / self.name
-            if not _has_data(first) and "without_data" in self.settings:
+            chosen = any(override.startswith("dataset=") for override in self.fixed) or "dataset" in self.axes
+            if not chosen and not _has_data(first) and "without_data" in self.settings:
                 self.notice = f"the files of {first.dataset._target_} are not in {first.dataset.root}: " + (
                     f"the sweep runs with {' '.join(self.settings.without_data)} instead."
                 )

@@ -27,10 +27,10 @@ def standard_error(gram: Tensor) -> float:
         gram: Inner products of the blocks, `(M, M)`.
 
     Returns:
-        NaN for fewer than 4 blocks.
+        NaN for fewer than 8 blocks, which know too little of it.
     """
     blocks = len(gram)
-    if blocks < 4:
+    if blocks < 8:
         return float("nan")
     products = []
     for i, j, k, m in combinations(range(blocks), 4):

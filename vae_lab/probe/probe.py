@@ -49,7 +49,7 @@ class Measurement:
         cosine_of_one: Between a single gradient and the reference, from the squares' expectations.
         bias: Length of the mean's difference from the reference, over the reference's; 0 if the unbiased
             estimate of its square is negative.
-        bias_limit: The bias that would lie two standard errors above 0: what the replicates can resolve.
+        bias_limit: The bias whose square would lie five standard errors above 0: what the replicates resolve.
         bias_z: Standard errors by which that squared length lies above 0.
         seconds: Wall time of one gradient.
         decoder_evaluations: Passes through the decoder per datum.
@@ -103,8 +103,9 @@ class Probe:
         vae: The model.
         batch: The minibatch, of at least 2 data.
         noise: Source of the noise.
-        num_replicates: Draws of the noise, at least 2; at least 8 for a bias to be judged.
-        chunk: Replicates at a time; memory does not grow with their number.
+        num_replicates: Draws of the noise, at least 2; 4 for an interval, 16 for a bias to be judged.
+        chunk: At least so many replicates at a time, and fewer than twice as many; memory does not grow
+            with their number.
         generative: Whether parameters other than the encoder's are looked at.
         minibatch: Whether the variance over minibatches is estimated.
 
@@ -181,7 +182,7 @@ class Probe:
             sample = self.sample(estimator)
             reference = self._reference(estimator)
             blocks = sample.blocks()
-            spread = self._over_minibatches(estimator, reference)
+            spread = self._over_minibatches(name, estimator, blocks if estimator.bias else reference)
         except NotFiniteError as failure:
             status = str(failure)
             yield from (self._row(name, estimator, group, cost, status) for group in self.groups)
@@ -201,7 +202,7 @@ class Probe:
                 if sample.by_datum and group.startswith(("encoder", "outputs"))
                 else "replicates",
                 trace=trace,
-                **_interval("trace", trace, error),
+                **_interval("trace", trace, error, self.num_replicates),
                 minibatch_trace=between[0],
                 minibatch_trace_low=between[0] - Z * between[1],
                 minibatch_trace_high=between[0] + Z * between[1],
@@ -211,7 +212,7 @@ class Probe:
                 cosine_of_one=values["product"]
                 / _root(values["reference"] * (max(mean_square, 0.0) + trace), NAN),
                 bias=_root(values["difference"]) / _root(values["reference"], NAN),
-                bias_limit=_root(2 * values["error"]) / _root(values["reference"], NAN),
+                bias_limit=_root(5 * values["error"]) / _root(values["reference"], NAN),
                 bias_z=values["difference"] / values["error"] if values["error"] else NAN,
             )
 
@@ -254,21 +255,21 @@ class Probe:
         return self._references[estimator.target]
 
     def _over_minibatches(
-        self, estimator: Estimator, reference: Mapping[str, Tensor]
+        self, name: str, estimator: Estimator, means: Mapping[str, Tensor]
     ) -> dict[str, tuple[float, float]]:
         """Traces over minibatches; the mean gradient of unbiased estimators is that of their reference."""
-        if not self.minibatch:
+        if not self.minibatch or (estimator.bias and estimator.couples_data):
             return {}
-        key = f"{estimator.target} {estimator.bias}"
+        key = f"biased {name}" if estimator.bias else estimator.target
         if key not in self._minibatch:
-            of = estimator if estimator.bias and not estimator.couples_data else estimator.reference()
+            of = estimator if estimator.bias else estimator.reference()
             count = max(1, min(self.chunk, self.num_replicates) // 2)
             halves = [
                 stacked([self._draw(of, f"minibatch {half}", index) for index in range(count)])
                 for half in (0, 1)
             ]
-            groups = {name: part for name, part in self.groups.items() if not name.startswith("outputs")}
-            centre = {name: blocks.mean(0) for name, blocks in reference.items() if name in self._names}
+            groups = {group: part for group, part in self.groups.items() if not group.startswith("outputs")}
+            centre = {key: blocks.mean(0) for key, blocks in means.items() if key in self._names}
             self._minibatch[key] = minibatch_traces(
                 Objective(self.vae, of), self.vae.encoder, self.batch, (halves[0], halves[1]), centre, groups
             )
@@ -346,12 +347,22 @@ def _lengths(
     }
 
 
-def _interval(name: str, value: float, error: float) -> dict[str, float]:
-    """A 95 % interval of something positive, symmetric on the log axis."""
+def _interval(name: str, value: float, error: float, replicates: int) -> dict[str, float]:
+    """A 95 % interval of something positive, symmetric on the log axis; none for fewer than 4 replicates."""
+    if replicates < 4:
+        return {f"{name}_low": NAN, f"{name}_high": NAN}
     if not value > 0:
         return {f"{name}_low": value, f"{name}_high": value}
-    factor = math.exp(Z * error / value)
+    factor = math.exp(_quantile(replicates - 1) * error / value)
     return {f"{name}_low": value / factor, f"{name}_high": value * factor}
+
+
+def _quantile(degrees: int) -> float:
+    """The 97.5 % quantile of Student's t (Abramowitz & Stegun, 26.7.5)."""
+    first = (Z**3 + Z) / 4
+    second = (5 * Z**5 + 16 * Z**3 + 3 * Z) / 96
+    third = (3 * Z**7 + 19 * Z**5 + 17 * Z**3 - 15 * Z) / 384
+    return Z + first / degrees + second / degrees**2 + third / degrees**3
 
 
 def _root(square: float, otherwise: float = 0.0) -> float:

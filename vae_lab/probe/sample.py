@@ -59,6 +59,7 @@ class Sample:
         self.wants_variances = variances
         self.by_datum = not objective.estimator.couples_data
         self.outputs = Moments()
+        self.degrees = 0  # of freedom: each chunk is compared with its own mean
         self.deviations: dict[str, Tensor] = {}
         self.parameters: dict[str, Moments] = {}
         self.traces: dict[str, Moments] = {group: Moments() for group in groups}
@@ -108,7 +109,7 @@ class Sample:
         """The trace of the covariance of a group's gradient, and its standard error."""
         values = self.traces[group]
         total = sum(float(self.variance(name).sum()) for name in self.groups[group])
-        return total, float((values.variance.sum() / values.count).sqrt())
+        return total, float((values.variance.sum() / self.degrees).sqrt())
 
     def _replicates(self, draws: list[dict[str, Tensor]]) -> tuple[Tensor, dict[str, Tensor]]:
         """Gradients at the outputs, of the minibatch mean, `(R, B, P)`, and by the other parameters."""
@@ -140,6 +141,7 @@ class Sample:
         for name, part in of_parameters.items():
             self.parameters.setdefault(name, Moments()).add(part)
             squares[name] = (part - part.mean(0)).square().reshape(number, -1).sum(-1)
+        self.degrees += number - 1
         self.outputs.add(at_outputs)
         for name, variance in self._by_output(self.outputs.deviations * len(self.batch.x)).items():
             self.deviations[f"outputs.{name}"] = variance

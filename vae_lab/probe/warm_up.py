@@ -19,7 +19,7 @@ def warm_up(estimator: Estimator, vae: VAE, batches: Iterable[Batch], noise: Noi
     Args:
         estimator: The estimator, which is changed.
         vae: The model, which is not.
-        batches: Minibatches other than the one that will be probed.
+        batches: Minibatches; those of later epochs hold the data that will be probed too.
         noise: Source of the noise.
     """
     parameters = list(estimator.parameters())

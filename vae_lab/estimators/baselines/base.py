@@ -18,12 +18,14 @@ class Baseline(nn.Module):
         bias: Why the gradient is biased by it, or None.
         needs_independent_samples: Whether it reads a datum's other samples.
         couples_data: Whether it reads the other data of the batch.
+        rescales: Whether it changes the length of the signal.
     """
 
     least_samples: int = 1
     bias: str | None = None
     needs_independent_samples: bool = False
     couples_data: bool = False
+    rescales: bool = False
 
     def prepare(self, data_shape: Sequence[int]) -> None:
         """Makes what depends on the shape of the data."""

@@ -11,7 +11,7 @@ class Network(Baseline):
     r"""A network $C_\psi(x)$ that predicts the learning signal of a datum, trained by least squares.
 
     References:
-        Neural Variational Inference and Learning in Belief Networks (Mnih & Gregor, 2014), section 2.3.2.
+        Neural Variational Inference and Learning in Belief Networks (Mnih & Gregor, 2014), section 2.3.1.
 
     Args:
         network: Makes the network from `in_shape` and `out_shape`.

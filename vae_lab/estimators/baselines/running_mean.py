@@ -14,7 +14,7 @@ class RunningMean(Baseline):
 
     References:
         Simple statistical gradient-following algorithms for connectionist reinforcement learning
-        (Williams, 1992), section 5 (reinforcement comparison).
+        (Williams, 1992), on reinforcement comparison.
 
     Args:
         decay: Weight of the past, at least 0 and below 1.

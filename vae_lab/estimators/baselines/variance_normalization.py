@@ -10,10 +10,11 @@ from vae_lab.estimators.baselines.base import Baseline, RunningAverage
 class VarianceNormalization(Baseline):
     r"""Divides the signal by $\max(1, v)$, with $v$ its running standard deviation.
 
-    The gradient of q's parameters keeps its direction and loses its length: it is biased by a factor.
+    The gradient of q's parameters keeps its direction and loses its length: it is biased by a factor. That
+    takes `kl=sampled`: a KL term in closed form would keep its length, and weigh more.
 
     References:
-        Neural Variational Inference and Learning in Belief Networks (Mnih & Gregor, 2014), section 2.3.3.
+        Neural Variational Inference and Learning in Belief Networks (Mnih & Gregor, 2014), section 2.3.2.
 
     Args:
         decay: Weight of the past, at least 0 and below 1.
@@ -22,6 +23,7 @@ class VarianceNormalization(Baseline):
         ValueError: If `decay` is out of its range.
     """
 
+    rescales = True
     bias = "variance normalisation divides the gradient of q by a running standard deviation"
 
     def __init__(self, decay: float = 0.9) -> None:
