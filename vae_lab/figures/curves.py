@@ -29,13 +29,19 @@ def curves(table: pl.DataFrame, metric: str, path: Path) -> None:
         axes = canvas.subplots()
         for index, (value, rows) in enumerate(lines.items()):
             colour = COLOURS[index % len(COLOURS)]
-            outside = f"\n(ends at {ends[value]:,.0f})" if ends[value] < bottom else ""
-            axes.plot(rows["samples"], rows["mean"], color=colour, label=label(str(value)) + outside)
+            name = label(str(value))
+            if ends[value] < bottom:  # its interval would cover the others
+                axes.plot(
+                    rows["samples"], rows["mean"], color=colour, label=f"{name}\n(ends at {ends[value]:,.0f})"
+                )
+                continue
+            axes.plot(rows["samples"], rows["mean"], color=colour, label=name)
             axes.fill_between(
                 rows["samples"], rows["low"], rows["high"], color=colour, alpha=0.2, linewidth=0
             )
         axes.set_ylim(bottom, max(rising) + 0.1 * spread)
         axes.set_xscale("log")
+        axes.set_xlim(left=min(table.filter(pl.col("mean") > bottom)["samples"].to_list()))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.set_xlabel("training samples")
         axes.set_ylabel(f"{metric} (nats per datum)")
