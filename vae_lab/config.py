@@ -1,10 +1,37 @@
 """The types of the root keys; every group below them is plain YAML."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
+
+
+@dataclass
+class SweepConfig:
+    """What a file of `sweeps/` says of its sweep; an axis maps its key to its values.
+
+    Args:
+        name: Of the sweep.
+        command: Which runs: `train` or `gradients`.
+        scientific: Axes that the question compares.
+        nuisance: Axes of which the best value on the validation split is taken for each of those.
+        repeats: Axes over which is averaged.
+        only: Labels to which an axis is restricted.
+        figure: Kind of figure: `against`, `curves` or `gradients`.
+        metric: What the table and the figure are about.
+        without_data: Overrides to run with where the data's files are absent.
+    """
+
+    name: str | None = None
+    command: str = "train"
+    scientific: dict[str, Any] = field(default_factory=dict)
+    nuisance: dict[str, Any] = field(default_factory=dict)
+    repeats: dict[str, Any] = field(default_factory=dict)
+    only: dict[str, Any] = field(default_factory=dict)
+    figure: str | None = "against"
+    metric: str = "test/elbo"
+    without_data: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -20,7 +47,7 @@ class TrainConfig:
     evaluation: Any = MISSING
     logger: Any = MISSING
     callbacks: Any = MISSING
-    sweep: Any = None
+    sweep: SweepConfig | None = None
     seed: int = 0
     rerun: bool = False
     output_dir: str = "outputs"

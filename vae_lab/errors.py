@@ -3,9 +3,19 @@
 import difflib
 from collections.abc import Iterable
 
+DISK_FULL = 74  # exit status
+
 
 class UserError(Exception):
     """A mistake or a circumstance that the user can mend; its text names what, where, and the fix."""
+
+    exit_status = 1
+
+
+class Busy(UserError):
+    """Another process does this run."""
+
+    exit_status = 75
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

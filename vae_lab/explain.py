@@ -1,34 +1,52 @@
 """Errors that the user can mend, in one sentence that names the key, the value and the fix."""
 
 import errno
+import logging
 import os
 import re
 import sys
 import traceback
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
-from vae_lab.errors import UserError, did_you_mean
+from vae_lab.errors import DISK_FULL, Busy, UserError, did_you_mean
+from vae_lab.orchestration.run_directory import remove_if_unused, write_failure
 
 WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
-UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EDQUOT)
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
 
 
 def exit_if_explained(error: Exception, command: str) -> None:
     """Ends the process with one message for a user's mistake; returns for a defect of ours."""
     message = None if WANTS_TRACEBACK else explain(error, command)
     if message is not None:
-        sys.exit(f"vae-lab {command}: {message}")
+        print(f"vae-lab {command}: {message}", file=sys.stderr)
+        sys.exit(DISK_FULL if _is_full(error) else getattr(error, "exit_status", 1))
+
+
+def record(error: Exception, path: Path, command: str) -> None:
+    """Leaves a failure in the directory of a run: the traceback in its log, the message in `failure.json`.
+
+    A directory in which nothing was done is removed instead.
+    """
+    remove_if_unused(path)
+    if not path.is_dir() or isinstance(error, Busy):
+        return
+    logging.getLogger(__name__).info("The run failed.", exc_info=error)
+    with suppress(OSError):  # on a full disk
+        write_failure(path, explain(error, command) or f"{type(error).__name__}: {_first_line(error)}")
 
 
 def explain(error: Exception, config_name: str) -> str | None:
     """The message for a user's mistake or a full disk, or None for a defect of ours."""
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if _is_full(error):
         return (
             "the disk is full. Make space and give the same command again: it continues from the last "
             "checkpoint."
@@ -42,6 +60,10 @@ def explain(error: Exception, config_name: str) -> str | None:
     if _raised_by_hydra(error):
         return _first_line(error)
     return None
+
+
+def _is_full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _raised_by_hydra(error: BaseException) -> bool:

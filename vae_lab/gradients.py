@@ -13,10 +13,11 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from vae_lab.build import Parts, build, check_root, prepare_probe
 from vae_lab.config import GradientsConfig, TrainConfig
-from vae_lab.errors import UserError, did_you_mean
+from vae_lab.errors import Busy, UserError, did_you_mean
 from vae_lab.estimators.base import Estimator
 from vae_lab.figures.gradients import draw_gradients
 from vae_lab.noise import NoiseSource
+from vae_lab.orchestration import lease
 from vae_lab.orchestration.instantiate import instantiate
 from vae_lab.orchestration.provenance import provenance
 from vae_lab.orchestration.run_directory import RunDirectory, checksum, remove_if_unused
@@ -44,7 +45,34 @@ class State(NamedTuple):
     checkpoint: Path | None
 
 
-def measure(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
+class Plan(NamedTuple):
+    """What a measurement is made of."""
+
+    training: DictConfig
+    trained: RunDirectory
+    settings: ProbeSettings
+    parts: Parts
+    noise: NoiseSource
+    estimators: dict[str, Estimator]
+    states: list[State]
+
+
+def plan(cfg: DictConfig) -> Plan:
+    """Builds the parts of a measurement, with everything checked that can be before it; writes nothing.
+
+    Raises:
+        UserError: If the configuration, the data or a checkpoint cannot make a measurement.
+    """
+    check_root(cfg, GradientsConfig)
+    training, trained = _training(cfg)
+    settings = instantiate(cfg.probe, "probe")
+    parts = build(training, trained.checkpoints)
+    noise = instantiate(cfg.noise, "noise", seed=training.seed)
+    estimators = _estimators(cfg, settings, parts, noise)
+    return Plan(training, trained, settings, parts, noise, estimators, _states(cfg, training, trained, parts))
+
+
+def measure(cfg: DictConfig, directory: RunDirectory) -> None:
     """Measures every estimator at every state; trains the model first if a state asks for it.
 
     Leaves `gradients.parquet`, `table.md`, figures and, last, `metrics.json`.
@@ -53,13 +81,14 @@ def measure(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
         UserError: If the configuration, the data or a checkpoint cannot make a measurement.
     """
     quieten_libraries()
-    check_root(cfg, GradientsConfig)
-    training, trained = _training(cfg)
-    settings = instantiate(cfg.probe, "probe")
-    parts = build(training, trained.checkpoints)
-    noise = instantiate(cfg.noise, "noise", seed=training.seed)
-    estimators = _estimators(cfg, settings, parts, noise)
-    states = _states(cfg, training, trained, parts)
+    planned = plan(cfg)
+    directory.path.mkdir(parents=True, exist_ok=True)
+    with lease.hold(directory.path):
+        _measure(cfg, directory, planned)
+
+
+def _measure(cfg: DictConfig, directory: RunDirectory, planned: Plan) -> None:
+    training, trained, settings, parts, noise, estimators, states = planned
     _train_if_asked(training, trained, states, parts)
     weights = [_weights(state, parts) for state in states]
     directory.clear()
@@ -68,7 +97,6 @@ def measure(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
         parts.vae.load_state_dict(state_dict)
         rows += _rows(state, samples, training, settings, parts, estimators, noise)
     table = pl.DataFrame(rows, infer_schema_length=None)
-    directory.path.mkdir(parents=True, exist_ok=True)
     table.write_parquet(directory.path / "gradients.parquet")
     (directory.path / "table.md").write_text(_markdown(table))
     draw_gradients(table, directory.path / "figures")
@@ -84,7 +112,6 @@ def measure(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
         "provenance": provenance(next(parts.vae.parameters()).device),
     }
     directory.finish(result)
-    return result
 
 
 def _training(cfg: DictConfig) -> tuple[DictConfig, RunDirectory]:
@@ -207,8 +234,7 @@ def _train_if_asked(training: DictConfig, trained: RunDirectory, states: list[St
     hydra_folder.mkdir(exist_ok=True)
     OmegaConf.save(training, hydra_folder / "config.yaml")
     try:
-        if trained.finished() is None:
-            run(training, trained)
+        _train(training, trained)
     except Exception:
         remove_if_unused(trained.path)
         raise
@@ -218,6 +244,15 @@ def _train_if_asked(training: DictConfig, trained: RunDirectory, states: list[St
                 f"at={state.name}: the run in {trained.path} is done and has no {state.checkpoint.name}; "
                 "say rerun=true to vae-lab train with the same configuration."
             )
+
+
+def _train(training: DictConfig, trained: RunDirectory) -> None:
+    """Trains the model, or waits for another process that does."""
+    while trained.finished() is None:
+        try:
+            run(training, trained)
+        except Busy:
+            lease.wait(trained.path)
 
 
 def _weights(state: State, parts: Parts) -> tuple[int, dict[str, torch.Tensor]]:

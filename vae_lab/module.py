@@ -60,6 +60,7 @@ class VAEModule(pl.LightningModule):
         self.importance_samples = importance_samples
         self.window = Window(LOG_EVERY)
         self.training_seconds = 0.0
+        self.latest: dict[str, float] = {}
         self._estimate: Estimate | None = None
         self._started_at = 0.0
 
@@ -181,6 +182,7 @@ class VAEModule(pl.LightningModule):
 
     def log_row(self, metrics: Mapping[str, float]) -> None:
         """Hands one row to every logger, with step, samples and epoch beside it."""
+        self.latest = self.latest | dict(metrics)
         position = {"samples": self.samples, "epoch": self.samples / self.dataset_size}
         for logger in self.trainer.loggers:
             logger.log_metrics(position | dict(metrics), step=self.trainer.global_step)

@@ -6,6 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from vae_lab.orchestration.table import Results
+
 
 def show(result: dict[str, Any], directory: Path) -> None:
     """Prints the short table of a run's result."""
@@ -43,6 +45,23 @@ def show(result: dict[str, Any], directory: Path) -> None:
     for note in result["notes"]:
         console.print(f"note: {note}", style="yellow", soft_wrap=True)
     console.print(f"in {directory}", soft_wrap=True)
+
+
+def show_settings(results: Results, console: Console) -> None:
+    """Prints the settings of a sweep, the metric with its 95 % interval."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    metric = results.manifest.metric
+    axes = results.settings.columns[: results.settings.columns.index(metric)]
+    for name in axes:
+        table.add_column(name, style="bold", no_wrap=True)
+    for name in (metric, "95 % interval", "repeats"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in results.settings.iter_rows(named=True):
+        several = row["repeats"] > 1
+        interval = f"{row['low']:,.2f} to {row['high']:,.2f}" if several else ""
+        table.add_row(*(row[name] for name in axes), f"{row[metric]:,.2f}", interval, str(row["repeats"]))
+    console.print(f"{results.manifest.name}: {results.counts}", style="bold")
+    console.print(table)
 
 
 def show_gradients(directory: Path) -> None:

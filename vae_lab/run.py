@@ -14,6 +14,7 @@ from vae_lab.build import Parts, build
 from vae_lab.errors import UserError
 from vae_lab.figures.of_run import draw_figures
 from vae_lab.module import VAEModule
+from vae_lab.orchestration import lease
 from vae_lab.orchestration.provenance import provenance
 from vae_lab.orchestration.run_directory import RunDirectory
 from vae_lab.orchestration.signature import flatten, signature
@@ -38,15 +39,40 @@ def run(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
             "trainer: a run of several processes cannot be part of -m, since each process would start the "
             "whole multirun again; give each run a command of its own."
         )
-    resumed_at = _prepare(directory, cfg) if leads else _resume_point(directory)
-    try:
-        result = _train_and_test(cfg, directory, parts, resumed_at)
-    finally:
-        parts.tracking.finish()
+    module = _module(cfg, parts)
     if not leads:
+        _train_and_test(cfg, directory, parts, module, _resume_point(directory))
         return None
-    directory.finish(result)
+    with lease.hold(directory.path, lambda: _progress(parts, module)):
+        if not cfg.rerun and (done := directory.finished()) is not None:
+            return done  # by another process, since this one looked
+        result = _train_and_test(cfg, directory, parts, module, _prepare(directory, cfg))
+        directory.finish(result)
     return result
+
+
+def _module(cfg: DictConfig, parts: Parts) -> VAEModule:
+    return VAEModule(
+        parts.vae,
+        parts.estimator,
+        parts.optimizer,
+        parts.noise,
+        alternate=parts.settings.alternate,
+        importance_samples=cfg.evaluation.importance_samples,
+        batch_size=parts.dataset.batch_size,
+        dataset_size=len(parts.dataset.data.train.x),
+    )
+
+
+def _progress(parts: Parts, module: VAEModule) -> dict[str, Any]:
+    """How far the training is, for those who look on; read by a thread beside it."""
+    metric = f"validation/{parts.estimator.selection}"
+    return {
+        "samples": parts.trainer.global_step * module.batch_size,
+        "total": parts.trainer.max_steps * module.batch_size,
+        "metric": metric,
+        "value": module.latest.get(metric),
+    }
 
 
 def quieten_libraries() -> None:
@@ -76,19 +102,17 @@ def _resume_point(directory: RunDirectory) -> int:
 
 
 def _train_and_test(
-    cfg: DictConfig, directory: RunDirectory, parts: Parts, resumed_at: int
+    cfg: DictConfig, directory: RunDirectory, parts: Parts, module: VAEModule, resumed_at: int
 ) -> dict[str, Any]:
+    try:
+        _fit(cfg, directory, parts, module, resumed_at)
+        return _measure(cfg, directory, parts, module)
+    finally:
+        parts.tracking.finish()
+
+
+def _fit(cfg: DictConfig, directory: RunDirectory, parts: Parts, module: VAEModule, resumed_at: int) -> None:
     metrics_csv = MetricsCsv(directory.metrics_csv, resumed_at)
-    module = VAEModule(
-        parts.vae,
-        parts.estimator,
-        parts.optimizer,
-        parts.noise,
-        alternate=parts.settings.alternate,
-        importance_samples=cfg.evaluation.importance_samples,
-        batch_size=parts.dataset.batch_size,
-        dataset_size=len(parts.dataset.data.train.x),
-    )
     trackers = parts.tracking.start(
         directory.path,
         signature(cfg),
@@ -103,7 +127,6 @@ def _train_and_test(
         ckpt_path=directory.last_checkpoint if resumed_at else None,
         weights_only=True,
     )
-    return _measure(cfg, directory, parts, module)
 
 
 def _measure(cfg: DictConfig, directory: RunDirectory, parts: Parts, module: VAEModule) -> dict[str, Any]:

@@ -1,59 +1,83 @@
 """`vae-lab sweep`."""
 
-import subprocess
+import importlib
+import math
 import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-from vae_lab import config
-from vae_lab.errors import UserError
-from vae_lab.orchestration import signature
-from vae_lab.orchestration.sweep import Job, Sweep, question
-from vae_lab.paths import SWEEPS
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from vae_lab.errors import UserError, did_you_mean
+from vae_lab.orchestration import manifest
+from vae_lab.orchestration.axes import ROLES
+from vae_lab.orchestration.sweep import question
+from vae_lab.paths import ROOT, SWEEPS
 
 
 def main() -> None:
-    """Runs a named sweep, one process after another, and draws its figure; lists the sweeps without a name.
+    """Runs a named sweep, as Hydra's multirun of the command that its file names; lists them without a name.
 
-    A job that fails does not stop the others; what is done is not done again.
+    Raises:
+        UserError: If there is no such sweep.
     """
-    config.register()
-    signature.register()
     arguments = sys.argv[1:]
     if not arguments or {"-h", "--help"} & set(arguments):
         return _list()
-    flags = [word for word in arguments if word.startswith("-")]
-    if flags:
+    if flags := [word for word in arguments if word.startswith("-")]:
         raise UserError(f"{flags[0]} is not understood; a sweep takes its name, group=option and key=value.")
-    sweep = Sweep(arguments[0], arguments[1:])
-    jobs = sweep.jobs()
-    if sweep.notice:
-        print(f"note: {sweep.notice}")
-    failed = [job for number, job in enumerate(jobs, 1) if not _run(sweep, job, f"{number} of {len(jobs)}")]
-    done = [job for job in jobs if job.is_done]
-    if done:
-        from vae_lab.figures.of_sweep import draw_sweep
+    name, overrides = arguments[0], arguments[1:]
+    names = [path.stem for path in _files()]
+    if name not in names:
+        raise UserError(f"{name} is not a sweep{did_you_mean(name, names)}")
+    settings = _settings(SWEEPS / f"{name}.yaml")
+    sys.argv[1:] = [
+        "--multirun",
+        f"hydra.searchpath=[file://{ROOT}]",
+        f"+sweeps={name}",
+        f"sweep.name={name}",
+        *(_restricting(override, settings) for override in overrides),
+    ]
+    importlib.import_module(f"vae_lab.commands.{settings.get('command', 'train')}").main()
 
-        for path in draw_sweep(sweep, done):
-            print(path)
-    if failed:
-        commands = "\n".join(f"  {_typed(sweep, job)}" for job in failed)
-        raise UserError(f"{len(done)} done, {len(failed)} failed; each alone:\n{commands}")
+
+def _restricting(override: str, settings: Mapping[str, Any]) -> str:
+    """The override as Hydra takes it: the name of an axis of paired values is no key of the configuration."""
+    key, _, values = override.partition("=")
+    paired = any(isinstance((settings.get(role) or {}).get(key), Mapping) for role in ROLES)
+    return f"+sweep.only.{key}=[{values.strip('[]')}]" if paired else override
 
 
 def _list() -> None:
     print("usage: vae-lab sweep NAME [group=option ...] [key=value ...]\n")
-    for path in sorted(SWEEPS.glob("*.yaml")):
-        print(f"  {path.stem:30} {question(path)}")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("sweep", no_wrap=True)
+    table.add_column("runs", justify="right")
+    table.add_column("done", justify="right")
+    table.add_column("question")
+    for path in _files():
+        settings = _settings(path)
+        runs = math.prod(len(values) for role in ROLES for values in (settings.get(role) or {}).values())
+        table.add_row(path.stem, str(runs), _done(path.stem), question(path))
+    Console(highlight=False).print(table)
 
 
-def _run(sweep: Sweep, job: Job, number: str) -> bool:
-    point = " ".join(f"{key}={value}" for key, value in job.point.items())
-    if job.is_done and "rerun=true" not in job.overrides:
-        print(f"{number}: {point or job.directory.name}: done already", flush=True)
-        return True
-    print(f"{number}: {point or job.directory.name}", flush=True)
-    subprocess.run([sys.executable, "-m", "vae_lab.cli", sweep.command, *job.overrides], check=False)
-    return job.is_done
+def _done(name: str) -> str:
+    """How many runs of the sweep are done here, as far as it has been begun."""
+    directory = Path("outputs", "sweeps", name)
+    if not (directory / manifest.FILE).is_file():
+        return ""
+    entries = manifest.read(directory).entries
+    return str(sum((entry.directory / "metrics.json").is_file() for entry in entries))
 
 
-def _typed(sweep: Sweep, job: Job) -> str:
-    return " ".join(["vae-lab", sweep.command, *(f"'{word}'" for word in job.overrides)])
+def _files() -> list[Path]:
+    return sorted(SWEEPS.glob("*.yaml"))
+
+
+def _settings(path: Path) -> Mapping[str, Any]:
+    node: Any = OmegaConf.to_container(OmegaConf.load(path))
+    return node["sweep"]

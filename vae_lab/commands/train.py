@@ -10,9 +10,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from vae_lab import config
-from vae_lab.explain import exit_if_explained
+from vae_lab.explain import exit_if_explained, record
 from vae_lab.orchestration import signature
-from vae_lab.orchestration.run_directory import RunDirectory, remove_if_unused
+from vae_lab.orchestration.run_directory import RunDirectory
 from vae_lab.paths import CONF
 from vae_lab.report import show
 
@@ -30,10 +30,17 @@ def main(cfg: DictConfig) -> float | None:
         result = _result(cfg, Path(hydra_config.runtime.output_dir))
         return None if result is None else result["metrics"].get(f"validation/{result['selection']}")
     except Exception as error:
-        remove_if_unused(Path(hydra_config.runtime.output_dir))
+        record(error, Path(hydra_config.runtime.output_dir), "train")
         if hydra_config.mode == RunMode.RUN:
             exit_if_explained(error, "train")  # here, since Hydra adds a line of its own to what it sees
         raise
+
+
+def check(cfg: DictConfig) -> None:
+    """Raises `UserError` if the configuration cannot make a run; writes nothing."""
+    from vae_lab.build import build
+
+    build(cfg, Path("checkpoints"))
 
 
 def _result(cfg: DictConfig, path: Path) -> dict[str, Any] | None:

@@ -5,13 +5,18 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from vae_lab.errors import UserError
+from vae_lab.orchestration import lease
 from vae_lab.orchestration.signature import BUDGET, Flat, definition, family
+
+OUTPUT_LOG = "output.log"  # what a launched job prints
+FAILURE = "failure.json"
 
 
 class RunDirectory:
@@ -58,11 +63,12 @@ class RunDirectory:
         """Removes the results of an earlier run, the mark of completion first."""
         self.metrics_json.unlink(missing_ok=True)
         for path in self.path.iterdir():
-            if not _is_hydras(path):
+            if not _is_hydras(path) and path.name != OUTPUT_LOG and not path.name.startswith(lease.PREFIX):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def begin(self) -> None:
         """Marks the run's family, and takes over what a shorter run of the family has done."""
+        (self.path / FAILURE).unlink(missing_ok=True)
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         if not self.last_checkpoint.exists() and (shorter := self._longest_shorter_run()):
             shutil.copy(shorter / "metrics.csv", self.metrics_csv)
@@ -115,9 +121,22 @@ def remove_if_unused(path: Path) -> None:
         shutil.rmtree(path)
 
 
+def write_failure(path: Path, error: str) -> None:
+    """Leaves the message of a failure in a run's directory."""
+    write_atomically(path / FAILURE, json.dumps({"error": error}) + "\n")
+
+
+def read_failure(path: Path) -> str | None:
+    """The message of the failure in which the last attempt at a run ended."""
+    try:
+        return str(json.loads((path / FAILURE).read_text())["error"])
+    except (OSError, ValueError, LookupError):
+        return None
+
+
 def _is_hydras(entry: Path) -> bool:
     """Whether Hydra left it before the run began."""
-    return entry.name == ".hydra" or entry.suffix == ".log"
+    return entry.name == ".hydra" or (entry.suffix == ".log" and entry.name != OUTPUT_LOG)
 
 
 def checksum(path: Path) -> str:
@@ -128,9 +147,13 @@ def checksum(path: Path) -> str:
 
 def write_atomically(path: Path, text: str) -> None:
     """Writes a file so that it is there in full or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    partial = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}")
+    try:
+        with partial.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise

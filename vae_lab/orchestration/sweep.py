@@ -1,108 +1,137 @@
-"""A named sweep: the jobs that a file of `sweeps/` stands for, and where their results lie."""
+"""A sweep from its axes to its table and its figure, around Hydra's launchers."""
 
+import hashlib
+import re
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 
-from vae_lab.errors import UserError, did_you_mean
-from vae_lab.orchestration.signature import signature
-from vae_lab.paths import CONF, ROOT, SWEEPS
-
-FOLDERS = {"train": "runs", "gradients": "gradients"}
-
-
-class Job(NamedTuple):
-    """One run of a sweep.
-
-    Args:
-        point: The value of each axis.
-        overrides: What its command line gives.
-        directory: Where its results go.
-    """
-
-    point: dict[str, str]
-    overrides: list[str]
-    directory: Path
-
-    @property
-    def is_done(self) -> bool:
-        """Whether its result is there."""
-        return (self.directory / "metrics.json").is_file()
+from vae_lab.errors import UserError
+from vae_lab.orchestration import manifest, table, warm
+from vae_lab.orchestration.axes import axes, points, short_names
+from vae_lab.orchestration.jobs import Job, compose
+from vae_lab.paths import SWEEPS
 
 
-class Sweep:
-    """A question of `sweeps/` with what the command line changes in it.
+def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typed: Sequence[str]) -> None:
+    """Runs every combination of a sweep's axes that is not done, then writes its table and its figure.
 
-    A value on the command line replaces an axis of the same key; commas make it an axis again.
+    All jobs are composed and checked before the first starts and before anything is written.
 
     Args:
-        name: The file's name.
-        overrides: Hydra overrides from the command line.
+        master: The configuration that all jobs share, with Hydra's own node.
+        context: Hydra's.
+        launcher: Which runs the jobs.
+        typed: The overrides of the command line.
 
     Raises:
-        UserError: If there is no such sweep.
+        UserError: If a job cannot make a run, or if some have failed in the end.
     """
+    settings: Any = OmegaConf.to_container(master.sweep, resolve=True) if master.sweep else {}
+    parsed = OverridesParser.create(config_loader=context.config_loader).parse_overrides(list(typed))
+    of, fixed = axes(settings, parsed)
+    fixed += _without_data(master, settings, fixed)
+    every = points(of)
+    names = short_names([axis.key for axis in of])
+    assert list(names.values()) == list(every[0].labels)
+    jobs = [
+        compose(context.config_loader, master, [*fixed, *point.overrides], _label(point.labels))
+        for point in every
+    ]
+    missing = [job for job in jobs if not job.is_done()]
+    if missing:
+        warm.start(int(master.hydra.launcher.get("threads", 1)))
+        check(missing)
+    directory = Path(master.output_dir, "sweeps", settings.get("name") or _name(list(names.values()), jobs))
+    written = manifest.write(directory, settings, _question(settings), jobs[0].command, of, every, jobs)
+    if missing:
+        launcher.launch([job.overrides for job in missing], initial_job_idx=0)
+    finish(written, directory)
 
-    def __init__(self, name: str, overrides: Sequence[str]) -> None:
-        names = [path.stem for path in sorted(SWEEPS.glob("*.yaml"))]
-        if name not in names:
-            raise UserError(f"{name} is not a sweep{did_you_mean(name, names)}")
-        self.name = name
-        self.settings: Any = OmegaConf.load(SWEEPS / f"{name}.yaml").sweep
-        self.command = str(self.settings.command)
-        self.axes = {key: [str(value) for value in values] for key, values in self.settings.axes.items()}
-        self.fixed: list[str] = []
-        for override in overrides:
-            key, _, value = override.partition("=")
-            self.axes.pop(key, None)
-            if "," in value and not value.startswith(("[", "{")):
-                self.axes[key] = value.split(",")
-            else:
-                self.fixed.append(override)
-        self.notice = ""
-        self.directory = Path()
 
-    def jobs(self) -> list[Job]:
-        """Every combination of the axes, each composed, so that a mistake shows before the first starts."""
-        common = [f"hydra.searchpath=[file://{ROOT}]", f"+sweeps={self.name}"]
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            first = self._compose([*common, *self.fixed])
-            self.directory = Path(first.output_dir) / "sweeps" / self.name
-            chosen = any(override.startswith("dataset=") for override in self.fixed) or "dataset" in self.axes
-            if not chosen and not _has_data(first) and "without_data" in self.settings:
-                self.notice = f"the files of {first.dataset._target_} are not in {first.dataset.root}: " + (
-                    f"the sweep runs with {' '.join(self.settings.without_data)} instead."
-                )
-                common += [str(override) for override in self.settings.without_data]
-            jobs = []
-            for values in product(*self.axes.values()):
-                point = dict(zip(self.axes, values, strict=True))
-                overrides = [
-                    *common,
-                    *self.fixed,
-                    *(f"{key}={value}" for key, value in point.items()),
-                ]
-                cfg = self._compose(overrides)
-                folder = Path(cfg.output_dir) / FOLDERS[self.command] / signature(cfg)
-                jobs.append(Job(point, overrides, folder))
-        return jobs
+def check(jobs: Sequence[Job]) -> None:
+    """Builds what each job would, in a process beside this one.
 
-    def _compose(self, overrides: list[str]) -> DictConfig:
-        return compose(self.command, overrides)
+    Raises:
+        UserError: With the first mistake.
+    """
+    distinct = {_apart_from_seed(job): job for job in reversed(jobs)}
+    checked = list(reversed(distinct.values()))
+    texts = [(job.overrides, OmegaConf.to_yaml(job.cfg)) for job in checked]
+    if (mistake := warm.first_mistake(checked[0].command, texts)) is not None:
+        number, message = mistake
+        raise UserError(f"{message} (in {checked[number].label})" if len(jobs) > 1 else message)
+
+
+def finish(written: manifest.Manifest, directory: Path) -> None:
+    """Writes and shows the table of what is done, draws the figure, and names what failed.
+
+    Raises:
+        UserError: If a run has failed.
+    """
+    results = table.collect(written)
+    console = Console(highlight=False, soft_wrap=True)
+    paths = table.write(results, directory)
+    if not results.runs.is_empty():
+        from vae_lab.figures.of_sweep import draw
+
+        paths += draw(results, directory)
+    if not results.settings.is_empty():
+        from vae_lab.report import show_settings
+
+        show_settings(results, console)
+    for warning in results.warnings:
+        console.print(f"warning: {warning}", style="yellow")
+    for path in paths:
+        console.print(str(path))
+    failed = [(entry, error) for entry, state, error in results.missing if state == "failed"]
+    if failed:
+        lines = [f"  {entry.label}: {error}\n    {entry.line}" for entry, error in failed]
+        others = len(results.missing) - len(failed)
+        parts = [f"{len(results.runs)} done", f"{len(failed)} failed", f"{others} not done" if others else ""]
+        raise UserError("\n".join([f"{', '.join(filter(None, parts))}; each alone:", *lines]))
 
 
 def question(path: Path) -> str:
     """The question with which a sweep's file begins."""
     comments = [line.lstrip("# ") for line in path.read_text().splitlines() if line.startswith("#")]
-    return next(comment for comment in comments if not comment.startswith("@"))
+    return next((comment for comment in comments if not comment.startswith("@")), "")
 
 
-def _has_data(cfg: DictConfig) -> bool:
-    if "files" not in cfg.dataset:
-        return True
-    root = Path(cfg.dataset.root).expanduser()
-    return all((root / str(name)).is_file() for name in cfg.dataset.files)
+def _question(settings: dict[str, Any]) -> str:
+    path = SWEEPS / f"{settings.get('name')}.yaml"
+    return question(path) if path.is_file() else ""
+
+
+def _label(labels: dict[str, str]) -> str:
+    return " ".join(f"{name}={value}" for name, value in labels.items())
+
+
+def _name(axes: Sequence[str], jobs: Sequence[Job]) -> str:
+    """The name of a sweep without a file: what varies, and a hash of its runs."""
+    digest = hashlib.sha256(" ".join(sorted(job.signature for job in jobs)).encode()).hexdigest()[:6]
+    return re.sub(r"[^\w-]+", "_", "-".join([*axes, digest]))
+
+
+def _apart_from_seed(job: Job) -> str:
+    return OmegaConf.to_yaml({key: value for key, value in job.cfg.items() if key != "seed"})
+
+
+def _without_data(master: DictConfig, settings: dict[str, Any], fixed: Sequence[str]) -> list[str]:
+    """What a sweep runs with instead where the files of its dataset are absent, unless the user chose one."""
+    instead = [str(override) for override in settings.get("without_data", [])]
+    if not instead or "files" not in master.dataset or any(word.startswith("dataset=") for word in fixed):
+        return []
+    root = Path(master.dataset.root).expanduser()
+    if all((root / str(name)).is_file() for name in master.dataset.files):
+        return []
+    print(
+        f"note: the files of {master.dataset._target_} are not in {root}: running with {' '.join(instead)}."
+    )
+    return instead

@@ -1,0 +1,41 @@
+"""The launcher `hydra/launcher=processes`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class ProcessesLauncher(Launcher):
+    """Runs jobs in a pool of slots on this machine, each job in a process of its own.
+
+    Args:
+        slots: Jobs at a time; None for one per GPU if the trainer uses any, else one per core.
+        threads: CPU threads of each job.
+        jobs_per_gpu: How many jobs share a GPU.
+    """
+
+    def __init__(self, slots: int | None = None, threads: int = 1, jobs_per_gpu: int = 1) -> None:
+        self.slots = slots
+        self.threads = threads
+        self.jobs_per_gpu = jobs_per_gpu
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context = hydra_context
+        self.config: Any = config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from vae_lab.orchestration.launching import run_in_slots
+
+        assert self.hydra_context is not None
+        return run_in_slots(
+            self.config,
+            self.hydra_context.config_loader,
+            job_overrides,
+            slots_at_a_time=self.slots,
+            threads=self.threads,
+            jobs_per_gpu=self.jobs_per_gpu,
+        )

@@ -1,0 +1,24 @@
+"""`vae-lab figures`."""
+
+import sys
+from pathlib import Path
+
+from vae_lab.errors import UserError
+from vae_lab.orchestration import manifest
+from vae_lab.orchestration.sweep import finish
+
+
+def main() -> None:
+    """Writes the tables and draws the figures of sweeps from what is done, here or elsewhere.
+
+    Raises:
+        UserError: If a directory is not that of a sweep.
+    """
+    paths = [word for word in sys.argv[1:] if not word.startswith("-")]
+    if not paths or len(paths) < len(sys.argv) - 1:
+        print("usage: vae-lab figures outputs/sweeps/NAME ...")
+        if not {"-h", "--help"} & set(sys.argv):
+            raise UserError("it takes the directories of sweeps.")
+        return
+    for path in paths:
+        finish(manifest.read(Path(path)), Path(path))

@@ -1,0 +1,139 @@
+"""The axes of a sweep: what varies, in which role, and which overrides each value stands for."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from typing import Any, Literal, NamedTuple
+
+from hydra.core.override_parser.types import Override
+
+from vae_lab.errors import UserError, did_you_mean
+
+Role = Literal["scientific", "nuisance", "repeats"]
+ROLES: tuple[Role, ...] = ("scientific", "nuisance", "repeats")
+PLAIN = re.compile(r"[\w./+@-]+")
+
+
+class Axis(NamedTuple):
+    """One axis of a sweep.
+
+    Args:
+        key: What the command line calls it: a key, a group, or the name of an axis with paired values.
+        role: `scientific` is what the question compares, `nuisance` is chosen on the validation split for
+            each of those, and `repeats` are averaged over.
+        values: The overrides of each value, by its label; several where values are paired.
+    """
+
+    key: str
+    role: Role
+    values: dict[str, list[str]]
+
+
+class Point(NamedTuple):
+    """One combination of values: the label of each axis, and all overrides."""
+
+    labels: dict[str, str]
+    overrides: list[str]
+
+
+def axes(sweep: Mapping[str, Any] | None, typed: Iterable[Override]) -> tuple[list[Axis], list[str]]:
+    """The axes of a sweep's file as the command line changes them, and the overrides that every job shares.
+
+    Args:
+        sweep: The node `sweep` of the configuration, or None without a file.
+        typed: The overrides of the command line; one with several values is an axis, and one whose key is
+            that of an axis takes its place.
+
+    Raises:
+        UserError: If `sweep.only` names an axis or a value that is not there, or an axis has no value.
+    """
+    settings: Mapping[str, Any] = sweep or {}
+    found = {
+        key: Axis(key, role, _values(key, values))
+        for role in ROLES
+        for key, values in (settings.get(role) or {}).items()
+    }
+    for key, labels in (settings.get("only") or {}).items():
+        found[key] = _only(found, key, [str(label) for label in labels])
+    fixed = []
+    for override in typed:
+        key = override.get_key_element()
+        if override.is_discrete_sweep():
+            role = found[key].role if key in found else ("repeats" if key == "seed" else "scientific")
+            texts = [str(text) for text in override.sweep_string_iterator()]
+            found[key] = Axis(key, role, {text: [f"{key}={text}"] for text in texts})
+        elif override.is_sweep_override():
+            raise UserError(
+                f"{override.input_line} is no list of values; a grid needs key=a,b or range(1,9)."
+            )
+        else:
+            found.pop(key, None)
+            fixed.append(str(override.input_line))
+    for axis in found.values():
+        if not axis.values:
+            raise UserError(f"{axis.key} has no value to run.")
+    return list(found.values()), fixed
+
+
+def points(of: Sequence[Axis]) -> list[Point]:
+    """Every combination of the axes' values, the last axis varying fastest."""
+    names = short_names([axis.key for axis in of])
+    combinations = product(*(axis.values.items() for axis in of))
+    return [
+        Point(
+            {names[axis.key]: label for axis, (label, _) in zip(of, values, strict=True)},
+            [override for _, overrides in values for override in overrides],
+        )
+        for values in combinations
+    ]
+
+
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """The last part of each key, or the whole where two would be the same.
+
+    Example:
+        >>> short_names(["model.latent_dim", "model/likelihood", "a.lr", "b.lr"])
+        {'model.latent_dim': 'latent_dim', 'model/likelihood': 'likelihood', 'a.lr': 'a.lr', 'b.lr': 'b.lr'}
+    """
+    last = {key: re.split(r"[./]", key.lstrip("+").partition("@")[0])[-1] for key in keys}
+    names = list(last.values())
+    return {key: name if names.count(name) == 1 else key.lstrip("+") for key, name in last.items()}
+
+
+def literal(value: Any) -> str:
+    """A value as Hydra's grammar reads it.
+
+    Example:
+        >>> literal([128, "a b", None, True, 1e-3])
+        "[128,'a b',null,true,0.001]"
+    """
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{literal(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ",".join(map(literal, value)) + "]"
+    text = str(value)
+    return text if PLAIN.fullmatch(text) else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _values(key: str, values: Any) -> dict[str, list[str]]:
+    if isinstance(values, Mapping):
+        return {str(label): [str(each) for each in overrides] for label, overrides in values.items()}
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise UserError(
+            f"sweep: {key} must be a list of values, or rows of overrides with a name, got {values!r}."
+        )
+    return {literal(value): [f"{key}={literal(value)}"] for value in values}
+
+
+def _only(found: Mapping[str, Axis], key: str, labels: Sequence[str]) -> Axis:
+    if key not in found:
+        raise UserError(f"{key} is not an axis of this sweep{did_you_mean(key, found)}")
+    axis = found[key]
+    for label in labels:
+        if label not in axis.values:
+            raise UserError(f"{key}={label} is not a value of this axis{did_you_mean(label, axis.values)}")
+    return axis._replace(values={label: axis.values[label] for label in labels})

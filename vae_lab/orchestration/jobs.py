@@ -1,0 +1,111 @@
+"""A job: one run of a command, composed when it is submitted, started by a line that can be pasted."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra.core.config_loader import ConfigLoader
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from vae_lab.orchestration.run_directory import RunDirectory, checksum, write_atomically
+from vae_lab.orchestration.signature import signature
+
+_composed: dict[tuple[str, ...], "Job"] = {}
+
+
+class Job(NamedTuple):
+    """One run of a command.
+
+    Args:
+        label: What distinguishes it from the others of its sweep.
+        command: `train` or `gradients`.
+        overrides: From which it was composed.
+        cfg: Its configuration, resolved.
+        directory: Where its results go.
+    """
+
+    label: str
+    command: str
+    overrides: list[str]
+    cfg: DictConfig
+    directory: Path
+
+    @property
+    def signature(self) -> str:
+        """The signature of the configuration."""
+        return signature(self.cfg)
+
+    @property
+    def line(self) -> list[str]:
+        """The words of the command that runs it from its frozen configuration."""
+        frozen = ["--config-path", str(self.directory / ".hydra"), "--config-name", "config"]
+        return [self.command, *frozen, f"hydra.run.dir={self.directory}", "hydra.output_subdir=null"]
+
+    @property
+    def is_one_process(self) -> bool:
+        """Whether its trainer starts no further processes."""
+        return self.cfg.trainer.devices in (1, "1") and self.cfg.trainer.num_nodes == 1
+
+    @property
+    def num_devices(self) -> int:
+        """Devices that its trainer uses on a node; 1 where it leaves that open."""
+        devices = self.cfg.trainer.devices
+        if OmegaConf.is_list(devices):
+            return len(devices)
+        return int(devices) if str(devices).isdigit() and int(devices) > 0 else 1
+
+    def is_done(self) -> bool:
+        """Whether its result is there.
+
+        Raises:
+            UserError: If the directory holds the result of another configuration.
+        """
+        return not self.cfg.rerun and finished(self.cfg, self.directory) is not None
+
+    def freeze(self) -> None:
+        """Writes the configuration that it will run from."""
+        folder = self.directory / ".hydra"
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "config.yaml", OmegaConf.to_yaml(self.cfg))
+        write_atomically(folder / "overrides.yaml", OmegaConf.to_yaml(self.overrides))
+
+
+def finished(cfg: DictConfig, directory: Path) -> dict[str, Any] | None:
+    """The result of a run or a measurement if it is done and its checkpoints are those that were measured."""
+    result = RunDirectory(directory, cfg).finished()
+    if result is None or not all(map(_is_as_measured, result.get("checkpoints", {}).items())):
+        return None
+    return result
+
+
+def compose(loader: ConfigLoader, master: DictConfig, overrides: Sequence[str], label: str = "") -> Job:
+    """The job that overrides stand for; composed once, as long as the process lives."""
+    key = tuple(overrides)
+    if key not in _composed:
+        _composed[key] = _compose(loader, master, list(overrides), label or " ".join(overrides))
+    return _composed[key]
+
+
+def _compose(loader: ConfigLoader, master: DictConfig, overrides: list[str], label: str) -> Job:
+    full = loader.load_sweep_config(master, overrides)
+    with open_dict(full.hydra):
+        full.hydra.job.num = full.hydra.job.id = 0
+    directory = Path(full.hydra.sweep.dir, full.hydra.sweep.subdir).absolute()
+    command = str(full.hydra.job.config_name)
+    with open_dict(full):
+        del full["hydra"]
+    cfg = OmegaConf.create(OmegaConf.to_container(full, resolve=True))
+    assert isinstance(cfg, DictConfig)
+    return Job(label, command, overrides, cfg, directory)
+
+
+def pasted(words: Sequence[str]) -> str:
+    """The words of a job as one types them in the folder where one is."""
+    here = f"{Path.cwd()}/"
+    return shlex.join(["vae-lab", *(word.replace(here, "", 1) for word in words)])
+
+
+def _is_as_measured(known: tuple[str, str]) -> bool:
+    path = Path(known[0])
+    return not path.is_file() or checksum(path) == known[1]

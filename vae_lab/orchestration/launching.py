@@ -1,0 +1,74 @@
+"""What the launchers do: compose the jobs, run them, and give Hydra their results."""
+
+from collections.abc import Sequence
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig
+
+from vae_lab.errors import UserError
+from vae_lab.orchestration import warm
+from vae_lab.orchestration.board import Board
+from vae_lab.orchestration.jobs import Job, compose, finished
+from vae_lab.orchestration.pool import Pool, Task, slots, visible_gpus
+
+GPU = ("gpu", "cuda")
+
+
+def run_in_slots(
+    master: DictConfig,
+    loader: ConfigLoader,
+    job_overrides: Sequence[Sequence[str]],
+    *,
+    slots_at_a_time: int | None,
+    threads: int,
+    jobs_per_gpu: int,
+) -> list[JobReturn]:
+    """Runs jobs in slots of this machine, and gives their results, in order.
+
+    Args:
+        master: The configuration that all jobs share, with Hydra's own node.
+        loader: Hydra's.
+        job_overrides: The overrides of each job.
+        slots_at_a_time: How many jobs run at a time; None to choose.
+        threads: CPU threads of each job.
+        jobs_per_gpu: How many jobs share a GPU.
+
+    Raises:
+        UserError: If a number is below 1, or the disk is full.
+    """
+    for name, value in (("slots", slots_at_a_time), ("threads", threads), ("jobs_per_gpu", jobs_per_gpu)):
+        if value is not None and value < 1:
+            raise UserError(f"hydra.launcher.{name} must be at least 1, got {value}.")
+    jobs = [compose(loader, master, overrides) for overrides in job_overrides]
+    tasks = [Task(job) for job in jobs]
+    on_gpu = any(job.cfg.trainer.accelerator in GPU for job in jobs)
+    gpus_per_job = max(job.num_devices for job in jobs)
+    places = slots(slots_at_a_time, visible_gpus() if on_gpu else [], gpus_per_job, jobs_per_gpu)
+    warm.start(threads)
+    name = (master.sweep and master.sweep.name) or "sweep"
+    with Board(name, len(places)) as board:
+        pool = Pool(places, board.show)
+        pool.run(tasks)
+    if pool.is_full:
+        raise UserError(
+            "the disk is full. Make space and give the same command again: it runs what is missing, each run "
+            "from its last checkpoint."
+        )
+    return [_returned(task) for task in tasks]
+
+
+def _returned(task: Task) -> JobReturn:
+    returned = JobReturn(overrides=task.job.overrides, cfg=task.job.cfg)
+    returned.working_dir = str(task.job.directory)
+    if task.state == "done":
+        returned.status, returned.return_value = JobStatus.COMPLETED, objective(task.job)
+    else:
+        returned.status, returned.return_value = JobStatus.FAILED, UserError(task.error)
+    return returned
+
+
+def objective(job: Job) -> float | None:
+    """The validation metric of a finished run, by which a sweeper may optimise."""
+    result = finished(job.cfg, job.directory) or {}
+    return result.get("metrics", {}).get(f"validation/{result.get('selection')}")

@@ -1,0 +1,127 @@
+"""What a sweep consists of, in its own directory: `manifest.json`, from which all else about it is read."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vae_lab.errors import UserError, did_you_mean
+from vae_lab.orchestration import lease
+from vae_lab.orchestration.axes import Axis, Point, Role, short_names
+from vae_lab.orchestration.jobs import Job, pasted
+from vae_lab.orchestration.provenance import of_the_code
+from vae_lab.orchestration.run_directory import read_failure, write_atomically
+
+FILE = "manifest.json"
+
+
+class Entry(NamedTuple):
+    """One run of a sweep.
+
+    Args:
+        point: The label of its value on each axis.
+        directory: Where its results go.
+        line: The command that runs it alone.
+    """
+
+    point: dict[str, str]
+    directory: Path
+    line: str
+
+    @property
+    def label(self) -> str:
+        """What distinguishes the run from the others."""
+        return " ".join(f"{name}={value}" for name, value in self.point.items()) or self.directory.name
+
+    def state(self) -> tuple[str, str]:
+        """`done`, `running`, `failed` or `missing`, and the error if it failed."""
+        if (self.directory / "metrics.json").is_file():
+            return "done", ""
+        if lease.holder(self.directory) is not None:
+            return "running", ""
+        error = read_failure(self.directory)
+        return ("missing", "") if error is None else ("failed", error.splitlines()[-1])
+
+
+class Manifest(NamedTuple):
+    """What a sweep consists of.
+
+    Args:
+        name: Of the sweep.
+        question: Which it answers.
+        command: `train` or `gradients`.
+        figure: Kind of figure, or None.
+        metric: What the table and the figure are about.
+        roles: The role of each axis, by its short name.
+        entries: Its runs.
+        code: The code at submission.
+    """
+
+    name: str
+    question: str
+    command: str
+    figure: str | None
+    metric: str
+    roles: dict[str, Role]
+    entries: list[Entry]
+    code: dict[str, Any]
+
+    def axes(self, role: Role) -> list[str]:
+        """The short names of the axes in a role."""
+        return [name for name, its in self.roles.items() if its == role]
+
+
+def write(
+    directory: Path,
+    settings: Any,
+    question: str,
+    command: str,
+    axes: Sequence[Axis],
+    points: Sequence[Point],
+    jobs: Sequence[Job],
+) -> Manifest:
+    """Writes the manifest of a sweep into its directory."""
+    names = short_names([axis.key for axis in axes])
+    manifest = Manifest(
+        name=directory.name,
+        question=question,
+        command=command,
+        figure=settings.get("figure", "gradients" if command == "gradients" else "against"),
+        metric=settings.get("metric", "test/elbo"),
+        roles={names[axis.key]: axis.role for axis in axes},
+        entries=[
+            Entry(point.labels, job.directory, pasted(job.line))
+            for point, job in zip(points, jobs, strict=True)
+        ],
+        code=of_the_code(),
+    )
+    directory.mkdir(parents=True, exist_ok=True)
+    entries = [
+        entry._asdict() | {"directory": os.path.relpath(entry.directory, directory)}
+        for entry in manifest.entries
+    ]
+    content = manifest._asdict() | {"entries": entries}
+    write_atomically(directory / FILE, json.dumps(content, indent=1) + "\n")
+    return manifest
+
+
+def read(directory: Path) -> Manifest:
+    """Reads the manifest of a sweep, wherever its directory lies now.
+
+    Raises:
+        UserError: If the directory is not that of a sweep.
+    """
+    try:
+        content = json.loads((directory / FILE).read_text())
+    except FileNotFoundError as error:
+        sweeps = directory.parent if directory.parent.is_dir() else Path("outputs/sweeps")
+        known = sorted(str(path.parent) for path in sweeps.glob(f"*/{FILE}"))
+        raise UserError(
+            f"{directory} is not the directory of a sweep{did_you_mean(str(directory), known)}"
+        ) from error
+    entries = [
+        Entry(entry["point"], (directory / entry["directory"]).resolve(), entry["line"])
+        for entry in content["entries"]
+    ]
+    return Manifest(**(content | {"entries": entries}))

@@ -1,0 +1,216 @@
+"""A pool of slots on one machine, in which jobs run until each is done or has failed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Literal
+
+from vae_lab.errors import DISK_FULL, Busy
+from vae_lab.orchestration import lease, warm
+from vae_lab.orchestration.jobs import Job
+from vae_lab.orchestration.run_directory import OUTPUT_LOG, read_failure
+
+POLL_SECONDS = 0.25
+State = Literal["waiting", "running", "elsewhere", "done", "failed"]
+
+
+@dataclass
+class Task:
+    """A job on its way.
+
+    Args:
+        job: What is to be done.
+        state: `elsewhere` is being done by another process, such as a second invocation of the sweep.
+        error: Why it failed.
+        seconds: How long it ran here.
+    """
+
+    job: Job
+    state: State = "waiting"
+    error: str = ""
+    started: float = 0.0
+    seconds: float = 0.0
+    slot: int = -1
+    process: "BaseProcess | subprocess.Popen[bytes] | None" = None
+
+    def progress(self) -> lease.Progress:
+        """How far the run is, as its process last wrote."""
+        one = lease.holder(self.job.directory) if self.state in ("running", "elsewhere") else None
+        return one.progress if one else {}
+
+
+class Pool:
+    """Runs tasks in slots.
+
+    Args:
+        slots: The environment variables of each slot, such as the GPUs that it may see.
+        show: Called again and again with the tasks.
+    """
+
+    def __init__(self, slots: Sequence[Mapping[str, str]], show: Callable[[Sequence[Task]], None]) -> None:
+        self.slots = slots
+        self.show = show
+        self.free = list(range(len(slots)))
+        self.is_full = False
+
+    def run(self, tasks: Sequence[Task]) -> None:
+        """Runs the tasks until each is done or has failed; after a full disk it starts no other.
+
+        On an interrupt the running jobs are interrupted too, and continue from their checkpoints when the
+        same command is given again.
+        """
+        try:
+            while any(task.state in ("waiting", "running", "elsewhere") for task in tasks):
+                self._settle(tasks)
+                self._look_elsewhere(tasks)
+                self._start(tasks)
+                self.show(tasks)
+                if self.is_full and not any(task.state == "running" for task in tasks):
+                    break
+                self._wait(tasks)
+        finally:
+            for task in tasks:
+                if task.process is not None:
+                    _stop(task.process)
+        self.show(tasks)
+
+    def _start(self, tasks: Sequence[Task]) -> None:
+        waiting = (task for task in tasks if task.state == "waiting")
+        while self.free and not self.is_full and (task := next(waiting, None)):
+            if lease.holder(task.job.directory) is not None:
+                task.state = "elsewhere"
+            elif task.job.is_done():
+                task.state = "done"
+            else:
+                self._start_one(task, self.free.pop(0))
+
+    def _start_one(self, task: Task, slot: int) -> None:
+        task.job.freeze()
+        task.slot, task.state, task.started = slot, "running", time.monotonic()
+        output, environment = task.job.directory / OUTPUT_LOG, self.slots[slot]
+        if task.job.is_one_process:
+            task.process = warm.start_job(task.job.line, str(output), environment)
+        else:
+            task.process = _start_alone(task.job.line, output, environment)
+
+    def _settle(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            if task.process is None or (status := _status(task.process)) is None:
+                continue
+            self.free.append(task.slot)
+            task.process, task.seconds = None, time.monotonic() - task.started
+            if status == 0 or task.job.is_done():
+                task.state = "done"
+            elif status == Busy.exit_status:
+                task.state = "elsewhere"
+            else:
+                task.state, task.error = "failed", why(task.job.directory, status)
+                self.is_full = self.is_full or status == DISK_FULL
+
+    def _look_elsewhere(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            if task.state == "elsewhere" and lease.holder(task.job.directory) is None:
+                task.state = "done" if task.job.is_done() else "waiting"
+
+    def _wait(self, tasks: Sequence[Task]) -> None:
+        processes = [task.process for task in tasks if task.process is not None]
+        sentinels = [process.sentinel for process in processes if isinstance(process, BaseProcess)]
+        if sentinels:
+            wait(sentinels, POLL_SECONDS)
+        else:
+            time.sleep(POLL_SECONDS)
+
+
+def why(directory: Path, status: int) -> str:
+    """The last line of what went wrong in a run that ended with an exit status; negative for a signal."""
+    if status < 0:
+        name = signal.Signals(-status).name
+        return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    if error := read_failure(directory):
+        return error.splitlines()[-1]
+    with suppress(OSError):
+        lines = (directory / OUTPUT_LOG).read_text(errors="replace").split("\n")
+        if said := [line.strip() for line in lines if line.strip()]:
+            return said[-1]
+    return f"ended with status {status}"
+
+
+def slots(
+    jobs_at_a_time: int | None, gpus: Sequence[str], gpus_per_job: int, jobs_per_gpu: int
+) -> list[dict[str, str]]:
+    """The slots of this machine.
+
+    Args:
+        jobs_at_a_time: Their number, or None for one per group of GPUs, or per CPU core if there are none.
+        gpus: The GPUs to use, as `CUDA_VISIBLE_DEVICES` calls them; none for jobs on the CPU.
+        gpus_per_job: How many a job needs.
+        jobs_per_gpu: How many jobs share one.
+
+    Example:
+        >>> slots(None, ["0", "1", "2", "3"], 2, 1)
+        [{'CUDA_VISIBLE_DEVICES': '0,1'}, {'CUDA_VISIBLE_DEVICES': '2,3'}]
+    """
+    groups = [gpus[first : first + gpus_per_job] for first in range(0, len(gpus), gpus_per_job)]
+    environments = [
+        {"CUDA_VISIBLE_DEVICES": ",".join(group)} for group in groups if len(group) == gpus_per_job
+    ] * jobs_per_gpu
+    if environments:
+        return environments[:jobs_at_a_time]
+    return [{} for _ in range(jobs_at_a_time or usable_cores())]
+
+
+def usable_cores() -> int:
+    """CPU cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, found without torch."""
+    if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name for name in named.split(",") if name]
+    found = Path("/dev").glob("nvidia[0-9]*")
+    return sorted((path.name.removeprefix("nvidia") for path in found), key=int)
+
+
+def _start_alone(
+    words: Sequence[str], output: Path, environment: Mapping[str, str]
+) -> "subprocess.Popen[bytes]":
+    """Starts a job that starts further processes by its own command line."""
+    with output.open("ab") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "vae_lab.cli", *words],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=os.environ | environment,
+            start_new_session=True,
+            preexec_fn=warm.die_with_parent,
+        )
+
+
+def _status(process: "BaseProcess | subprocess.Popen[bytes]") -> int | None:
+    return process.exitcode if isinstance(process, BaseProcess) else process.poll()
+
+
+def _stop(process: "BaseProcess | subprocess.Popen[bytes]", patience: float = 5.0) -> None:
+    """Interrupts a job as Ctrl-C does, and kills it with what it has started if it does not end."""
+    pid = process.pid
+    if pid is None or _status(process) is not None:
+        return
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGINT)
+        until = time.monotonic() + patience
+        while _status(process) is None and time.monotonic() < until:
+            time.sleep(0.05)
+        if _status(process) is None:
+            os.killpg(pid, signal.SIGKILL)

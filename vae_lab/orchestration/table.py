@@ -1,0 +1,194 @@
+"""From the files of a sweep's runs to tables: one row per run, one row per setting."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+from scipy.stats import t as student
+
+from vae_lab.orchestration.manifest import Entry, Manifest
+
+MIXTURES = {
+    "provenance.git_commit": "commits",
+    "provenance.git_dirty": "clean and changed code",
+    "provenance.vae_lab": "versions of vae_lab",
+    "provenance.libraries.torch": "versions of torch",
+    "provenance.device": "devices",
+    "provenance.threads": "numbers of threads",
+}
+
+
+class Results(NamedTuple):
+    """What is known of a sweep.
+
+    Args:
+        manifest: What it consists of.
+        runs: A row for each finished run: its value on each axis, all metrics, timing, provenance, and the
+            flattened configuration.
+        settings: A row for each combination of the scientific axes, see `by_setting`.
+        missing: The runs without a result, with their state and their error.
+    """
+
+    manifest: Manifest
+    runs: pl.DataFrame
+    settings: pl.DataFrame
+    missing: list[tuple[Entry, str, str]]
+
+    @property
+    def counts(self) -> str:
+        """How many runs there are, in words."""
+        total = len(self.manifest.entries)
+        return f"{len(self.runs)} of {total} runs" if self.missing else f"{total} run{'s' * (total != 1)}"
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of the table must know: results that were not obtained alike."""
+        return [
+            f"The runs mix {what}: {', '.join(str(value) for value in values)}."
+            for column, what in MIXTURES.items()
+            if column in self.runs.columns
+            and len(values := self.runs[column].unique(maintain_order=True).to_list()) > 1
+        ]
+
+
+def collect(manifest: Manifest) -> Results:
+    """Reads the results of a sweep from its runs' `metrics.json` alone, finished or not."""
+    rows, missing = [], []
+    for entry in manifest.entries:
+        try:
+            result = json.loads((entry.directory / "metrics.json").read_bytes())
+        except FileNotFoundError:
+            missing.append((entry, *entry.state()))
+            continue
+        rows.append(_row(entry, result))
+    runs = _frame(rows)
+    settings = by_setting(manifest, runs) if rows and manifest.metric in runs.columns else pl.DataFrame()
+    return Results(manifest, runs, settings, missing)
+
+
+def by_setting(manifest: Manifest, runs: pl.DataFrame) -> pl.DataFrame:
+    """One row for each combination of the scientific axes, in the manifest's order.
+
+    The values of the nuisance axes are those with the highest mean of the metric on the validation split,
+    never on the test split. Then follow the metric's mean over the repeats, its 95 % interval by Student's
+    t, the number of repeats, and the means of the other test metrics.
+    """
+    scientific, nuisance = manifest.axes("scientific"), manifest.axes("nuisance")
+    chosen_by = manifest.metric.replace("test/", "validation/")
+    chosen_by = chosen_by if chosen_by in runs.columns else manifest.metric
+    others = [name for name in runs.columns if name.startswith("test/") and name != manifest.metric]
+    keys = [*scientific, *nuisance]
+    value = pl.col(manifest.metric)
+    summaries = [
+        value.mean().alias(manifest.metric),
+        value.std().alias("_std"),
+        value.count().alias("repeats"),
+        pl.col(chosen_by).mean().alias("_chosen_by"),
+        *(pl.col(name).mean() for name in sorted(others)),
+    ]
+    table = runs.group_by(keys, maintain_order=True).agg(summaries) if keys else runs.select(summaries)
+    if nuisance:
+        best = pl.col("_chosen_by") == pl.col("_chosen_by").max()
+        table = table.filter(best.over(scientific) if scientific else best)
+        table = table.unique(scientific or None, keep="first", maintain_order=True)
+    half = _half_interval(table["_std"], table["repeats"])
+    table = table.with_columns((value - half).alias("low"), (value + half).alias("high"))
+    first = [*keys, manifest.metric, "low", "high", "repeats"]
+    return table.select(*first, *sorted(others))
+
+
+def over_repeats(table: pl.DataFrame, keys: list[str], value: str) -> pl.DataFrame:
+    """Columns `mean`, `low` and `high` of a value over the rows that share the keys."""
+    column = pl.col(value)
+    summary = table.group_by(keys, maintain_order=True).agg(
+        column.mean().alias("mean"), column.std().alias("_std"), column.count().alias("repeats")
+    )
+    half = _half_interval(summary["_std"], summary["repeats"])
+    mean = pl.col("mean")
+    return summary.with_columns((mean - half).alias("low"), (mean + half).alias("high")).drop("_std")
+
+
+def markdown(table: pl.DataFrame) -> str:
+    """A table of settings in Markdown, a metric with its interval in one cell."""
+    metric = table.columns[table.columns.index("low") - 1]
+    names = [name for name in table.columns if name not in ("low", "high")]
+    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    for row in table.iter_rows(named=True):
+        interval = f" ({row['low']:.2f} to {row['high']:.2f})" if row["repeats"] > 1 else ""
+        cells = [_cell(row[name]) + (interval if name == metric else "") for name in names]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def write(results: Results, directory: Path) -> list[Path]:
+    """Writes `runs.parquet`, `table.csv` and `table.md`; gives the paths of what there was to write."""
+    if results.runs.is_empty():
+        return []
+    paths = [directory / "runs.parquet"]
+    results.runs.write_parquet(paths[0])
+    if not results.settings.is_empty():
+        paths += [directory / "table.csv", directory / "table.md"]
+        results.settings.write_csv(paths[1])
+        text = [f"# {results.manifest.name}", results.manifest.question, f"{results.counts}."]
+        text += [*results.warnings, markdown(results.settings), *_of_the_missing(results)]
+        paths[2].write_text("\n\n".join(part for part in text if part) + "\n")
+    return paths
+
+
+def _of_the_missing(results: Results) -> list[str]:
+    lines = [
+        f"- {state}: {entry.label}" + (f": {error}" if error else "")
+        for entry, state, error in results.missing
+    ]
+    return ["Missing:", "\n".join(lines)] if lines else []
+
+
+def _row(entry: Entry, result: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **entry.point,
+        "run": result["signature"],
+        **result["metrics"],
+        **{f"timing.{name}": value for name, value in result.get("timing", {}).items()},
+        **_flat(result["provenance"], "provenance."),
+        **{f"config.{name}": _scalar(value) for name, value in result["config"].items()},
+    }
+
+
+def _flat(node: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in node.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _scalar(value: Any) -> Any:
+    return value if value is None or isinstance(value, str | int | float | bool) else json.dumps(value)
+
+
+def _frame(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """A table of rows with different keys; a column of numbers and words holds words."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = {}
+    for name in names:
+        values = [row.get(name) for row in rows]
+        kinds = {type(value) for value in values if value is not None}
+        if len(kinds) > 1:
+            kind = float if kinds <= {int, float} else str
+            values = [None if value is None else kind(value) for value in values]
+        columns[name] = pl.Series(name, values, strict=False)
+    return pl.DataFrame(columns)
+
+
+def _half_interval(std: pl.Series, count: pl.Series) -> pl.Series:
+    """Half of the 95 % interval of a mean; 0 where there is one value."""
+    quantiles = {n: float(student.ppf(0.975, n - 1)) if n > 1 else 0.0 for n in count.unique().to_list()}
+    factors = pl.Series([quantiles[n] for n in count], dtype=pl.Float64)
+    return factors * std.fill_null(0.0) / count.cast(pl.Float64).clip(1).sqrt()
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return "" if value is None else str(value)

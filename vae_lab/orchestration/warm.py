@@ -1,0 +1,151 @@
+"""A server process that has imported what a run needs, and forks itself for each job.
+
+Imports, seconds of work, are paid once per sweep; each job is a process of its own all the same, which leaves
+nothing behind and takes only itself when it is killed. Nothing but imports may happen here: threads or a GPU
+that the server had touched would be broken in its children.
+"""
+
+import ctypes
+import faulthandler
+import importlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from omegaconf import OmegaConf
+
+_context = get_context("forkserver")
+_IMPORTED = (
+    "vae_lab.run",
+    "vae_lab.gradients",
+    "vae_lab.commands.train",
+    "vae_lab.commands.gradients",
+    "torch._dynamo",
+    "wandb",
+    "matplotlib.backends.backend_agg",
+)
+
+
+def start(threads: int) -> None:
+    """Begins the imports, in the background; harmless if they have begun."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # else looking for a GPU makes it unusable in children
+    _context.set_forkserver_preload([__name__ + "_imports"])
+    from multiprocessing.forkserver import ensure_running
+
+    ensure_running()
+
+
+def start_job(words: Sequence[str], output: str, environment: Mapping[str, str]) -> BaseProcess:
+    """Starts `vae-lab <words>` in a child, what it prints going to a file.
+
+    Args:
+        words: The command line after `vae-lab`.
+        output: Path of the file, to which is added.
+        environment: Variables to set.
+    """
+    process = _context.Process(target=_job, args=(list(words), output, dict(environment)))
+    process.start()
+    return process
+
+
+def first_mistake(command: str, jobs: Sequence[tuple[list[str], str]]) -> tuple[int, str] | None:
+    """The number and the message of the first job that cannot make a run, or None.
+
+    Args:
+        command: `train` or `gradients`.
+        jobs: The overrides of each, and its configuration as YAML.
+
+    Raises:
+        RuntimeError: If the checking itself ends without an answer.
+    """
+    receiver, sender = _context.Pipe(duplex=False)
+    process = _context.Process(target=_check, args=(command, list(jobs), sender))
+    process.start()
+    sender.close()
+    try:
+        answer = receiver.recv()
+    except EOFError:
+        process.join()
+        raise RuntimeError(f"checking the configurations ended with status {process.exitcode}") from None
+    process.join()
+    return answer
+
+
+def imports() -> None:
+    """What the server imports."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the sweep's
+    for name in _IMPORTED:
+        importlib.import_module(name)
+    from hydra.core.plugins import Plugins
+
+    Plugins.instance()  # looks through all installed plugins, once
+
+
+def _job(words: list[str], output: str, environment: dict[str, str]) -> None:
+    os.setsid()  # so that Ctrl-C reaches the sweep alone, which then ends its jobs
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _die_with_parents()
+    os.environ.update(environment)
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115 - for the life of the process
+    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+    faulthandler.enable()
+    from vae_lab.cli import main
+
+    sys.argv = ["vae-lab", *words]
+    main(words)
+
+
+def _check(command: str, jobs: list[tuple[list[str], str]], sender: Connection) -> None:
+    _die_with_parents()
+    from hydra.conf import HydraConf, OverridesConf
+    from hydra.core.hydra_config import HydraConfig
+
+    from vae_lab.explain import explain
+
+    from vae_lab.run import quieten_libraries
+
+    quieten_libraries()
+    check = importlib.import_module(f"vae_lab.commands.{command}").check
+    for number, (overrides, text) in enumerate(jobs):
+        cfg: Any = OmegaConf.create(text)
+        hydra = OmegaConf.structured(HydraConf(overrides=OverridesConf(task=overrides)))
+        HydraConfig.instance().cfg = OmegaConf.create({"hydra": hydra})  # type: ignore[assignment]
+        try:
+            check(cfg)
+        except Exception as error:
+            message = explain(error, command)
+            if message is None:
+                message = f"{type(error).__name__}: {error}"
+            sender.send((number, message))
+            return
+    sender.send(None)
+
+
+def _die_with_parents() -> None:
+    """Ends this process when the server or the sweep ends, however that happens."""
+    die_with_parent()
+    sweep = parent_process()
+    if sweep is not None:
+        threading.Thread(target=_follow, args=(sweep,), daemon=True).start()
+
+
+def _follow(sweep: Any) -> None:
+    sweep.join()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_with_parent() -> None:
+    """Asks Linux to kill this process when the one that started it ends."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
