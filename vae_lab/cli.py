@@ -10,6 +10,7 @@ COMMANDS = {
     "train": "train one configuration and measure it, or several with -m key=a,b",
     "gradients": "measure variance, bias and cost of gradient estimators at a state of a model",
     "sweep": "run a question from sweeps/ to its table and its figure; alone: list the questions",
+    "status": "show how the runs of a sweep stand, here or at SLURM",
     "figures": "collect and draw a sweep again, as far as it is done",
 }
 

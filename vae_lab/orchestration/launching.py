@@ -1,13 +1,15 @@
 """What the launchers do: compose the jobs, run them, and give Hydra their results."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
 from vae_lab.errors import UserError
-from vae_lab.orchestration import warm
+from vae_lab.orchestration import slurm, warm
 from vae_lab.orchestration.board import Board
 from vae_lab.orchestration.jobs import Job, compose, finished
 from vae_lab.orchestration.pool import Pool, Task, slots, visible_gpus
@@ -46,8 +48,7 @@ def run_in_slots(
     gpus_per_job = max(job.num_devices for job in jobs)
     places = slots(slots_at_a_time, visible_gpus() if on_gpu else [], gpus_per_job, jobs_per_gpu)
     warm.start(threads)
-    name = (master.sweep and master.sweep.name) or "sweep"
-    with Board(name, len(places)) as board:
+    with Board(_name(master), len(places)) as board:
         pool = Pool(places, board.show)
         pool.run(tasks)
     if pool.is_full:
@@ -58,9 +59,40 @@ def run_in_slots(
     return [_returned(task) for task in tasks]
 
 
+def run_on_slurm(
+    master: DictConfig,
+    loader: ConfigLoader,
+    job_overrides: Sequence[Sequence[str]],
+    settings: Mapping[str, Any],
+) -> list[JobReturn]:
+    """Submits jobs to SLURM; with `wait` follows them to their end, else returns at once.
+
+    Raises:
+        UserError: If SLURM or submitit is not there, or the jobs are refused.
+    """
+    tasks = [Task(compose(loader, master, overrides)) for overrides in job_overrides]
+    directory = Path(master.output_dir, "sweeps", _name(master))
+    directory.mkdir(parents=True, exist_ok=True)
+    submitted = slurm.submit(tasks, directory, _name(master), int(settings["threads"]), settings)
+    arrays = sorted({number.partition("_")[0] for number in submitted.values()})
+    print(f"{len(tasks)} runs are with SLURM, as job {', '.join(arrays)}", flush=True)
+    if settings["wait"]:
+        with Board(_name(master), len(tasks)) as board:
+            slurm.wait(tasks, submitted, board.show)
+    else:
+        print(f"vae-lab status {directory} shows how they stand, vae-lab figures {directory} what they found")
+    return [_returned(task) for task in tasks]
+
+
+def _name(master: DictConfig) -> str:
+    return (master.sweep and master.sweep.name) or "sweep"
+
+
 def _returned(task: Task) -> JobReturn:
     returned = JobReturn(overrides=task.job.overrides, cfg=task.job.cfg)
     returned.working_dir = str(task.job.directory)
+    if task.state == "waiting":
+        return returned  # of unknown status
     if task.state == "done":
         returned.status, returned.return_value = JobStatus.COMPLETED, objective(task.job)
     else:

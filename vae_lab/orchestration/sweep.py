@@ -9,7 +9,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
 from vae_lab.errors import UserError
@@ -48,7 +48,10 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
     if missing:
         warm.start(int(master.hydra.launcher.get("threads", 1)))
         check(missing)
-    directory = Path(master.output_dir, "sweeps", settings.get("name") or _name(list(names.values()), jobs))
+    name = settings.get("name") or _name(list(names.values()), jobs)
+    for cfg in (master, *(job.cfg for job in jobs)):
+        _belongs_to(cfg, name)
+    directory = Path(master.output_dir, "sweeps", name)
     written = manifest.write(directory, settings, _question(settings), jobs[0].command, of, every, jobs)
     if missing:
         launcher.launch([job.overrides for job in missing], initial_job_idx=0)
@@ -56,14 +59,14 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
 
 
 def check(jobs: Sequence[Job]) -> None:
-    """Builds what each job would, in a process beside this one.
+    """Builds what each job would, in a process beside this one, which needs not have the devices of the jobs.
 
     Raises:
         UserError: With the first mistake.
     """
     distinct = {_apart_from_seed(job): job for job in reversed(jobs)}
     checked = list(reversed(distinct.values()))
-    texts = [(job.overrides, OmegaConf.to_yaml(job.cfg)) for job in checked]
+    texts = [(job.overrides, OmegaConf.to_yaml(_on_any_device(job.cfg))) for job in checked]
     if (mistake := warm.first_mistake(checked[0].command, texts)) is not None:
         number, message = mistake
         raise UserError(f"{message} (in {checked[number].label})" if len(jobs) > 1 else message)
@@ -117,6 +120,22 @@ def _name(axes: Sequence[str], jobs: Sequence[Job]) -> str:
     """The name of a sweep without a file: what varies, and a hash of its runs."""
     digest = hashlib.sha256(" ".join(sorted(job.signature for job in jobs)).encode()).hexdigest()[:6]
     return re.sub(r"[^\w-]+", "_", "-".join([*axes, digest]))
+
+
+def _belongs_to(cfg: DictConfig, name: str) -> None:
+    """Names the sweep in a configuration, and makes it the group at the tracker unless that has a name."""
+    with open_dict(cfg):
+        cfg.sweep = cfg.sweep or {}
+        cfg.sweep.name = name
+        if "group" in cfg.logger and cfg.logger.group is None:
+            cfg.logger.group = name
+
+
+def _on_any_device(cfg: DictConfig) -> DictConfig:
+    here = cfg.copy()
+    if here.trainer.accelerator != "cpu":
+        here.trainer |= {"accelerator": "auto", "devices": 1, "num_nodes": 1, "strategy": "auto"}
+    return here
 
 
 def _apart_from_seed(job: Job) -> str:

@@ -112,7 +112,6 @@ def _check(command: str, jobs: list[tuple[list[str], str]], sender: Connection) 
     from hydra.core.hydra_config import HydraConfig
 
     from vae_lab.explain import explain
-
     from vae_lab.run import quieten_libraries
 
     quieten_libraries()

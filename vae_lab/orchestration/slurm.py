@@ -1,0 +1,211 @@
+"""Jobs as arrays on a SLURM cluster, submitted and continued by submitit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from vae_lab.errors import Busy, UserError
+from vae_lab.orchestration.jobs import Job
+from vae_lab.orchestration.pool import Task, why
+from vae_lab.orchestration.run_directory import OUTPUT_LOG, write_atomically
+
+JOBS = "slurm.json"  # in the sweep's directory: the number at SLURM of each submitted run
+POLL_SECONDS = 2.0
+BUSY_SECONDS = 10.0
+
+
+class Line:
+    """What submitit runs in each task of a job: one command line, as a process beside it.
+
+    On the signal that comes before a time-out or a preemption, submitit asks for a `checkpoint` and puts the
+    job back into the queue, where the same line continues from the run's last checkpoint.
+
+    Args:
+        words: The command line after `vae-lab`.
+        directory: The run's directory.
+    """
+
+    def __init__(self, words: Sequence[str], directory: str) -> None:
+        self.words = list(words)
+        self.directory = directory
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __call__(self) -> str:
+        while (status := self._run()) == Busy.exit_status:
+            time.sleep(BUSY_SECONDS)  # its former self, on a node that is lost, is soon taken for dead
+        if status:
+            raise RuntimeError(why(Path(self.directory), status))
+        return self.directory
+
+    def checkpoint(self) -> Any:
+        """Ends the process, whose checkpoint is a few seconds old, and gives what is to be queued again."""
+        from submitit.helpers import DelayedSubmission
+
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        return DelayedSubmission(Line(self.words, self.directory))
+
+    def _run(self) -> int:
+        with Path(self.directory, OUTPUT_LOG).open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "vae_lab.cli", *self.words],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                preexec_fn=_leave_signals_to_submitit,
+            )
+            return self.process.wait()
+
+
+def submit(
+    tasks: Sequence[Task], directory: Path, name: str, threads: int, settings: Mapping[str, Any]
+) -> dict[str, str]:
+    """Submits jobs as arrays, one for each number of devices, unless they are queued already.
+
+    Args:
+        tasks: The jobs.
+        directory: The sweep's, which gets submitit's files and `slurm.json`.
+        name: Of the jobs at SLURM.
+        threads: CPU threads of each.
+        settings: The node of the launcher.
+
+    Returns:
+        The number at SLURM of each submitted run, by its signature.
+
+    Raises:
+        UserError: If submitit is not installed, or SLURM refuses.
+    """
+    known = numbers(directory)
+    queued = states(set(known.values()))
+    arrays: dict[tuple[int, int, bool], list[Job]] = defaultdict(list)
+    for task in tasks:
+        job = task.job
+        if queued.get(known.get(job.signature, "")) is None:
+            on_gpu = job.cfg.trainer.accelerator != "cpu"
+            arrays[job.num_devices, int(job.cfg.trainer.num_nodes), on_gpu].append(job)
+    for (devices, nodes, on_gpu), jobs in arrays.items():
+        for job in jobs:
+            job.freeze()
+        executor = _executor(directory / "submitit", int(settings["max_num_timeout"]))
+        resources = {"gpus_per_node": devices} if on_gpu else {}
+        executor.update_parameters(
+            job_name=name, nodes=nodes, ntasks_per_node=devices, **_parameters(threads, settings), **resources
+        )
+        lines = [Line(job.line, str(job.directory)) for job in jobs]
+        try:
+            submitted = executor.map_array(_call, lines)
+        except Exception as error:
+            said = getattr(error, "stderr", "") or str(error)
+            raise UserError(f"SLURM refused the jobs: {said.strip().splitlines()[-1]}") from error
+        known |= {job.signature: str(one.job_id) for job, one in zip(jobs, submitted, strict=True)}
+        write_atomically(directory / JOBS, json.dumps(known, indent=1) + "\n")
+    return {task.job.signature: known[task.job.signature] for task in tasks}
+
+
+def wait(tasks: Sequence[Task], submitted: Mapping[str, str], show: Callable[[Sequence[Task]], None]) -> None:
+    """Follows submitted jobs until each is done or has left the queue."""
+    while any(task.state in ("waiting", "running") for task in tasks):
+        queued = states(set(submitted.values()))
+        for task in tasks:
+            number = submitted[task.job.signature]
+            if task.job.is_done():
+                task.state = "done"
+            elif (state := queued.get(number)) is not None:
+                _follow(task, state)
+            elif task.state in ("waiting", "running"):
+                task.state, task.error = "failed", how_it_ended(task.job.directory, number)
+        show(tasks)
+        time.sleep(POLL_SECONDS)
+    show(tasks)
+
+
+def numbers(directory: Path) -> dict[str, str]:
+    """The number at SLURM of each run that a sweep has submitted, by its signature."""
+    with suppress(FileNotFoundError):
+        found: dict[str, str] = json.loads((directory / JOBS).read_text())
+        return found
+    return {}
+
+
+def states(submitted: set[str]) -> dict[str, str]:
+    """The states of those jobs that are in SLURM's queue, such as `RUNNING` or `PENDING (Priority)`."""
+    if not submitted:
+        return {}
+    arrays = ",".join(sorted({number.partition("_")[0] for number in submitted}))
+    said = _ask("squeue", "--noheader", "--array", f"--jobs={arrays}", "--format=%i|%T|%r")
+    found = {}
+    for line in said.splitlines():
+        number, state, reason = line.split("|")
+        if state not in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY"):
+            found[number] = state if reason == "None" or state == "RUNNING" else f"{state} ({reason})"
+    return {number: state for number, state in found.items() if number in submitted}
+
+
+def how_it_ended(directory: Path, number: str) -> str:
+    """Why a job that left the queue has no result: from its files, from `sacct`, or without either."""
+    error = why(directory, 1)
+    said = _ask("sacct", "--noheader", "--allocations", "--parsable2", f"--jobs={number}", "--format=State")
+    state = said.strip().splitlines()[-1] if said.strip() else ""
+    if state and not state.startswith(("FAILED", "COMPLETED")):
+        return f"SLURM job {number}: {state}"
+    return error
+
+
+def _follow(task: Task, state: str) -> None:
+    began = task.state != "running" and state == "RUNNING"
+    task.state = "running" if state == "RUNNING" else "waiting"
+    if began:
+        task.started = time.monotonic()
+
+
+def _call(line: Line) -> str:
+    return line()
+
+
+def _executor(folder: Path, max_num_timeout: int) -> Any:
+    try:
+        from submitit import SlurmExecutor
+    except ImportError as error:
+        raise UserError("hydra/launcher=slurm needs submitit: pip install 'vae-lab[slurm]'.") from error
+    try:
+        return SlurmExecutor(folder, max_num_timeout=max_num_timeout)
+    except RuntimeError as error:
+        raise UserError(f"hydra/launcher=slurm: {error}") from error
+
+
+def _parameters(threads: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What submitit is told, beyond the resources that follow from the trainer."""
+    chosen = {
+        "partition": settings["partition"],
+        "time": settings["minutes"],
+        "mem": settings["memory"],
+        "cpus_per_task": threads,
+        "array_parallelism": settings["array_parallelism"],
+        "signal_delay_s": settings["signal_seconds"],
+        "setup": [f"export OMP_NUM_THREADS={threads}", *settings["setup"]],
+        "stderr_to_stdout": True,
+        "additional_parameters": {"requeue": True, **(settings["additional_parameters"] or {})},
+    }
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
+def _ask(*command: str) -> str:
+    """What a command of SLURM says; nothing if it fails, as `sacct` does without accounting."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _leave_signals_to_submitit() -> None:
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGCONT):
+        signal.signal(number, signal.SIG_IGN)
+    os.setpgrp()
