@@ -142,14 +142,19 @@ def test_a_misspelt_key_in_a_file_is_refused(tmp_path, vae_lab):
 def test_an_unknown_command_names_the_nearest():
     with pytest.raises(SystemExit) as end:
         main(["trian"])
-    assert (
-        end.value.code
-        == "vae-lab: trian is not a command; did you mean train? There are: train, gradients, sweep."
+    assert str(end.value.code).startswith("vae-lab: trian is not a command; did you mean train? There are: ")
+
+
+def test_processes_within_the_process_of_a_multirun_are_refused(vae_lab, tmp_path):
+    process = vae_lab(
+        "train",
+        "trainer=ddp",
+        "trainer.accelerator=cpu",
+        "logger=none",
+        "-m",
+        "seed=0,1",
+        "hydra/launcher=basic",
     )
-
-
-def test_processes_within_a_multirun_are_refused(vae_lab, tmp_path):
-    process = vae_lab("train", "trainer=ddp", "trainer.accelerator=cpu", "logger=none", "-m", "seed=0,1")
     assert process.returncode == 1
     assert "trainer: a run of several processes cannot be part of -m" in process.stderr
     assert not list(tmp_path.glob("outputs/runs/*/metrics.csv"))
@@ -205,7 +210,7 @@ def test_a_full_disk_stops_with_a_message_and_space_lets_it_go_on(vae_lab, tmp_p
         command = ["train", f"hydra.run.dir={small}/run", "logger=none", "trainer.max_epochs=5",
                    "trainer.checkpoint_at=epoch"]  # fmt: skip
         process = vae_lab(*command)
-        assert process.returncode == 1
+        assert process.returncode == 74
         assert "the disk is full. Make space and give the same command again" in process.stderr
         assert "Traceback" not in process.stderr
         subprocess.run(["mount", "-o", "remount,size=50m", str(small)], check=True)

@@ -216,43 +216,6 @@ def test_the_test_curve_ends_in_the_value_of_the_test(vae_lab, tmp_path):
     assert curve[-1] == json.loads((run / "metrics.json").read_text())["metrics"]["test/elbo"]
 
 
-def test_the_sweeps_are_listed_with_their_questions(vae_lab):
-    process = vae_lab("sweep")
-    assert process.returncode == 0
-    assert "estimator_variance" in process.stdout
-    assert "How noisy is the gradient" in process.stdout
-    assert (
-        "estimator_varianc is not a sweep; did you mean estimator_variance?"
-        in vae_lab("sweep", "estimator_varianc").stderr
-    )
-
-
-@pytest.mark.slow
-def test_a_sweep_ends_in_a_table_and_a_figure(vae_lab, tmp_path):
-    arguments = [
-        "sweep",
-        "reinforce_vs_reparameterized",
-        "dataset=digits",
-        "model=mlp",
-        "trainer.max_samples=2000",
-        "estimator=reparameterized,score_function",
-        "seed=0,1",
-        "logger=none",
-    ]
-    process = vae_lab(*arguments)
-    assert process.returncode == 0, process.stderr
-    folder = tmp_path / "outputs" / "sweeps" / "reinforce_vs_reparameterized"
-    table = pl.read_csv(folder / "table.csv")
-    assert table["setting"].to_list() == ["reparameterized", "score_function"]
-    assert table["seeds"].to_list() == [2, 2]
-    runs = pl.read_csv(folder / "runs.csv")
-    mean = runs.filter(pl.col("estimator") == "reparameterized")["test/elbo"].mean()
-    assert table["test/elbo"][0] == pytest.approx(mean)
-    assert (folder / "curves.png").is_file()
-    again = vae_lab(*arguments)
-    assert again.stdout.count("done already") == 4
-
-
 def test_a_checkpoint_that_has_changed_is_measured_again(vae_lab, tmp_path):
     for samples in (500, 1000):
         trained = vae_lab(
@@ -267,43 +230,6 @@ def test_a_checkpoint_that_has_changed_is_measured_again(vae_lab, tmp_path):
     assert "measured already" in vae_lab(*command).stdout
 
 
-def test_a_flag_or_a_request_for_help_starts_no_sweep(vae_lab, tmp_path):
-    assert "usage: vae-lab sweep NAME" in vae_lab("sweep", "estimator_variance", "--help").stdout
-    assert "-m is not understood" in vae_lab("sweep", "-m", "estimator_variance").stderr
-    assert not (tmp_path / "outputs").exists()
-
-
-@pytest.mark.slow
-def test_a_sweep_of_two_axes_and_one_without_a_curve(vae_lab, tmp_path):
-    common = ["sweep", "reinforce_vs_reparameterized", "dataset=digits", "trainer.max_samples=500", "seed=0"]
-    process = vae_lab(*common, "logger=none", "estimator=reparameterized,autoencoder")
-    assert process.returncode == 0, process.stderr
-    folder = tmp_path / "outputs" / "sweeps" / "reinforce_vs_reparameterized"
-    assert pl.read_csv(folder / "table.csv")["setting"].to_list() == ["reparameterized"]
-    assert vae_lab(*common, "logger=none", "estimator=rloo").returncode == 0
-    process = vae_lab(*common, "logger=none", "estimator=rloo", "model.latent_dim=2,3")
-    assert process.returncode == 0, process.stderr
-    assert pl.read_csv(folder / "table.csv")["setting"].cast(str).to_list() == ["2", "3"]
-
-
-@pytest.mark.slow
-def test_a_job_that_fails_does_not_stop_the_others(vae_lab, tmp_path):
-    process = vae_lab(
-        "sweep",
-        "reinforce_vs_reparameterized",
-        "dataset=digits",
-        "trainer.max_samples=500",
-        "estimator=reparameterized,rloo",
-        "estimator.num_samples=1",
-        "seed=0",
-        "logger=none",
-    )
-    assert process.returncode == 1
-    assert "1 done, 1 failed; each alone:" in process.stderr
-    assert "num_samples must be at least 2 for baseline=leave_one_out" in process.stderr
-    assert len(list((tmp_path / "outputs" / "runs").glob("*/metrics.json"))) == 1
-
-
 @pytest.mark.slow
 def test_the_variance_sweep_falls_back_to_the_digits_where_mnist_is_absent(vae_lab, tmp_path):
     process = vae_lab(
@@ -316,7 +242,7 @@ def test_the_variance_sweep_falls_back_to_the_digits_where_mnist_is_absent(vae_l
     )
     assert process.returncode == 0, process.stderr
     assert "note: the files of vae_lab.datasets.MNIST are not in" in process.stdout
-    table = pl.read_csv(tmp_path / "outputs" / "sweeps" / "estimator_variance" / "table.csv")
+    table = pl.read_csv(tmp_path / "outputs" / "sweeps" / "estimator_variance" / "gradients.csv")
     assert set(table["dataset"]) == {"Digits"}
     assert table["estimator"].n_unique() == 11
 

@@ -24,9 +24,14 @@ UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDI
 def exit_if_explained(error: Exception, command: str) -> None:
     """Ends the process with one message for a user's mistake; returns for a defect of ours."""
     message = None if WANTS_TRACEBACK else explain(error, command)
-    if message is not None:
-        print(f"vae-lab {command}: {message}", file=sys.stderr)
-        sys.exit(DISK_FULL if _is_full(error) else getattr(error, "exit_status", 1))
+    if message is None:
+        return
+    message = f"vae-lab {command}: {message}"
+    status = DISK_FULL if _is_full(error) else getattr(error, "exit_status", 1)
+    if status == 1:
+        sys.exit(message)
+    print(message, file=sys.stderr)
+    sys.exit(status)
 
 
 def record(error: Exception, path: Path, command: str) -> None:

@@ -57,9 +57,9 @@ def show_settings(results: Results, console: Console) -> None:
     for name in (metric, "95 % interval", "repeats"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in results.settings.iter_rows(named=True):
-        several = row["repeats"] > 1
-        interval = f"{row['low']:,.2f} to {row['high']:,.2f}" if several else ""
-        table.add_row(*(row[name] for name in axes), f"{row[metric]:,.2f}", interval, str(row["repeats"]))
+        mean = "" if row[metric] is None else f"{row[metric]:,.2f}"
+        interval = f"{row['low']:,.2f} to {row['high']:,.2f}" if row["repeats"] > 1 else ""
+        table.add_row(*(row[name] for name in axes), mean, interval, str(row["repeats"]))
     console.print(f"{results.manifest.name}: {results.counts}", style="bold")
     console.print(table)
 

@@ -8,6 +8,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from vae_lab.errors import UserError
+
 
 class ProcessesLauncher(Launcher):
     """Runs jobs in a pool of slots on this machine, each job in a process of its own.
@@ -24,6 +26,10 @@ class ProcessesLauncher(Launcher):
         self.jobs_per_gpu = jobs_per_gpu
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        for name in ("slots", "threads", "jobs_per_gpu"):
+            value = getattr(self, name)
+            if not (value is None and name == "slots") and (type(value) is not int or value < 1):
+                raise UserError(f"hydra.launcher.{name} must be an int of at least 1, got {value!r}.")
         self.hydra_context = hydra_context
         self.config: Any = config
 

@@ -1,5 +1,7 @@
 """What the launchers do: compose the jobs, run them, and give Hydra their results."""
 
+import errno
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,11 +39,8 @@ def run_in_slots(
         jobs_per_gpu: How many jobs share a GPU.
 
     Raises:
-        UserError: If a number is below 1, or the disk is full.
+        OSError: If the disk is full.
     """
-    for name, value in (("slots", slots_at_a_time), ("threads", threads), ("jobs_per_gpu", jobs_per_gpu)):
-        if value is not None and value < 1:
-            raise UserError(f"hydra.launcher.{name} must be at least 1, got {value}.")
     jobs = [compose(loader, master, overrides) for overrides in job_overrides]
     tasks = [Task(job) for job in jobs]
     on_gpu = any(job.cfg.trainer.accelerator in GPU for job in jobs)
@@ -52,10 +51,7 @@ def run_in_slots(
         pool = Pool(places, board.show)
         pool.run(tasks)
     if pool.is_full:
-        raise UserError(
-            "the disk is full. Make space and give the same command again: it runs what is missing, each run "
-            "from its last checkpoint."
-        )
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return [_returned(task) for task in tasks]
 
 

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
+from vae_lab.config import SweepConfig
 from vae_lab.errors import UserError
 from vae_lab.orchestration import manifest, table, warm
 from vae_lab.orchestration.axes import axes, points, short_names
 from vae_lab.orchestration.jobs import Job, compose
+from vae_lab.orchestration.run_directory import read_failure, write_failure
 from vae_lab.paths import SWEEPS
 
 
@@ -54,8 +57,20 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
     directory = Path(master.output_dir, "sweeps", name)
     written = manifest.write(directory, settings, _question(settings), jobs[0].command, of, every, jobs)
     if missing:
-        launcher.launch([job.overrides for job in missing], initial_job_idx=0)
+        returned = launcher.launch([job.overrides for job in missing], initial_job_idx=0)
+        for job, each in zip(missing, returned, strict=True):
+            _keep_failure(job, each)
     finish(written, directory)
+
+
+def _keep_failure(job: Job, returned: JobReturn) -> None:
+    """Leaves the reason beside the run where the run itself could not, as when it was killed."""
+    if returned.status == JobStatus.FAILED and read_failure(job.directory) is None:
+        try:
+            returned.return_value  # noqa: B018 - Hydra raises the failure here
+        except Exception as error:
+            job.directory.mkdir(parents=True, exist_ok=True)
+            write_failure(job.directory, str(error))
 
 
 def check(jobs: Sequence[Job]) -> None:
@@ -125,7 +140,7 @@ def _name(axes: Sequence[str], jobs: Sequence[Job]) -> str:
 def _belongs_to(cfg: DictConfig, name: str) -> None:
     """Names the sweep in a configuration, and makes it the group at the tracker unless that has a name."""
     with open_dict(cfg):
-        cfg.sweep = cfg.sweep or {}
+        cfg.sweep = cfg.sweep or SweepConfig()
         cfg.sweep.name = name
         if "group" in cfg.logger and cfg.logger.group is None:
             cfg.logger.group = name

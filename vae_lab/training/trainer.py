@@ -1,6 +1,7 @@
 """The trainer's settings, and Lightning's Trainer made from them."""
 
 import math
+import os
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -8,7 +9,11 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.environments import LightningEnvironment
+from pytorch_lightning.plugins.environments import (
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from vae_lab.training.callbacks import Checkpoints, EvaluateAt
@@ -158,6 +163,9 @@ class TrainerFactory:
         return callbacks
 
     def _plugins(self) -> list[Any]:
-        # Inside a SLURM job Lightning would take over its signals and count its tasks even for one device.
-        single = self.devices in (1, "1") and self.num_nodes == 1
-        return [LightningEnvironment()] if single else []
+        """Who starts the processes; within a SLURM job Lightning would take over the job's signals."""
+        if self.devices in (1, "1") and self.num_nodes == 1:
+            return [LightningEnvironment()]
+        if "SLURM_NTASKS" in os.environ and os.environ.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
+            return [SLURMEnvironment(auto_requeue=False)]
+        return [] if TorchElasticEnvironment.detect() else [LightningEnvironment()]

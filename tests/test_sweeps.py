@@ -1,0 +1,399 @@
+"""Sweeps as a user types them: composed, run in slots, resumed, shared, collected and drawn."""
+
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from tests.conftest import environment
+from vae_lab.errors import UserError
+from vae_lab.orchestration import manifest, table
+from vae_lab.orchestration.axes import axes, points
+from vae_lab.orchestration.pool import slots
+
+FAST = ["logger=none", "trainer.max_epochs=1", "evaluation.importance_samples=2", "trainer.evaluate_at=end"]
+TWO = ["train", "-m", *FAST, "model.latent_dim=2,3"]
+
+
+def started(tmp_path, *arguments):
+    """The command line, going on by itself."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "vae_lab.cli", *arguments],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def of_sweep(tmp_path):
+    (path,) = (tmp_path / "outputs" / "sweeps").iterdir()
+    return path
+
+
+def results(tmp_path):
+    return {
+        path.parent.name: path.stat().st_mtime_ns for path in tmp_path.glob("outputs/runs/*/metrics.json")
+    }
+
+
+def typed(*words):
+    return OverridesParser.create().parse_overrides(list(words))
+
+
+class TestAxes:
+    FILE = {
+        "scientific": {
+            "model.latent_dim": [2, 5],
+            "size": {"small": ["model=linear"], "big": ["model=conv", "seed=3"]},
+        },
+        "nuisance": {"optimizer.lr": [1e-3]},
+        "repeats": {"seed": [0, 1]},
+    }  # fmt: skip
+
+    def test_every_combination_once(self):
+        found, fixed = axes(self.FILE, typed("model.beta=2"))
+        assert fixed == ["model.beta=2"]
+        assert [axis.role for axis in found] == ["scientific", "scientific", "nuisance", "repeats"]
+        every = points(found)
+        assert len(every) == 8
+        assert every[2].labels == {"latent_dim": "2", "size": "big", "lr": "0.001", "seed": "0"}
+        assert every[2].overrides == [
+            "model.latent_dim=2", "model=conv", "seed=3", "optimizer.lr=0.001", "seed=0",
+        ]  # fmt: skip
+
+    def test_a_value_on_the_command_line_replaces_an_axis(self):
+        found, fixed = axes(self.FILE, typed("model.latent_dim=7", "seed=4,5,6", "estimator=a,b"))
+        assert fixed == ["model.latent_dim=7"]
+        of = {axis.key: axis for axis in found}
+        assert set(of) == {"size", "optimizer.lr", "seed", "estimator"}
+        assert (of["seed"].role, list(of["seed"].values)) == ("repeats", ["4", "5", "6"])
+        assert of["estimator"].role == "scientific"
+
+    def test_an_axis_of_paired_values_can_be_restricted(self):
+        (size,) = [
+            axis for axis in axes(self.FILE | {"only": {"size": ["big"]}}, [])[0] if axis.key == "size"
+        ]
+        assert size.values == {"big": ["model=conv", "seed=3"]}
+        with pytest.raises(UserError, match=r"size=bug is not a value of this axis; did you mean big\?"):
+            axes(self.FILE | {"only": {"size": ["bug"]}}, [])
+
+    def test_without_a_file_seeds_are_repeats(self):
+        found, _ = axes(None, typed("seed=range(3)", "model=linear,mlp"))
+        assert {axis.key: axis.role for axis in found} == {"seed": "repeats", "model": "scientific"}
+
+    def test_what_is_no_list_is_refused(self):
+        with pytest.raises(UserError, match=r"model.beta=interval\(0,1\) is no list of values"):
+            axes(None, typed("model.beta=interval(0,1)"))
+        with pytest.raises(UserError, match="must be a list of values, or rows"):
+            axes({"scientific": {"seed": 3}}, [])
+
+
+def test_slots():
+    assert slots(3, [], 1, 1) == [{}, {}, {}]
+    assert slots(None, ["0", "1"], 1, 2) == [
+        {"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"},
+    ] * 2  # fmt: skip
+    assert slots(None, ["4", "5", "6"], 2, 1) == [{"CUDA_VISIBLE_DEVICES": "4,5"}]
+
+
+def test_a_multirun_ends_in_a_table_and_what_is_done_is_not_started_again(vae_lab, tmp_path):
+    first = vae_lab(*TWO, "seed=0,1")
+    assert first.returncode == 0, first.stderr
+    assert "running: latent_dim=3 seed=1" in first.stdout
+    assert "done 4 of 4" in first.stdout
+    assert first.stderr == ""
+    folder = of_sweep(tmp_path)
+    runs = pl.read_parquet(folder / "runs.parquet")
+    settings = pl.read_csv(folder / "table.csv")
+    assert settings["latent_dim"].to_list() == [2, 3]
+    assert settings["repeats"].to_list() == [2, 2]
+    values = runs.filter(pl.col("latent_dim") == "2")["test/elbo"]
+    assert settings["test/elbo"][0] == pytest.approx(values.mean())
+    half = 12.706204736 * values.std() / 2**0.5  # the 97.5 % quantile of Student's t with one degree
+    assert settings["high"][0] == pytest.approx(values.mean() + half)
+    assert (folder / "figure.png").is_file()
+    written, moments = (folder / "table.csv").read_bytes(), results(tmp_path)
+    again = vae_lab(*TWO, "seed=0,1")
+    assert again.returncode == 0
+    assert "running" not in again.stdout
+    assert (results(tmp_path), (folder / "table.csv").read_bytes()) == (moments, written)
+    more = vae_lab(*TWO, "seed=0,1,2")
+    assert more.stdout.count("running: ") == 2
+    assert {name: results(tmp_path)[name] for name in moments} == moments
+
+
+def test_finished_runs_need_no_torch(vae_lab, tmp_path):
+    assert vae_lab(*TWO).returncode == 0
+    command = [sys.executable, "-X", "importtime", "-m", "vae_lab.cli", *TWO]
+    process = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
+    )
+    modules = {line.rsplit("|", 1)[-1].strip() for line in process.stderr.splitlines()}
+    assert not modules & {"torch", "pytorch_lightning", "wandb"}
+    assert "latent_dim" in process.stdout
+
+
+@pytest.mark.parametrize(
+    ("axis", "message"),
+    [
+        ("estimator=reparameterized,nvl", "estimator=nvl is not an option; did you mean nvil?"),
+        ("model.latent_dim=2,0", "model.latent_dim must be at least 1, got 0. (in latent_dim=0)"),
+        ("model.latent_dm=2,3", "model.latent_dm does not exist; did you mean latent_dim?"),
+        ("optimizer.lr=0.1,-1", "optimizer.lr"),
+        ("seed=0,1 estimator=rloo estimator.num_samples=1", "num_samples must be at least 2"),
+        ("seed=0,1 hydra.launcher.slots=0", "hydra.launcher.slots must be an int of at least 1, got 0."),
+    ],
+)
+def test_a_mistake_in_the_last_job_stops_the_sweep_before_the_first(vae_lab, tmp_path, axis, message):
+    process = vae_lab("train", "-m", *FAST, *axis.split())
+    assert process.returncode == 1
+    assert message in process.stderr
+    assert len(process.stderr.strip().splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_fails_does_not_stop_the_others(vae_lab, tmp_path):
+    command = ["train", "-m", *FAST, "optimizer=sgd", "optimizer.lr=1e30,1e-3,1e-4"]
+    process = vae_lab(*command)
+    assert process.returncode == 1
+    assert "2 done, 1 failed; each alone:" in process.stderr
+    assert "lr=1e+30: training stopped at step" in process.stderr
+    line = process.stderr.strip().splitlines()[-1].split()
+    assert line[:2] == ["vae-lab", "train"]
+    alone = vae_lab(*line[1:])
+    assert alone.returncode == 1
+    assert "training stopped at step" in alone.stderr
+    (failure,) = tmp_path.glob("outputs/runs/*/failure.json")
+    assert "Traceback" in (failure.parent / "train.log").read_text()
+    assert "Missing:" in (of_sweep(tmp_path) / "table.md").read_text()
+    again = vae_lab(*command)  # what failed is tried again, and nothing else
+    assert again.stdout.count("running: ") == 1
+
+
+def test_a_killed_job_takes_only_itself(tmp_path):
+    process = started(tmp_path, *TWO, "trainer.max_epochs=300", "hydra.launcher.slots=2")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        leases = list(tmp_path.glob("outputs/runs/*/.lease-1"))
+        if len(leases) == 2:
+            break
+        time.sleep(0.1)
+    os.kill(json.loads(leases[0].read_text())["pid"], signal.SIGKILL)
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "1 done, 1 failed" in stderr
+    assert "killed by SIGKILL" in stderr
+    assert stdout.count("done 1 of 2") == 1
+
+
+def test_the_jobs_of_a_killed_sweep_end_and_the_next_one_continues(vae_lab, tmp_path):
+    command = [*TWO, "trainer.max_epochs=300", "trainer.checkpoint_seconds=0.2"]
+    process = started(tmp_path, *command)
+    deadline = time.monotonic() + 60
+    while (
+        len(list(tmp_path.glob("outputs/runs/*/checkpoints/last.ckpt"))) < 2 and time.monotonic() < deadline
+    ):
+        time.sleep(0.1)
+    pids = [json.loads(path.read_text())["pid"] for path in tmp_path.glob("outputs/runs/*/.lease-*")]
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert pids
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    again = vae_lab(*command)
+    assert again.returncode == 0, again.stderr
+    for log in tmp_path.glob("outputs/runs/*/output.log"):
+        assert "continuing at" in log.read_text()
+
+
+def test_two_invocations_share_the_work(tmp_path):
+    command = [*TWO, "seed=0,1,2", "trainer.max_epochs=40"]
+    processes = [started(tmp_path, *command) for _ in range(2)]
+    said = [process.communicate(timeout=200) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    printed = [log.read_text().count("test ELBO") for log in tmp_path.glob("outputs/runs/*/output.log")]
+    assert len(printed) == 6
+    assert len(results(tmp_path)) == 6
+    trained = [len(log.read_text().split("\n")) for log in tmp_path.glob("outputs/runs/*/metrics.csv")]
+    assert len(set(trained)) == 1  # no row twice, none lost
+    assert all("test/elbo" in text for text, _ in said)
+
+
+def test_several_processes_get_a_command_of_their_own(vae_lab, tmp_path):
+    process = vae_lab(
+        *TWO, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "hydra.launcher.slots=1"
+    )
+    assert process.returncode == 0, process.stderr
+    assert len(results(tmp_path)) == 2
+    assert len(list(tmp_path.glob("outputs/sweeps/*"))) == 1  # no second sweep in a child
+
+
+def test_hydras_own_launcher_for_debugging(vae_lab, tmp_path):
+    process = vae_lab(*TWO, "hydra/launcher=basic")
+    assert process.returncode == 0, process.stderr
+    assert len(results(tmp_path)) == 2
+    assert (of_sweep(tmp_path) / "table.csv").is_file()
+
+
+def test_queued_jobs_run_from_the_configuration_composed_at_submission(vae_lab, tmp_path):
+    assert vae_lab(*TWO).returncode == 0
+    for path in tmp_path.glob("outputs/runs/*/.hydra/config.yaml"):
+        assert "${" not in path.read_text()
+    written = manifest.read(of_sweep(tmp_path))
+    assert set(written.code) == {"vae_lab", "git_commit", "git_dirty"}
+    assert [entry.point for entry in written.entries] == [{"latent_dim": "2"}, {"latent_dim": "3"}]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
+def test_a_full_disk_stops_the_sweep_and_space_lets_it_go_on(vae_lab, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1100k", "tmpfs", str(small)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount a small file system")
+    try:
+        command = [*TWO, "seed=0,1,2", f"output_dir={small}", "hydra.launcher.slots=1"]
+        process = vae_lab(*command)
+        assert process.returncode == 74
+        assert "the disk is full. Make space and give the same command again" in process.stderr
+        assert "Traceback" not in process.stderr
+        done = len(list(small.glob("runs/*/metrics.json")))
+        assert done < 6
+        subprocess.run(["mount", "-o", "remount,size=50m", str(small)], check=True)
+        again = vae_lab(*command)
+        assert again.returncode == 0, again.stderr
+        assert again.stdout.count("running: ") == 6 - done
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_the_sweeps_are_listed_with_their_questions(vae_lab):
+    process = vae_lab("sweep")
+    assert process.returncode == 0
+    assert "estimator_variance" in process.stdout
+    assert "How noisy is the gradient" in process.stdout
+    unknown = vae_lab("sweep", "smok").stderr
+    assert "smok is not a sweep; did you mean smoke?" in unknown
+
+
+def test_a_flag_or_a_request_for_help_starts_no_sweep(vae_lab, tmp_path):
+    assert "usage: vae-lab sweep NAME" in vae_lab("sweep", "smoke", "--help").stdout
+    assert "-m is not understood" in vae_lab("sweep", "-m", "smoke").stderr
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_named_sweep_chooses_the_nuisance_on_the_validation_split(vae_lab, tmp_path):
+    process = vae_lab("sweep", "smoke")
+    assert process.returncode == 0, process.stderr
+    folder = tmp_path / "outputs" / "sweeps" / "smoke"
+    runs = pl.read_parquet(folder / "runs.parquet")
+    assert len(runs) == 8
+    means = runs.group_by("latent_dim", "lr").agg(pl.col("validation/elbo", "test/elbo").mean())
+    for row in pl.read_csv(folder / "table.csv").to_dicts():
+        same = means.filter(pl.col("latent_dim") == str(row["latent_dim"])).sort("validation/elbo").to_dicts()
+        assert float(same[-1]["lr"]) == row["lr"]
+        assert same[-1]["test/elbo"] == pytest.approx(row["test/elbo"])
+    assert "smoke" in vae_lab("sweep").stdout
+    assert " 8 " in vae_lab("sweep").stdout
+    assert "smoke: 8 done" in vae_lab("status", "smoke").stdout
+    moved = tmp_path / "elsewhere"
+    (tmp_path / "outputs").rename(moved)
+    some = next(iter((moved / "runs").iterdir()))
+    (some / "metrics.json").unlink()
+    figures = vae_lab("figures", "elsewhere/sweeps/smoke")
+    assert figures.returncode == 0, figures.stderr
+    assert "smoke: 7 of 8 runs" in figures.stdout
+    assert "7 of 8 runs" in (moved / "sweeps" / "smoke" / "table.md").read_text()
+    assert "smoke: 7 done, 1 missing" in vae_lab("status", "elsewhere/sweeps/smoke").stdout
+    nothing = vae_lab("figures", "elsewhere")
+    assert nothing.returncode == 1
+    assert "elsewhere is not the directory of a sweep" in nothing.stderr
+
+
+@pytest.mark.slow
+def test_curves_of_settings(vae_lab, tmp_path):
+    common = [
+        "sweep",
+        "reinforce_vs_reparameterized",
+        "dataset=digits",
+        "trainer.max_samples=500",
+        "logger=none",
+    ]
+    process = vae_lab(*common, "seed=0,1", "estimator=reparameterized,autoencoder")
+    assert process.returncode == 0, process.stderr
+    folder = tmp_path / "outputs" / "sweeps" / "reinforce_vs_reparameterized"
+    rows = pl.read_csv(folder / "table.csv")
+    assert rows["estimator"].to_list() == ["reparameterized", "autoencoder"]
+    assert rows["repeats"].to_list() == [2, 0]  # an autoencoder has no bound
+    assert (folder / "figure.png").is_file()
+
+
+def collected(tmp_path, metrics):
+    """A sweep of two settings and two seeds, from files alone."""
+    entries = []
+    for number, (dim, seed) in enumerate(itertools.product("23", "01")):
+        folder = tmp_path / "runs" / str(number)
+        folder.mkdir(parents=True)
+        entries.append(manifest.Entry({"latent_dim": dim, "seed": seed}, folder, "vae-lab train"))
+        if metrics[number] is not None:
+            result = {
+                "signature": str(number),
+                "metrics": {"test/elbo": metrics[number]},
+                "provenance": {"device": "cpu", "threads": 1 + number % 2},
+                "config": {"model.latent_dim": int(dim)},
+            }
+            (folder / "metrics.json").write_text(json.dumps(result))
+    roles = {"latent_dim": "scientific", "seed": "repeats"}
+    return manifest.Manifest("name", "Why?", "train", "against", "test/elbo", roles, entries, {})
+
+
+def test_a_half_finished_sweep_says_what_is_missing_and_mixed(tmp_path):
+    results = table.collect(collected(tmp_path, [-1.0, -3.0, -2.0, None]))
+    assert results.counts == "3 of 4 runs"
+    assert results.settings["test/elbo"].to_list() == [-2.0, -2.0]
+    assert results.settings["repeats"].to_list() == [2, 1]
+    assert results.settings["low"][1] == results.settings["high"][1] == -2.0
+    assert results.warnings == ["The runs mix numbers of threads: 1, 2."]
+    assert [(entry.label, state) for entry, state, _ in results.missing] == [
+        ("latent_dim=3 seed=1", "missing")
+    ]
+
+
+def test_a_sweep_without_a_result_has_no_table(tmp_path):
+    results = table.collect(collected(tmp_path, [None] * 4))
+    assert table.write(results, tmp_path) == []
+    assert results.counts == "0 of 4 runs"
+
+
+def test_words_and_numbers_in_one_column(tmp_path):
+    written = collected(tmp_path, [-1.0, -3.0, -2.0, -4.0])
+    path = written.entries[0].directory / "metrics.json"
+    path.write_text(path.read_text().replace('"model.latent_dim": 2', '"model.latent_dim": "auto"'))
+    assert table.collect(written).runs["config.model.latent_dim"].to_list() == ["auto", "2", "3", "3"]
+
+
+def test_every_file_of_a_sweep_says_what_it_asks():
+    for path in sorted(Path(__file__).parent.parent.glob("sweeps/*.yaml")):
+        text = path.read_text()
+        assert text.startswith("# @package _global_\n# "), path
+        assert text.splitlines()[1].endswith("?"), path
+        assert "Scientific axis" in text, path
+        assert "Nuisance" in text, path
+        assert "Repeats" in text, path
+        assert set(OmegaConf.load(path).sweep) <= set(manifest.__annotations__) | {
+            "command", "scientific", "nuisance", "repeats", "figure", "metric", "without_data",
+        }  # fmt: skip
