@@ -28,7 +28,7 @@ def main() -> None:
     directory = Path(words[0]) if Path(words[0]).is_dir() else Path("outputs", "sweeps", words[0])
     entries = manifest.read(directory).entries
     numbers = slurm.numbers(directory)
-    queued = slurm.states(set(numbers.values()))
+    queued = (slurm.states() or {}) if numbers else {}
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     count: Counter[str] = Counter()
     for entry in entries:

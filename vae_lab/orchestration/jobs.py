@@ -83,7 +83,7 @@ def compose(loader: ConfigLoader, master: DictConfig, overrides: Sequence[str], 
     """The job that overrides stand for; composed once, as long as the process lives."""
     key = tuple(overrides)
     if key not in _composed:
-        _composed[key] = _compose(loader, master, list(overrides), label or " ".join(overrides))
+        _composed[key] = _compose(loader, master, list(overrides), label)
     return _composed[key]
 
 
@@ -97,7 +97,7 @@ def _compose(loader: ConfigLoader, master: DictConfig, overrides: list[str], lab
         del full["hydra"]
     cfg = OmegaConf.create(OmegaConf.to_container(full, resolve=True))
     assert isinstance(cfg, DictConfig)
-    return Job(label, command, overrides, cfg, directory)
+    return Job(label or signature(cfg), command, overrides, cfg, directory)
 
 
 def pasted(words: Sequence[str]) -> str:

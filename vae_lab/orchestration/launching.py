@@ -69,6 +69,8 @@ def run_on_slurm(
     tasks = [Task(compose(loader, master, overrides)) for overrides in job_overrides]
     directory = Path(master.output_dir, "sweeps", _name(master))
     directory.mkdir(parents=True, exist_ok=True)
+    for task in tasks:
+        task.state = "done" if task.job.is_done() else "waiting"  # meanwhile, by an earlier submission
     submitted = slurm.submit(tasks, directory, _name(master), int(settings["threads"]), settings)
     arrays = sorted({number.partition("_")[0] for number in submitted.values()})
     print(f"{len(tasks)} runs are with SLURM, as job {', '.join(arrays)}", flush=True)

@@ -38,10 +38,9 @@ class Entry(NamedTuple):
         """`done`, `running`, `failed` or `missing`, and the error if it failed."""
         if (self.directory / "metrics.json").is_file():
             return "done", ""
-        if lease.holder(self.directory) is not None:
-            return "running", ""
-        error = read_failure(self.directory)
-        return ("missing", "") if error is None else ("failed", error.splitlines()[-1])
+        if (error := read_failure(self.directory)) is not None:  # the next attempt removes it
+            return "failed", error.splitlines()[-1]
+        return "missing" if lease.holder(self.directory) is None else "running", ""
 
 
 class Manifest(NamedTuple):

@@ -1,14 +1,15 @@
 """Jobs as arrays on a SLURM cluster, submitted and continued by submitit."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from vae_lab.orchestration.run_directory import OUTPUT_LOG, write_atomically
 
 JOBS = "slurm.json"  # in the sweep's directory: the number at SLURM of each submitted run
 POLL_SECONDS = 2.0
+PATIENCE = 4  # times that a job may be missing in the queue, since it is while it is queued again
 BUSY_SECONDS = 10.0
 
 
@@ -49,9 +51,9 @@ class Line:
         """Ends the process, whose checkpoint is a few seconds old, and gives what is to be queued again."""
         from submitit.helpers import DelayedSubmission
 
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+        if self.process is not None:  # whose own methods would wait for a lock that __call__ holds just now
+            with suppress(ProcessLookupError):
+                os.kill(self.process.pid, signal.SIGKILL)
         return DelayedSubmission(Line(self.words, self.directory))
 
     def _run(self) -> int:
@@ -62,7 +64,10 @@ class Line:
                 stderr=subprocess.STDOUT,
                 preexec_fn=_leave_signals_to_submitit,
             )
-            return self.process.wait()
+            try:
+                return self.process.wait()
+            finally:
+                self.process.kill()  # if submitit has ended the wait
 
 
 def submit(
@@ -84,11 +89,11 @@ def submit(
         UserError: If submitit is not installed, or SLURM refuses.
     """
     known = numbers(directory)
-    queued = states(set(known.values()))
+    queued = states() or {}
     arrays: dict[tuple[int, int, bool], list[Job]] = defaultdict(list)
     for task in tasks:
         job = task.job
-        if queued.get(known.get(job.signature, "")) is None:
+        if task.state == "waiting" and known.get(job.signature) not in queued:
             on_gpu = job.cfg.trainer.accelerator != "cpu"
             arrays[job.num_devices, int(job.cfg.trainer.num_nodes), on_gpu].append(job)
     for (devices, nodes, on_gpu), jobs in arrays.items():
@@ -99,28 +104,31 @@ def submit(
         executor.update_parameters(
             job_name=name, nodes=nodes, ntasks_per_node=devices, **_parameters(threads, settings), **resources
         )
-        lines = [Line(job.line, str(job.directory)) for job in jobs]
         try:
-            submitted = executor.map_array(_call, lines)
+            with redirect_stderr(io.StringIO()), executor.batch():  # the exception says it again
+                submitted = [executor.submit(Line(job.line, str(job.directory))) for job in jobs]
         except Exception as error:
             said = getattr(error, "stderr", "") or str(error)
             raise UserError(f"SLURM refused the jobs: {said.strip().splitlines()[-1]}") from error
         known |= {job.signature: str(one.job_id) for job, one in zip(jobs, submitted, strict=True)}
         write_atomically(directory / JOBS, json.dumps(known, indent=1) + "\n")
-    return {task.job.signature: known[task.job.signature] for task in tasks}
+    return {task.job.signature: known.get(task.job.signature, "") for task in tasks}
 
 
 def wait(tasks: Sequence[Task], submitted: Mapping[str, str], show: Callable[[Sequence[Task]], None]) -> None:
     """Follows submitted jobs until each is done or has left the queue."""
+    unseen: Counter[str] = Counter()
     while any(task.state in ("waiting", "running") for task in tasks):
-        queued = states(set(submitted.values()))
+        queued = states() or {}
         for task in tasks:
             number = submitted[task.job.signature]
+            unseen[number] += 1
             if task.job.is_done():
                 task.state = "done"
-            elif (state := queued.get(number)) is not None:
-                _follow(task, state)
-            elif task.state in ("waiting", "running"):
+            elif number in queued:
+                unseen[number] = 0
+                _follow(task, queued[number])
+            elif task.state in ("waiting", "running") and unseen[number] > PATIENCE:
                 task.state, task.error = "failed", how_it_ended(task.job.directory, number)
         show(tasks)
         time.sleep(POLL_SECONDS)
@@ -135,25 +143,26 @@ def numbers(directory: Path) -> dict[str, str]:
     return {}
 
 
-def states(submitted: set[str]) -> dict[str, str]:
-    """The states of those jobs that are in SLURM's queue, such as `RUNNING` or `PENDING (Priority)`."""
-    if not submitted:
-        return {}
-    arrays = ",".join(sorted({number.partition("_")[0] for number in submitted}))
-    said = _ask("squeue", "--noheader", "--array", f"--jobs={arrays}", "--format=%i|%T|%r")
+def states() -> dict[str, str] | None:
+    """The states of the user's jobs in SLURM's queue, such as `RUNNING` or `PENDING (Priority)`.
+
+    None if SLURM does not answer.
+    """
+    said = _ask("squeue", "--noheader", "--array", "--me", "--format=%i|%T|%r")
+    if said is None:
+        return None
     found = {}
     for line in said.splitlines():
         number, state, reason = line.split("|")
-        if state not in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY"):
-            found[number] = state if reason == "None" or state == "RUNNING" else f"{state} ({reason})"
-    return {number: state for number, state in found.items() if number in submitted}
+        found[number] = state if reason == "None" or state == "RUNNING" else f"{state} ({reason})"
+    return found
 
 
 def how_it_ended(directory: Path, number: str) -> str:
     """Why a job that left the queue has no result: from its files, from `sacct`, or without either."""
     error = why(directory, 1)
     said = _ask("sacct", "--noheader", "--allocations", "--parsable2", f"--jobs={number}", "--format=State")
-    state = said.strip().splitlines()[-1] if said.strip() else ""
+    state = said.strip().splitlines()[-1] if said and said.strip() else ""
     if state and not state.startswith(("FAILED", "COMPLETED")):
         return f"SLURM job {number}: {state}"
     return error
@@ -164,10 +173,6 @@ def _follow(task: Task, state: str) -> None:
     task.state = "running" if state == "RUNNING" else "waiting"
     if began:
         task.started = time.monotonic()
-
-
-def _call(line: Line) -> str:
-    return line()
 
 
 def _executor(folder: Path, max_num_timeout: int) -> Any:
@@ -197,12 +202,12 @@ def _parameters(threads: int, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in chosen.items() if value is not None}
 
 
-def _ask(*command: str) -> str:
-    """What a command of SLURM says; nothing if it fails, as `sacct` does without accounting."""
+def _ask(*command: str) -> str | None:
+    """What a command of SLURM says; None if it fails, as `sacct` does without accounting."""
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     except (OSError, subprocess.SubprocessError):
-        return ""
+        return None
 
 
 def _leave_signals_to_submitit() -> None:

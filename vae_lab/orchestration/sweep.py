@@ -66,11 +66,8 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
 def _keep_failure(job: Job, returned: JobReturn) -> None:
     """Leaves the reason beside the run where the run itself could not, as when it was killed."""
     if returned.status == JobStatus.FAILED and read_failure(job.directory) is None:
-        try:
-            returned.return_value  # noqa: B018 - Hydra raises the failure here
-        except Exception as error:
-            job.directory.mkdir(parents=True, exist_ok=True)
-            write_failure(job.directory, str(error))
+        job.directory.mkdir(parents=True, exist_ok=True)
+        write_failure(job.directory, str(returned._return_value))  # the property would raise and print it
 
 
 def check(jobs: Sequence[Job]) -> None:
