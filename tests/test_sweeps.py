@@ -1,5 +1,6 @@
 """Sweeps as a user types them: composed, run in slots, resumed, shared, collected and drawn."""
 
+import importlib
 import itertools
 import json
 import os
@@ -12,15 +13,19 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from tests.conftest import environment
+from vae_lab import config
 from vae_lab.errors import UserError
-from vae_lab.orchestration import manifest, table
+from vae_lab.orchestration import manifest, signature, table
 from vae_lab.orchestration.axes import axes, points
 from vae_lab.orchestration.pool import slots
+from vae_lab.paths import CONF, ROOT
 
+FILES = sorted(Path(__file__).parent.parent.glob("sweeps/*.yaml"))
 FAST = ["logger=none", "trainer.max_epochs=1", "evaluation.importance_samples=2", "trainer.evaluate_at=end"]
 TWO = ["train", "-m", *FAST, "model.latent_dim=2,3"]
 
@@ -386,8 +391,27 @@ def test_words_and_numbers_in_one_column(tmp_path):
     assert table.collect(written).runs["config.model.latent_dim"].to_list() == ["auto", "2", "3", "3"]
 
 
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_every_run_of_every_sweep_composes_and_can_be_built(path):
+    config.register()
+    signature.register()
+    settings = OmegaConf.to_container(OmegaConf.load(path).sweep)
+    common = [f"hydra.searchpath=[file://{ROOT}]", f"+sweeps={path.stem}", "logger=none", "dataset=digits"]
+    common += [word for word in settings.get("without_data", []) if word != "dataset=digits"]
+    check = importlib.import_module(f"vae_lab.commands.{settings.get('command', 'train')}").check
+    seen, built = set(), set()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for point in points(axes(settings, [])[0]):
+            cfg = compose(settings.get("command", "train"), [*common, *point.overrides])
+            seen.add(signature.signature(cfg))
+            if (what := tuple(value for name, value in point.labels.items() if name != "seed")) not in built:
+                built.add(what)
+                check(cfg)
+    assert len(seen) == len(points(axes(settings, [])[0]))
+
+
 def test_every_file_of_a_sweep_says_what_it_asks():
-    for path in sorted(Path(__file__).parent.parent.glob("sweeps/*.yaml")):
+    for path in FILES:
         text = path.read_text()
         assert text.startswith("# @package _global_\n# "), path
         assert text.splitlines()[1].endswith("?"), path
