@@ -158,12 +158,16 @@ def test_kill_9_at_random_moments_changes_nothing(tmp_path, undisturbed, select)
         assert {name: value for name, value in record.items() if not name.startswith("_")} == numbers
 
 
-def history(file):
-    """The history records of an offline W&B run."""
+def records(file):
+    """All records of an offline W&B run."""
     command = [str(WANDB), "leet", "inspect", "--json", str(file)]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    records = [json.loads(line) for line in lines]
-    return [record["history"]["item"] for record in records if record["type"] == "history"]
+    return [json.loads(line) for line in lines]
+
+
+def history(file):
+    """The history records of an offline W&B run."""
+    return [record["history"]["item"] for record in records(file) if record["type"] == "history"]
 
 
 def test_a_longer_budget_continues_a_finished_shorter_run(vae_lab, tmp_path):
@@ -289,6 +293,13 @@ def test_a_multirun_makes_two_runs_and_two_runs_at_the_tracker(vae_lab, tmp_path
     assert process.returncode == 0, process.stderr
     files = sorted((tmp_path / "outputs" / "runs").glob("*/wandb/offline-run-*/*.wandb"))
     assert len(files) == 2
+    (summary,) = tmp_path.glob("outputs/sweeps/*/wandb/offline-run-*/*.wandb")
+    (sweep,) = (tmp_path / "outputs" / "sweeps").iterdir()
+    for file in (*files, summary):
+        (run,) = [record["run"] for record in records(file) if record["type"] == "run"]
+        assert run["run_group"] == sweep.name
+        assert run["job_type"] == ("summary" if file == summary else "Reparameterized")
+    assert any("figures/figure.path" in record for record in history(summary))
     for file in files:
         directory = file.parents[2]
         assert file.name == f"run-{directory.name}.wandb"  # the signature is the id

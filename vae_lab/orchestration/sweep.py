@@ -60,7 +60,9 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
         returned = launcher.launch([job.overrides for job in missing], initial_job_idx=0)
         for job, each in zip(missing, returned, strict=True):
             _keep_failure(job, each)
-    finish(written, directory)
+    results = finish(written, directory)
+    if missing and not results.missing:
+        warm.log_summary(OmegaConf.to_yaml(jobs[0].cfg.logger), str(directory))
 
 
 def _keep_failure(job: Job, returned: JobReturn) -> None:
@@ -84,7 +86,7 @@ def check(jobs: Sequence[Job]) -> None:
         raise UserError(f"{message} (in {checked[number].label})" if len(jobs) > 1 else message)
 
 
-def finish(written: manifest.Manifest, directory: Path) -> None:
+def finish(written: manifest.Manifest, directory: Path) -> table.Results:
     """Writes and shows the table of what is done, draws the figure, and names what failed.
 
     Raises:
@@ -111,6 +113,7 @@ def finish(written: manifest.Manifest, directory: Path) -> None:
         others = len(results.missing) - len(failed)
         parts = [f"{len(results.runs)} done", f"{len(failed)} failed", f"{others} not done" if others else ""]
         raise UserError("\n".join([f"{', '.join(filter(None, parts))}; each alone:", *lines]))
+    return results
 
 
 def question(path: Path) -> str:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -79,6 +80,18 @@ def first_mistake(command: str, jobs: Sequence[tuple[list[str], str]]) -> tuple[
     return answer
 
 
+def log_summary(logger: str, directory: str) -> None:
+    """Logs a finished sweep to one run of its own at the tracker, in a child.
+
+    Args:
+        logger: The configuration of the tracker, as YAML.
+        directory: The sweep's.
+    """
+    process = _context.Process(target=_log_summary, args=(logger, directory))
+    process.start()
+    process.join()
+
+
 def imports() -> None:
     """What the server imports."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the sweep's
@@ -129,6 +142,14 @@ def _check(command: str, jobs: list[tuple[list[str], str]], sender: Connection) 
             sender.send((number, message))
             return
     sender.send(None)
+
+
+def _log_summary(logger: str, directory: str) -> None:
+    _die_with_parents()
+    from vae_lab.orchestration.instantiate import instantiate
+
+    cfg: Any = OmegaConf.create(logger)
+    instantiate(cfg, "logger").log_sweep(Path(directory))
 
 
 def _die_with_parents() -> None:

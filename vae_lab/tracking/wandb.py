@@ -30,6 +30,9 @@ class NoTracking:
     def log_figures(self, figures: Mapping[str, Path]) -> None:
         """Nothing."""
 
+    def log_sweep(self, directory: Path) -> None:
+        """Nothing."""
+
     def finish(self) -> None:
         """Nothing."""
 
@@ -109,6 +112,35 @@ class WandbFactory:
             import wandb
 
             self.run.log({f"figures/{name}": wandb.Image(str(path)) for name, path in figures.items()})
+
+    def log_sweep(self, directory: Path) -> None:
+        """Logs the table and the figures of a finished sweep to one W&B run of its own.
+
+        Args:
+            directory: The sweep's, whose name is the group of its runs.
+        """
+        import polars as pl
+        import wandb
+
+        for earlier in (directory / "wandb").glob("offline-run-*"):
+            if not _may_be_at_the_service(earlier):
+                shutil.rmtree(earlier)
+        own: dict[str, Any] = {
+            "name": f"{directory.name} summary",
+            "id": f"sweep-{directory.name}",
+            "job_type": "summary",
+            "tags": self.tags,
+            "dir": str(directory),
+        }
+        self.run = self._init({**self.settings, **own})
+        if self.run is None:
+            return
+        if (directory / "table.csv").is_file():
+            table = pl.read_csv(directory / "table.csv")
+            rows: Any = [list(row) for row in table.rows()]
+            self.run.log({"table": wandb.Table(columns=table.columns, data=rows)})
+        self.log_figures({path.stem: path for path in sorted(directory.glob("*.png"))})
+        self.finish()
 
     def finish(self) -> None:
         """Ends the W&B run, so that a later run of the process gets one of its own."""
