@@ -1,5 +1,6 @@
 """Optimizers and learning-rate schedules, built from configuration."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ class OptimizerFactory:
         schedule_interval: What the schedule counts.
 
     Raises:
-        ValueError: If `lr` is not above 0 or `weight_decay` is negative.
+        ValueError: If `lr` is not above 0, `weight_decay` is negative, or one is not finite.
 
     Example:
         >>> factory = OptimizerFactory(torch.optim.Adam, lr=1e-3)
@@ -36,10 +37,10 @@ class OptimizerFactory:
         schedule: Callable[..., LRScheduler] | None = None,
         schedule_interval: Literal["step", "epoch"] = "epoch",
     ) -> None:
-        if not lr > 0:
-            raise ValueError(f"lr must be above 0, got {lr}.")
-        if not weight_decay >= 0:
-            raise ValueError(f"weight_decay must not be negative, got {weight_decay}.")
+        if not (lr > 0 and math.isfinite(lr)):
+            raise ValueError(f"lr must be above 0 and finite, got {lr}.")
+        if not (weight_decay >= 0 and math.isfinite(weight_decay)):
+            raise ValueError(f"weight_decay must be finite and not negative, got {weight_decay}.")
         self.algorithm = algorithm
         self.lr = lr
         self.weight_decay = weight_decay

@@ -12,6 +12,8 @@ from omegaconf import DictConfig
 class SlurmLauncher(Launcher):
     """Submits jobs to SLURM as an array; `conf/hydra/launcher/slurm.yaml` explains its settings."""
 
+    elsewhere = True  # the jobs run on other machines
+
     def __init__(self, **settings: Any) -> None:
         self.settings = settings
 

@@ -50,7 +50,7 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
     missing = [job for job in jobs if not job.is_done()]
     if missing:
         warm.start(int(master.hydra.launcher.get("threads", 1)))
-        check(missing)
+        check(missing, elsewhere=getattr(launcher, "elsewhere", False))
     name = settings.get("name") or _name(list(names.values()), jobs)
     for cfg in (master, *(job.cfg for job in jobs)):
         _belongs_to(cfg, name)
@@ -72,15 +72,20 @@ def _keep_failure(job: Job, returned: JobReturn) -> None:
         write_failure(job.directory, str(returned._return_value))  # the property would raise and print it
 
 
-def check(jobs: Sequence[Job]) -> None:
-    """Builds what each job would, in a process beside this one, which needs not have the devices of the jobs.
+def check(jobs: Sequence[Job], elsewhere: bool = False) -> None:
+    """Builds what each job would, in a process beside this one.
+
+    Args:
+        jobs: Which have not been done.
+        elsewhere: Whether they will run on other machines, whose devices this one needs not have.
 
     Raises:
         UserError: With the first mistake.
     """
     distinct = {_apart_from_seed(job): job for job in reversed(jobs)}
     checked = list(reversed(distinct.values()))
-    texts = [(job.overrides, OmegaConf.to_yaml(_on_any_device(job.cfg))) for job in checked]
+    cfgs = [_on_any_device(job.cfg) if elsewhere else job.cfg for job in checked]
+    texts = [(job.overrides, OmegaConf.to_yaml(cfg)) for job, cfg in zip(checked, cfgs, strict=True)]
     if (mistake := warm.first_mistake(checked[0].command, texts)) is not None:
         number, message = mistake
         raise UserError(f"{message} (in {checked[number].label})" if len(jobs) > 1 else message)
@@ -148,8 +153,8 @@ def _belongs_to(cfg: DictConfig, name: str) -> None:
 
 def _on_any_device(cfg: DictConfig) -> DictConfig:
     here = cfg.copy()
-    if here.trainer.accelerator != "cpu":
-        here.trainer |= {"accelerator": "auto", "devices": 1, "num_nodes": 1, "strategy": "auto"}
+    if here.trainer.accelerator in ("gpu", "cuda", "auto"):
+        here.trainer.update({"accelerator": "auto", "devices": 1, "num_nodes": 1, "strategy": "auto"})
     return here
 
 

@@ -137,8 +137,8 @@ class WandbFactory:
             return
         if (directory / "table.csv").is_file():
             table = pl.read_csv(directory / "table.csv")
-            rows: Any = [list(row) for row in table.rows()]
-            self.run.log({"table": wandb.Table(columns=table.columns, data=rows)})
+            content: Any = {"columns": table.columns, "data": [list(row) for row in table.rows()]}
+            self.run.log({"table": wandb.Table(**content)})
         self.log_figures({path.stem: path for path in sorted(directory.glob("*.png"))})
         self.finish()
 
