@@ -11,8 +11,6 @@ import pytest
 
 from tests.test_sweeps import FAST, of_sweep, results, started
 
-pytestmark = pytest.mark.xdist_group("slurm")
-
 SLURM = ["train", "-m", *FAST, "hydra/launcher=slurm", "hydra.launcher.memory=2GB"]
 LONG = ["trainer.max_epochs=100000", "trainer.checkpoint_seconds=1"]
 
@@ -95,7 +93,7 @@ def test_a_job_that_reaches_its_limit_is_queued_again_and_continues(cluster, vae
     process = started(
         tmp_path,
         *[*SLURM, "hydra.launcher.wait=true", "hydra.launcher.minutes=2", "hydra.launcher.signal_seconds=70"],
-        *["trainer.max_epochs=3000", "trainer.checkpoint_seconds=1", "model.latent_dim=2"],
+        *["trainer.max_epochs=2000", "trainer.checkpoint_seconds=1", "model.latent_dim=2"],
     )
     stdout, stderr = process.communicate(timeout=500)
     assert process.returncode == 0, stderr

@@ -379,7 +379,6 @@ def test_kingma2014_on_mnist(vae_lab, tmp_path, real_data):
         *["train", "dataset=mnist", "model=kingma2014", "model.latent_dim=20"],
         *["optimizer=adagrad", "optimizer.lr=0.02", "trainer.max_samples=1e6"],
         *["trainer.evaluate_at=end", "evaluation.importance_samples=10", "logger=none", "hydra.run.dir=run"],
-        env={"OMP_NUM_THREADS": "2"},
         timeout=900,
     )
     assert process.returncode == 0, process.stderr

@@ -31,7 +31,8 @@ def main(arguments: list[str] | None = None) -> None:
 def _run(name: str, arguments: list[str]) -> None:
     from vae_lab.explain import exit_if_explained  # reads whether the user wants tracebacks
 
-    environment = os.environ.get("HYDRA_FULL_ERROR", "0")
+    wanted = os.environ.get("HYDRA_FULL_ERROR", "0")
+    os.environ.setdefault("VAE_LAB_FULL_ERROR", wanted)  # what the user wants, also for the jobs of a sweep
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets errors through to here
     command = importlib.import_module(f"vae_lab.commands.{name}").main
     typed = sys.argv
@@ -45,7 +46,7 @@ def _run(name: str, arguments: list[str]) -> None:
         raise
     finally:
         sys.argv = typed
-        os.environ["HYDRA_FULL_ERROR"] = environment
+        os.environ["HYDRA_FULL_ERROR"] = wanted
 
 
 def _as_hydra_reads(arguments: list[str]) -> list[str]:

@@ -17,7 +17,7 @@ from omegaconf.errors import OmegaConfBaseException, ValidationError
 from vae_lab.errors import DISK_FULL, Busy, UserError, did_you_mean
 from vae_lab.orchestration.run_directory import remove_if_unused, write_failure
 
-WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
+WANTS_TRACEBACK = os.environ.get("VAE_LAB_FULL_ERROR", os.environ.get("HYDRA_FULL_ERROR")) == "1"
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
 
 

@@ -1,12 +1,13 @@
 """What a finished run shows in the terminal."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from vae_lab.orchestration.table import Results
+if TYPE_CHECKING:
+    from vae_lab.orchestration.table import Results
 
 
 def show(result: dict[str, Any], directory: Path) -> None:
@@ -47,7 +48,7 @@ def show(result: dict[str, Any], directory: Path) -> None:
     console.print(f"in {directory}", soft_wrap=True)
 
 
-def show_settings(results: Results, console: Console) -> None:
+def show_settings(results: "Results", console: Console) -> None:
     """Prints the settings of a sweep, the metric with its 95 % interval."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     metric = results.manifest.metric

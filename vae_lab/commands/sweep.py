@@ -14,7 +14,6 @@ from rich.table import Table
 from vae_lab.errors import UserError, did_you_mean
 from vae_lab.orchestration import manifest
 from vae_lab.orchestration.axes import ROLES
-from vae_lab.orchestration.sweep import question
 from vae_lab.paths import ROOT, SWEEPS
 
 
@@ -61,7 +60,7 @@ def _list() -> None:
     for path in _files():
         settings = _settings(path)
         runs = math.prod(len(values) for role in ROLES for values in (settings.get(role) or {}).values())
-        table.add_row(path.stem, str(runs), _done(path.stem), question(path))
+        table.add_row(path.stem, str(runs), _done(path.stem), manifest.question(path))
     Console(highlight=False).print(table)
 
 

@@ -124,3 +124,9 @@ def read(directory: Path) -> Manifest:
         for entry in content["entries"]
     ]
     return Manifest(**(content | {"entries": entries}))
+
+
+def question(path: Path) -> str:
+    """The question with which a sweep's file begins."""
+    comments = [line.lstrip("# ") for line in path.read_text().splitlines() if line.startswith("#")]
+    return next((comment for comment in comments if not comment.startswith("@")), "")

@@ -121,15 +121,9 @@ def finish(written: manifest.Manifest, directory: Path) -> table.Results:
     return results
 
 
-def question(path: Path) -> str:
-    """The question with which a sweep's file begins."""
-    comments = [line.lstrip("# ") for line in path.read_text().splitlines() if line.startswith("#")]
-    return next((comment for comment in comments if not comment.startswith("@")), "")
-
-
 def _question(settings: dict[str, Any]) -> str:
     path = SWEEPS / f"{settings.get('name')}.yaml"
-    return question(path) if path.is_file() else ""
+    return manifest.question(path) if path.is_file() else ""
 
 
 def _label(labels: dict[str, str]) -> str:
