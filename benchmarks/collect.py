@@ -42,7 +42,7 @@ def main() -> None:
             directory = root / "runs" / str(number)
             directory.mkdir(parents=True)
             (directory / "metrics.json").write_text(json.dumps(result, indent=2))
-            entries.append(manifest.Entry(point, directory, ""))
+            entries.append(manifest.Entry(point, directory))
         roles = {"latent_dim": "scientific", "lr": "nuisance", "seed": "repeats"}
         sweep = manifest.Manifest("many", "", "train", "against", "test/elbo", roles, entries, {})
         started = time.perf_counter()

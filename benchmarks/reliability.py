@@ -56,12 +56,12 @@ def table(folder: Path) -> bytes:
 def disturb(folder: Path, kills: int, chance: random.Random) -> tuple[int, int]:
     """Kills the sweep or a part of it so many times; gives how often it was started, and runs done twice."""
     starts, twice, killed = 0, 0, 0
+    before: dict[str, float] = {}
     while killed < kills:
         process = start(folder)
         starts += 1
         while process.poll() is None and killed < kills:
             time.sleep(chance.uniform(0.2, 9.0))
-            before = results(folder)
             victims = family(process.pid)
             victim = process.pid if chance.random() < 0.5 else chance.choice(victims)
             try:
@@ -72,10 +72,12 @@ def disturb(folder: Path, kills: int, chance: random.Random) -> tuple[int, int]:
             time.sleep(0.05)
             after = results(folder)
             twice += sum(after.get(name) != moment for name, moment in before.items())
+            before = after
         process.wait()
         if len(results(folder)) == 16 and killed < kills:  # all done: begin again with the next seeds
             for path in folder.glob("outputs/runs/*"):
                 subprocess.run(["rm", "-rf", str(path)], check=True)
+            before = {}
     return starts, twice
 
 

@@ -148,7 +148,7 @@ def faked(tmp_path):
     scripts = {
         "sbatch": f'cp "$1" {tmp_path}/script.sh\necho "Submitted batch job 7"',
         "srun": "exit 0",
-        "squeue": "exit 1",
+        "squeue": "exit 0",
         "sacct": "exit 1",
     }
     for name, text in scripts.items():
@@ -186,8 +186,8 @@ def test_a_refusal_of_slurm_is_one_message(vae_lab, tmp_path, faked):
     assert "Traceback" not in process.stderr
 
 
-def test_without_accounting_and_without_a_queue_the_files_tell(vae_lab, tmp_path, faked):
-    """A job that left no trace at SLURM is reported by what lies in its directory."""
+def test_without_accounting_the_files_tell(vae_lab, tmp_path, faked):
+    """A job that left the queue without a trace is reported by what lies in its directory."""
     process = vae_lab(*SLURM, "seed=0,1", "hydra.launcher.wait=true", env=faked)
     assert process.returncode == 1
     assert "0 done, 2 failed" in process.stderr
@@ -197,5 +197,18 @@ def test_without_slurm_it_says_so(vae_lab, tmp_path):
     where = Path(os.sys.executable).parent
     process = vae_lab(*SLURM, "seed=0,1", env={"PATH": str(where)})
     assert process.returncode == 1
-    assert "hydra/launcher=slurm: " in process.stderr
-    assert "srun" in process.stderr
+    assert "hydra/launcher=slurm: there is no srun and sbatch here" in process.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_queue_that_does_not_answer_submits_nothing_twice(vae_lab, tmp_path, faked):
+    command = [*SLURM, "seed=0,1"]
+    assert vae_lab(*command, env=faked).returncode == 0
+    (tmp_path / "bin" / "squeue").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "script.sh").unlink()
+    process = vae_lab(*command, env=faked)
+    assert process.returncode == 1
+    assert "squeue does not answer" in process.stderr
+    assert not (tmp_path / "script.sh").exists()
+    status = vae_lab("status", str(of_sweep(tmp_path)), env=faked).stdout
+    assert "2 unknown" in status

@@ -61,7 +61,7 @@ class TestAxes:
     FILE = {
         "scientific": {
             "model.latent_dim": [2, 5],
-            "size": {"small": ["model=linear"], "big": ["model=conv", "seed=3"]},
+            "size": {"small": ["model=linear"], "big": ["model=conv", "noise=antithetic"]},
         },
         "nuisance": {"optimizer.lr": [1e-3]},
         "repeats": {"seed": [0, 1]},
@@ -75,7 +75,7 @@ class TestAxes:
         assert len(every) == 8
         assert every[2].labels == {"latent_dim": "2", "size": "big", "lr": "0.001", "seed": "0"}
         assert every[2].overrides == [
-            "model.latent_dim=2", "model=conv", "seed=3", "optimizer.lr=0.001", "seed=0",
+            "model.latent_dim=2", "model=conv", "noise=antithetic", "optimizer.lr=0.001", "seed=0",
         ]  # fmt: skip
 
     def test_a_value_on_the_command_line_replaces_an_axis(self):
@@ -90,7 +90,7 @@ class TestAxes:
         (size,) = [
             axis for axis in axes(self.FILE | {"only": {"size": ["big"]}}, [])[0] if axis.key == "size"
         ]
-        assert size.values == {"big": ["model=conv", "seed=3"]}
+        assert size.values == {"big": ["model=conv", "noise=antithetic"]}
         with pytest.raises(UserError, match=r"size=bug is not a value of this axis; did you mean big\?"):
             axes(self.FILE | {"only": {"size": ["bug"]}}, [])
 
@@ -230,12 +230,77 @@ def test_two_invocations_share_the_work(tmp_path):
     processes = [started(tmp_path, *command) for _ in range(2)]
     said = [process.communicate(timeout=200) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
+    assert not any("failed" in text for text, _ in said)
+    assert not list(tmp_path.glob("outputs/runs/*/failure.json"))
     printed = [log.read_text().count("test ELBO") for log in tmp_path.glob("outputs/runs/*/output.log")]
     assert len(printed) == 6
     assert len(results(tmp_path)) == 6
     trained = [len(log.read_text().split("\n")) for log in tmp_path.glob("outputs/runs/*/metrics.csv")]
     assert len(set(trained)) == 1  # no row twice, none lost
     assert all("test/elbo" in text for text, _ in said)
+
+
+def test_a_sweep_done_again_begins_again_and_what_fails_is_not_hidden_by_an_old_result(vae_lab, tmp_path):
+    assert vae_lab(*TWO).returncode == 0
+    before = results(tmp_path)
+    again = vae_lab(*TWO, "rerun=true")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("running: ") == 2
+    assert not set(before.values()) & set(results(tmp_path).values())
+    process = started(tmp_path, *TWO, "rerun=true")
+    deadline = time.monotonic() + 60
+    while not (leases := list(tmp_path.glob("outputs/runs/*/.lease-*"))) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(json.loads(leases[0].read_text())["pid"], signal.SIGKILL)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "1 done, 1 failed" in stderr
+
+
+def test_odd_names_of_folders_and_of_labels(vae_lab, tmp_path):
+    folder = tmp_path / "Drop (Personal), x"
+    folder.mkdir()
+    process = vae_lab(*TWO, "dataset.binarize=dynamic,[/x]", cwd=folder)
+    assert process.returncode == 1
+    assert "dataset.binarize" in process.stderr
+    process = vae_lab(*TWO, "optimizer=sgd", "optimizer.lr=1e30", cwd=folder)
+    assert "0 done, 2 failed" in process.stderr
+    assert "training stopped at step" in process.stderr
+    assert "--config-path outputs/runs/" in process.stderr
+
+
+def test_a_prefix_is_no_other_axis_and_a_key_of_a_row_is_refused():
+    found, _ = axes(TestAxes.FILE, typed("++model.latent_dim=8", "++seed=4,5"))
+    assert "model.latent_dim" not in {axis.key for axis in found}
+    assert {axis.key: axis.role for axis in found}["seed"] == "repeats"
+    with pytest.raises(UserError, match="model=mlp: model belongs to the axis size; choose size="):
+        axes(TestAxes.FILE, typed("model=mlp"))
+
+
+def test_the_figure_and_the_metric_exist(vae_lab, tmp_path):
+    process = vae_lab("sweep", "smoke", "sweep.figure=bars")
+    assert (
+        "sweep.figure=bars is not a kind of figure. There are: against, curves, gradients." in process.stderr
+    )
+    assert not list(tmp_path.iterdir())
+    process = vae_lab("sweep", "smoke", "sweep.metric=test/elbos", "seed=0", "optimizer.lr=0.001")
+    assert process.returncode == 1
+    assert "sweep.metric=test/elbos is in no run; did you mean test/elbo?" in process.stderr
+
+
+def test_of_a_nuisance_that_diverged_no_lucky_seed_is_taken(tmp_path):
+    metrics = [-1.0, None, -3.0, -4.0]
+    written = collected(tmp_path, metrics)
+    roles = {"latent_dim": "nuisance", "seed": "repeats"}
+    for entry, value in zip(written.entries, metrics, strict=True):
+        path = entry.directory / "metrics.json"
+        if value is not None:
+            path.write_text(
+                path.read_text().replace('"test/elbo"', f'"validation/elbo": {value}, "test/elbo"')
+            )
+    settings = table.collect(written._replace(roles=roles)).settings
+    assert settings["latent_dim"].to_list() == ["3"]
+    assert settings["repeats"].to_list() == [2]
 
 
 def test_several_processes_get_a_command_of_their_own(vae_lab, tmp_path):
@@ -353,7 +418,7 @@ def collected(tmp_path, metrics):
     for number, (dim, seed) in enumerate(itertools.product("23", "01")):
         folder = tmp_path / "runs" / str(number)
         folder.mkdir(parents=True)
-        entries.append(manifest.Entry({"latent_dim": dim, "seed": seed}, folder, "vae-lab train"))
+        entries.append(manifest.Entry({"latent_dim": dim, "seed": seed}, folder))
         if metrics[number] is not None:
             result = {
                 "signature": str(number),

@@ -23,14 +23,15 @@ UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDI
 
 def exit_if_explained(error: Exception, command: str) -> None:
     """Ends the process with one message for a user's mistake; returns for a defect of ours."""
-    message = None if WANTS_TRACEBACK else explain(error, command)
-    if message is None:
-        return
-    message = f"vae-lab {command}: {message}"
+    message = explain(error, command)
     status = DISK_FULL if _is_full(error) else getattr(error, "exit_status", 1)
+    if message is None or (WANTS_TRACEBACK and status == 1):
+        return
+    if WANTS_TRACEBACK:
+        traceback.print_exception(error)
     if status == 1:
-        sys.exit(message)
-    print(message, file=sys.stderr)
+        sys.exit(f"vae-lab {command}: {message}")
+    print(f"vae-lab {command}: {message}", file=sys.stderr)
     sys.exit(status)
 
 

@@ -19,8 +19,9 @@ from vae_lab.figures.gradients import draw_gradients
 from vae_lab.noise import NoiseSource
 from vae_lab.orchestration import lease
 from vae_lab.orchestration.instantiate import instantiate
+from vae_lab.orchestration.jobs import finished
 from vae_lab.orchestration.provenance import provenance
-from vae_lab.orchestration.run_directory import RunDirectory, checksum, remove_if_unused
+from vae_lab.orchestration.run_directory import FAILURE, RunDirectory, checksum, remove_if_unused
 from vae_lab.orchestration.signature import NOT_DEFINING, flatten, signature
 from vae_lab.probing import ProbeSettings
 from vae_lab.run import quieten_libraries, run
@@ -84,7 +85,9 @@ def measure(cfg: DictConfig, directory: RunDirectory) -> None:
     planned = plan(cfg)
     directory.path.mkdir(parents=True, exist_ok=True)
     with lease.hold(directory.path):
-        _measure(cfg, directory, planned)
+        (directory.path / FAILURE).unlink(missing_ok=True)
+        if cfg.rerun or finished(cfg, directory.path) is None:  # unless another process has done it meanwhile
+            _measure(cfg, directory, planned)
 
 
 def _measure(cfg: DictConfig, directory: RunDirectory, planned: Plan) -> None:

@@ -20,5 +20,11 @@ def main() -> None:
         if not {"-h", "--help"} & set(sys.argv):
             raise UserError("it takes the directories of sweeps.")
         return
+    troubles = []
     for path in paths:
-        finish(manifest.read(Path(path)), Path(path))
+        try:
+            finish(manifest.read(Path(path)), Path(path))
+        except UserError as error:
+            troubles.append(str(error))
+    if troubles:
+        raise UserError("\n".join(troubles))

@@ -28,14 +28,14 @@ def main() -> None:
     directory = Path(words[0]) if Path(words[0]).is_dir() else Path("outputs", "sweeps", words[0])
     entries = manifest.read(directory).entries
     numbers = slurm.numbers(directory)
-    queued = (slurm.states() or {}) if numbers else {}
+    queued = slurm.states() if numbers else {}
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     count: Counter[str] = Counter()
     for entry in entries:
         state, what = _state(entry, numbers.get(entry.directory.name), queued)
         count[state] += 1
         table.add_row(state, entry.label, what, style=STYLES.get(state, ""))
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     console.print(
         f"{directory.name}: " + ", ".join(f"{number} {state}" for state, number in count.items()),
         style="bold",
@@ -43,9 +43,9 @@ def main() -> None:
     console.print(table)
 
 
-def _state(entry: Entry, number: str | None, queued: dict[str, str]) -> tuple[str, str]:
+def _state(entry: Entry, number: str | None, queued: dict[str, str] | None) -> tuple[str, str]:
     state, error = entry.state()
-    at_slurm = queued.get(number or "", "")
+    at_slurm = (queued or {}).get(number or "", "")
     if state == "running":
         one = lease.holder(entry.directory)
         progress = one.progress if one else {}
@@ -54,6 +54,8 @@ def _state(entry: Entry, number: str | None, queued: dict[str, str]) -> tuple[st
         return state, f"{share:.0f} %{where}" + (f", SLURM job {number}" if at_slurm else "")
     if state != "done" and at_slurm:
         return "queued", f"SLURM job {number}: {at_slurm}"
+    if state == "missing" and number and queued is None:
+        return "unknown", f"SLURM job {number}: squeue does not answer"
     if state == "missing" and number:
         return "failed", slurm.how_it_ended(entry.directory, number)
     return state, error

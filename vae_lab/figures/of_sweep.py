@@ -33,7 +33,10 @@ def _against(results: Results, folder: Path) -> list[Path]:
     if results.settings.is_empty() or not results.manifest.axes("scientific"):
         return []
     path = folder / "figure.png"
-    against(results.settings, results.manifest.axes("scientific"), results.manifest.metric, path)
+    there = results.settings.filter(pl.col(results.manifest.metric).is_not_null())
+    if there.is_empty():
+        return []
+    against(there, results.manifest.axes("scientific"), results.manifest.metric, path)
     return [path]
 
 
@@ -56,7 +59,7 @@ def _gradients(results: Results, folder: Path) -> list[Path]:
     parts = []
     for entry in results.manifest.entries:
         path = entry.directory / "gradients.parquet"
-        if path.is_file():
+        if (entry.directory / "metrics.json").is_file() and path.is_file():
             others = {name: value for name, value in entry.point.items() if name not in OF_ONE_GROUP}
             setting = ", ".join(f"{name} = {value}" for name, value in others.items())
             parts.append(pl.read_parquet(path).with_columns(pl.lit(setting).alias("setting")))

@@ -57,11 +57,17 @@ def axes(sweep: Mapping[str, Any] | None, typed: Iterable[Override]) -> tuple[li
         found[key] = _only(found, key, [str(label) for label in labels])
     fixed = []
     for override in typed:
-        key = override.get_key_element()
+        typed_key = override.get_key_element()
+        key = typed_key.lstrip("+~")
+        for axis in found.values():
+            if any(key == word.lstrip("+").partition("=")[0] for word in _paired(axis)):
+                raise UserError(
+                    f"{override.input_line}: {key} belongs to the axis {axis.key}; choose {axis.key}=."
+                )
         if override.is_discrete_sweep():
             role = found[key].role if key in found else ("repeats" if key == "seed" else "scientific")
             texts = [str(text) for text in override.sweep_string_iterator()]
-            found[key] = Axis(key, role, {text: [f"{key}={text}"] for text in texts})
+            found[key] = Axis(key, role, {text: [f"{typed_key}={text}"] for text in texts})
         elif override.is_sweep_override():
             raise UserError(
                 f"{override.input_line} is no list of values; a grid needs key=a,b or range(1,9)."
@@ -127,6 +133,16 @@ def _values(key: str, values: Any) -> dict[str, list[str]]:
             f"sweep: {key} must be a list of values, or rows of overrides with a name, got {values!r}."
         )
     return {literal(value): [f"{key}={literal(value)}"] for value in values}
+
+
+def _paired(axis: Axis) -> list[str]:
+    """The overrides of an axis whose values are named."""
+    return [
+        word
+        for words in axis.values.values()
+        for word in words
+        if word.partition("=")[0].lstrip("+") != axis.key
+    ]
 
 
 def _only(found: Mapping[str, Axis], key: str, labels: Sequence[str]) -> Axis:

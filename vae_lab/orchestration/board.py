@@ -28,7 +28,7 @@ class Board:
     def __init__(self, name: str, slots: int, console: Console | None = None) -> None:
         self.name = name
         self.slots = slots
-        self.console = console or Console(highlight=False)
+        self.console = console or Console(highlight=False, markup=False)
         self.live: Live | None = None
         self._began = time.monotonic()
         self._shown_at = 0.0

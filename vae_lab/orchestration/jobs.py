@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vae_lab.orchestration.run_directory import RunDirectory, checksum, write_atomically
+from vae_lab.orchestration.axes import literal
+from vae_lab.orchestration.run_directory import FAILURE, RunDirectory, checksum, write_atomically
 from vae_lab.orchestration.signature import signature
 
 _composed: dict[tuple[str, ...], "Job"] = {}
@@ -39,8 +40,7 @@ class Job(NamedTuple):
     @property
     def line(self) -> list[str]:
         """The words of the command that runs it from its frozen configuration."""
-        frozen = ["--config-path", str(self.directory / ".hydra"), "--config-name", "config"]
-        return [self.command, *frozen, f"hydra.run.dir={self.directory}", "hydra.output_subdir=null"]
+        return line(self.command, self.directory)
 
     @property
     def is_one_process(self) -> bool:
@@ -67,6 +67,7 @@ class Job(NamedTuple):
         """Writes the configuration that it will run from."""
         folder = self.directory / ".hydra"
         folder.mkdir(parents=True, exist_ok=True)
+        (self.directory / FAILURE).unlink(missing_ok=True)
         write_atomically(folder / "config.yaml", OmegaConf.to_yaml(self.cfg))
         write_atomically(folder / "overrides.yaml", OmegaConf.to_yaml(self.overrides))
 
@@ -100,10 +101,17 @@ def _compose(loader: ConfigLoader, master: DictConfig, overrides: list[str], lab
     return Job(label or signature(cfg), command, overrides, cfg, directory)
 
 
-def pasted(words: Sequence[str]) -> str:
-    """The words of a job as one types them in the folder where one is."""
-    here = f"{Path.cwd()}/"
-    return shlex.join(["vae-lab", *(word.replace(here, "", 1) for word in words)])
+def line(command: str, directory: Path) -> list[str]:
+    """The words after `vae-lab` that run a job from the frozen configuration in its directory."""
+    frozen = ["--config-path", str(directory / ".hydra"), "--config-name", "config"]
+    return [command, *frozen, f"hydra.run.dir={literal(str(directory))}", "hydra.output_subdir=null"]
+
+
+def pasted(command: str, directory: Path) -> str:
+    """That line as one types it in the folder where one is."""
+    here = Path.cwd()
+    near = directory.relative_to(here) if directory.is_relative_to(here) else directory
+    return shlex.join(["vae-lab", *line(command, near)])
 
 
 def _is_as_measured(known: tuple[str, str]) -> bool:

@@ -14,9 +14,9 @@ from vae_lab.errors import UserError
 from vae_lab.orchestration import slurm, warm
 from vae_lab.orchestration.board import Board
 from vae_lab.orchestration.jobs import Job, compose, finished
-from vae_lab.orchestration.pool import Pool, Task, slots, visible_gpus
+from vae_lab.orchestration.pool import Pool, Task, slots, usable_cores, visible_gpus
 
-GPU = ("gpu", "cuda")
+GPU = ("gpu", "cuda", "auto")  # what may use a GPU where there is one
 
 
 def run_in_slots(
@@ -44,8 +44,12 @@ def run_in_slots(
     jobs = [compose(loader, master, overrides) for overrides in job_overrides]
     tasks = [Task(job) for job in jobs]
     on_gpu = any(job.cfg.trainer.accelerator in GPU for job in jobs)
-    gpus_per_job = max(job.num_devices for job in jobs)
-    places = slots(slots_at_a_time, visible_gpus() if on_gpu else [], gpus_per_job, jobs_per_gpu)
+    devices = max(job.num_devices for job in jobs)
+    gpus = visible_gpus() if on_gpu else []
+    if gpus and any("," in str(job.cfg.trainer.devices) for job in jobs):
+        raise UserError("trainer.devices must be a number in a sweep, which gives each job GPUs of its own.")
+    at_a_time = slots_at_a_time if gpus else slots_at_a_time or max(1, usable_cores() // (threads * devices))
+    places = slots(at_a_time, gpus, devices, jobs_per_gpu)
     warm.start(threads)
     with Board(_name(master), len(places)) as board:
         pool = Pool(places, board.show)

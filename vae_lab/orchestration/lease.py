@@ -7,6 +7,7 @@ process is gone, where that can be seen, and elsewhere if the file has not been 
 file system's own clock. A holder that finds a higher generation was taken for dead, and ends itself.
 """
 
+import errno
 import json
 import os
 import socket
@@ -24,6 +25,8 @@ BEAT_SECONDS = 1.0
 EXPIRY_SECONDS = 60.0
 LOST = 75  # exit status of a holder that was taken for dead: the run goes on elsewhere
 PREFIX = ".lease-"
+PASSING = (".clock-", ".draft-")  # files of a moment, of processes that look at a lease
+WITHOUT_LINKS = (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 Progress = dict[str, Any]
 
@@ -72,7 +75,8 @@ def hold(directory: Path, progress: Callable[[], Progress] = dict) -> Iterator[N
     finally:
         ended.set()
         beat.join()
-        path.unlink(missing_ok=True)
+        if _is_mine(path):
+            path.unlink(missing_ok=True)
 
 
 def wait(directory: Path, seconds: float = 1.0) -> None:
@@ -108,7 +112,9 @@ def _create(path: Path) -> bool:
         return True
     except FileExistsError:
         return False
-    except PermissionError:  # a file system without links
+    except OSError as error:
+        if error.errno not in WITHOUT_LINKS:
+            raise
         return _create_without_links(path)
     finally:
         draft.unlink(missing_ok=True)
@@ -126,7 +132,7 @@ def _create_without_links(path: Path) -> bool:
 def _beat(path: Path, progress: Callable[[], Progress], ended: threading.Event) -> None:
     while not ended.wait(BEAT_SECONDS):
         newest = max((_generation(other) for other, _ in _leases(path.parent)), default=0)
-        if newest != _generation(path):
+        if newest != _generation(path) or not _is_mine(path):
             if ended.is_set():
                 return
             print(f"another process has taken over {path.parent}", file=sys.stderr, flush=True)
@@ -137,6 +143,15 @@ def _beat(path: Path, progress: Callable[[], Progress], ended: threading.Event) 
             os.close(descriptor)
         except OSError:  # a full disk, say: the file's age tells the others
             continue
+
+
+def _is_mine(path: Path) -> bool:
+    """Whether a lease is still this process's: its number is used again when it has been left."""
+    try:
+        one = Holder(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return path.exists()
+    return (one.machine, one.pid, one.started) == (_machine(), os.getpid(), _started(os.getpid()))
 
 
 def _content(progress: Progress) -> bytes:

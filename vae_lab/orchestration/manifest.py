@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from vae_lab.errors import UserError, did_you_mean
 from vae_lab.orchestration import lease
 from vae_lab.orchestration.axes import Axis, Point, Role, short_names
-from vae_lab.orchestration.jobs import Job, pasted
+from vae_lab.orchestration.jobs import Job
 from vae_lab.orchestration.provenance import of_the_code
 from vae_lab.orchestration.run_directory import read_failure, write_atomically
 
@@ -22,12 +22,10 @@ class Entry(NamedTuple):
     Args:
         point: The label of its value on each axis.
         directory: Where its results go.
-        line: The command that runs it alone.
     """
 
     point: dict[str, str]
     directory: Path
-    line: str
 
     @property
     def label(self) -> str:
@@ -38,9 +36,10 @@ class Entry(NamedTuple):
         """`done`, `running`, `failed` or `missing`, and the error if it failed."""
         if (self.directory / "metrics.json").is_file():
             return "done", ""
-        if (error := read_failure(self.directory)) is not None:  # the next attempt removes it
-            return "failed", error.splitlines()[-1]
-        return "missing" if lease.holder(self.directory) is None else "running", ""
+        if lease.holder(self.directory) is not None:
+            return "running", ""
+        error = read_failure(self.directory)
+        return ("missing", "") if error is None else ("failed", error.splitlines()[-1])
 
 
 class Manifest(NamedTuple):
@@ -89,10 +88,7 @@ def write(
         figure=settings.get("figure", "gradients" if command == "gradients" else "against"),
         metric=settings.get("metric", "test/elbo"),
         roles={names[axis.key]: axis.role for axis in axes},
-        entries=[
-            Entry(point.labels, job.directory, pasted(job.line))
-            for point, job in zip(points, jobs, strict=True)
-        ],
+        entries=[Entry(point.labels, job.directory) for point, job in zip(points, jobs, strict=True)],
         code=of_the_code(),
     )
     directory.mkdir(parents=True, exist_ok=True)
@@ -120,8 +116,7 @@ def read(directory: Path) -> Manifest:
             f"{directory} is not the directory of a sweep{did_you_mean(str(directory), known)}"
         ) from error
     entries = [
-        Entry(entry["point"], (directory / entry["directory"]).resolve(), entry["line"])
-        for entry in content["entries"]
+        Entry(entry["point"], (directory / entry["directory"]).resolve()) for entry in content["entries"]
     ]
     return Manifest(**(content | {"entries": entries}))
 

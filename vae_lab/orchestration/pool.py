@@ -77,9 +77,7 @@ class Pool:
                     break
                 self._wait(tasks)
         finally:
-            for task in tasks:
-                if task.process is not None:
-                    _stop(task.process)
+            _stop([task.process for task in tasks if task.process is not None])
         self.show(tasks)
 
     def _start(self, tasks: Sequence[Task]) -> None:
@@ -106,6 +104,8 @@ class Pool:
             if task.process is None or (status := _status(task.process)) is None:
                 continue
             self.free.append(task.slot)
+            if isinstance(task.process, subprocess.Popen):
+                _kill_group(task.process.pid)  # what it has started may be left
             task.process, task.seconds = None, time.monotonic() - task.started
             if status == 0 or task.job.is_done():
                 task.state = "done"
@@ -179,8 +179,7 @@ def visible_gpus() -> list[str]:
     """The GPUs that this process may use, found without torch."""
     if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [name for name in named.split(",") if name]
-    found = Path("/dev").glob("nvidia[0-9]*")
-    return sorted((path.name.removeprefix("nvidia") for path in found), key=int)
+    return [str(number) for number, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
 
 
 def _start_alone(
@@ -202,15 +201,26 @@ def _status(process: "BaseProcess | subprocess.Popen[bytes]") -> int | None:
     return process.exitcode if isinstance(process, BaseProcess) else process.poll()
 
 
-def _stop(process: "BaseProcess | subprocess.Popen[bytes]", patience: float = 5.0) -> None:
-    """Interrupts a job as Ctrl-C does, and kills it with what it has started if it does not end."""
-    pid = process.pid
-    if pid is None or _status(process) is not None:
+def _stop(processes: "Sequence[BaseProcess | subprocess.Popen[bytes]]", patience: float = 5.0) -> None:
+    """Interrupts jobs as Ctrl-C does, and kills with what they have started those that do not end."""
+    running = [process for process in processes if _status(process) is None]
+    if not running:
         return
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave them
+    try:
+        for process in running:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid or 0, signal.SIGINT)
         until = time.monotonic() + patience
-        while _status(process) is None and time.monotonic() < until:
+        while any(_status(process) is None for process in running) and time.monotonic() < until:
             time.sleep(0.05)
-        if _status(process) is None:
-            os.killpg(pid, signal.SIGKILL)
+        for process in running:
+            if _status(process) is None:
+                _kill_group(process.pid or 0)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _kill_group(leader: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)

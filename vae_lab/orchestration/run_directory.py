@@ -63,8 +63,9 @@ class RunDirectory:
         """Removes the results of an earlier run, the mark of completion first."""
         self.metrics_json.unlink(missing_ok=True)
         for path in self.path.iterdir():
-            if not _is_hydras(path) and path.name != OUTPUT_LOG and not path.name.startswith(lease.PREFIX):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            kept = path.name == OUTPUT_LOG or path.name.startswith((lease.PREFIX, *lease.PASSING))
+            if not kept and not _is_hydras(path):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
     def begin(self) -> None:
         """Marks the run's family, and takes over what a shorter run of the family has done."""

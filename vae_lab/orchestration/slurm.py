@@ -20,6 +20,7 @@ from vae_lab.orchestration.run_directory import OUTPUT_LOG, write_atomically
 
 JOBS = "slurm.json"  # in the sweep's directory: the number at SLURM of each submitted run
 POLL_SECONDS = 2.0
+SILENCE_SECONDS = 600.0  # for which squeue may give no answer, as when SLURM is started again
 PATIENCE = 4  # times that a job may be missing in the queue, since it is while it is queued again
 BUSY_SECONDS = 10.0
 
@@ -89,7 +90,9 @@ def submit(
         UserError: If submitit is not installed, or SLURM refuses.
     """
     known = numbers(directory)
-    queued = states() or {}
+    queued = states() if known else {}
+    if queued is None:
+        raise UserError("squeue does not answer, which must tell what is queued already; try again later.")
     arrays: dict[tuple[int, int, bool], list[Job]] = defaultdict(list)
     for task in tasks:
         job = task.job
@@ -118,8 +121,14 @@ def submit(
 def wait(tasks: Sequence[Task], submitted: Mapping[str, str], show: Callable[[Sequence[Task]], None]) -> None:
     """Follows submitted jobs until each is done or has left the queue."""
     unseen: Counter[str] = Counter()
+    silent = 0.0
     while any(task.state in ("waiting", "running") for task in tasks):
-        queued = states() or {}
+        queued = states()
+        if queued is None and silent < SILENCE_SECONDS:
+            silent += POLL_SECONDS
+            time.sleep(POLL_SECONDS)
+            continue
+        queued, silent = queued or {}, 0.0 if queued is not None else silent
         for task in tasks:
             number = submitted[task.job.signature]
             unseen[number] += 1

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
 from vae_lab.config import SweepConfig
-from vae_lab.errors import UserError
-from vae_lab.orchestration import manifest, table, warm
+from vae_lab.errors import Busy, UserError, did_you_mean
+from vae_lab.orchestration import lease, manifest, table, warm
 from vae_lab.orchestration.axes import axes, points, short_names
-from vae_lab.orchestration.jobs import Job, compose
-from vae_lab.orchestration.run_directory import read_failure, write_failure
+from vae_lab.orchestration.jobs import Job, compose, pasted
+from vae_lab.orchestration.run_directory import RunDirectory, read_failure, write_failure
 from vae_lab.paths import SWEEPS
+
+FIGURES = ("against", "curves", "gradients")
 
 
 def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typed: Sequence[str]) -> None:
@@ -39,7 +41,9 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
     settings: Any = OmegaConf.to_container(master.sweep, resolve=True) if master.sweep else {}
     parsed = OverridesParser.create(config_loader=context.config_loader).parse_overrides(list(typed))
     of, fixed = axes(settings, parsed)
-    fixed += _without_data(master, settings, fixed)
+    fixed += _without_data(master, settings, [*fixed, *(f"{axis.key}=" for axis in of)])
+    if (figure := settings.get("figure")) not in (None, *FIGURES):
+        raise UserError(f"sweep.figure={figure} is not a kind of figure{did_you_mean(figure, FIGURES)}")
     every = points(of)
     names = short_names([axis.key for axis in of])
     assert list(names.values()) == list(every[0].labels)
@@ -56,20 +60,38 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
         _belongs_to(cfg, name)
     directory = Path(master.output_dir, "sweeps", name)
     written = manifest.write(directory, settings, _question(settings), jobs[0].command, of, every, jobs)
+    failed: dict[Path, str] = {}
     if missing:
+        for job in missing:
+            _begin_again_if_asked(job)
         returned = launcher.launch([job.overrides for job in missing], initial_job_idx=0)
         for job, each in zip(missing, returned, strict=True):
-            _keep_failure(job, each)
-    results = finish(written, directory)
+            if each.status == JobStatus.FAILED and (error := _failure(job, each)):
+                failed[job.directory] = error
+    results = finish(written, directory, failed)
     if missing and not results.missing:
         warm.log_summary(OmegaConf.to_yaml(jobs[0].cfg.logger), str(directory))
 
 
-def _keep_failure(job: Job, returned: JobReturn) -> None:
-    """Leaves the reason beside the run where the run itself could not, as when it was killed."""
-    if returned.status == JobStatus.FAILED and read_failure(job.directory) is None:
-        job.directory.mkdir(parents=True, exist_ok=True)
-        write_failure(job.directory, str(returned._return_value))  # the property would raise and print it
+def _begin_again_if_asked(job: Job) -> None:
+    """With `rerun=true` clears a run that nobody does just now; the job itself must not, or being queued again
+    would begin it again.
+    """
+    if job.cfg.rerun and job.directory.is_dir() and lease.holder(job.directory) is None:
+        RunDirectory(job.directory, job.cfg).clear()
+    job.cfg.rerun = False
+
+
+def _failure(job: Job, returned: JobReturn) -> str | None:
+    """Why a job failed; left beside the run where the run itself could not, as when it was killed."""
+    error = returned._return_value  # the property would raise and print it
+    if isinstance(error, Busy):
+        return None
+    if (known := read_failure(job.directory)) is not None:
+        return known
+    job.freeze()
+    write_failure(job.directory, str(error))
+    return str(error)
 
 
 def check(jobs: Sequence[Job], elsewhere: bool = False) -> None:
@@ -91,14 +113,21 @@ def check(jobs: Sequence[Job], elsewhere: bool = False) -> None:
         raise UserError(f"{message} (in {checked[number].label})" if len(jobs) > 1 else message)
 
 
-def finish(written: manifest.Manifest, directory: Path) -> table.Results:
+def finish(
+    written: manifest.Manifest, directory: Path, failed_now: Mapping[Path, str] | None = None
+) -> table.Results:
     """Writes and shows the table of what is done, draws the figure, and names what failed.
 
+    Args:
+        written: What the sweep consists of.
+        directory: Its own.
+        failed_now: The errors of runs that failed just now, by their directories.
+
     Raises:
-        UserError: If a run has failed.
+        UserError: If a run has failed, or no run has the metric.
     """
     results = table.collect(written)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     paths = table.write(results, directory)
     if not results.runs.is_empty():
         from vae_lab.figures.of_sweep import draw
@@ -112,12 +141,22 @@ def finish(written: manifest.Manifest, directory: Path) -> table.Results:
         console.print(f"warning: {warning}", style="yellow")
     for path in paths:
         console.print(str(path))
-    failed = [(entry, error) for entry, state, error in results.missing if state == "failed"]
+    errors = {entry.directory: error for entry, state, error in results.missing if state == "failed"}
+    errors |= failed_now or {}
+    failed = [entry for entry in written.entries if entry.directory in errors]
     if failed:
-        lines = [f"  {entry.label}: {error}\n    {entry.line}" for entry, error in failed]
-        others = len(results.missing) - len(failed)
-        parts = [f"{len(results.runs)} done", f"{len(failed)} failed", f"{others} not done" if others else ""]
+        lines = [
+            f"  {entry.label}: {errors[entry.directory].splitlines()[-1]}\n"
+            f"    {pasted(written.command, entry.directory)}"
+            for entry in failed
+        ]
+        done = sum(entry.state()[0] == "done" and entry not in failed for entry in written.entries)
+        others = len(written.entries) - done - len(failed)
+        parts = [f"{done} done", f"{len(failed)} failed", f"{others} not done" if others else ""]
         raise UserError("\n".join([f"{', '.join(filter(None, parts))}; each alone:", *lines]))
+    if written.command == "train" and not results.runs.is_empty() and results.settings.is_empty():
+        known = [name for name in results.runs.columns if name.startswith("test/")]
+        raise UserError(f"sweep.metric={written.metric} is in no run{did_you_mean(written.metric, known)}")
     return results
 
 
@@ -159,7 +198,8 @@ def _apart_from_seed(job: Job) -> str:
 def _without_data(master: DictConfig, settings: dict[str, Any], fixed: Sequence[str]) -> list[str]:
     """What a sweep runs with instead where the files of its dataset are absent, unless the user chose one."""
     instead = [str(override) for override in settings.get("without_data", [])]
-    if not instead or "files" not in master.dataset or any(word.startswith("dataset=") for word in fixed):
+    chosen = any(word.lstrip("+").startswith("dataset=") for word in fixed)
+    if not instead or "files" not in master.dataset or chosen:
         return []
     root = Path(master.dataset.root).expanduser()
     if all((root / str(name)).is_file() for name in master.dataset.files):

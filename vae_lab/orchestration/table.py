@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import polars as pl
 from scipy.stats import t as student
 
+from vae_lab.errors import UserError
 from vae_lab.orchestration.manifest import Entry, Manifest
 
 MIXTURES = {
@@ -71,13 +72,16 @@ def collect(manifest: Manifest) -> Results:
 def by_setting(manifest: Manifest, runs: pl.DataFrame) -> pl.DataFrame:
     """One row for each combination of the scientific axes, in the manifest's order.
 
-    The values of the nuisance axes are those with the highest mean of the metric on the validation split,
-    never on the test split. Then follow the metric's mean over the repeats, its 95 % interval by Student's
+    The values of the nuisance axes are those with the highest mean of the metric on the validation split (of
+    the ELBO there, for a metric that only the test has), never on the test split. Then follow the metric's mean over the repeats, its 95 % interval by Student's
     t, the number of repeats, and the means of the other test metrics.
     """
     scientific, nuisance = manifest.axes("scientific"), manifest.axes("nuisance")
     chosen_by = manifest.metric.replace("test/", "validation/")
-    chosen_by = chosen_by if chosen_by in runs.columns else manifest.metric
+    chosen_by = chosen_by if chosen_by in runs.columns else "validation/elbo"
+    if nuisance and chosen_by not in runs.columns:
+        raise UserError(f"sweep.nuisance: nothing on the validation split to choose {nuisance[0]} by.")
+    choice = pl.col(chosen_by).mean() if nuisance else pl.lit(0.0)
     others = [name for name in runs.columns if name.startswith("test/") and name != manifest.metric]
     keys = [*scientific, *nuisance]
     value = pl.col(manifest.metric)
@@ -85,14 +89,16 @@ def by_setting(manifest: Manifest, runs: pl.DataFrame) -> pl.DataFrame:
         value.mean().alias(manifest.metric),
         value.std().alias("_std"),
         value.count().alias("repeats"),
-        pl.col(chosen_by).mean().alias("_chosen_by"),
+        choice.alias("_chosen_by"),
         *(pl.col(name).mean() for name in sorted(others)),
     ]
     table = runs.group_by(keys, maintain_order=True).agg(summaries) if keys else runs.select(summaries)
-    if nuisance:
-        best = pl.col("_chosen_by") == pl.col("_chosen_by").max()
-        table = table.filter(best.over(scientific) if scientific else best)
-        table = table.unique(scientific or None, keep="first", maintain_order=True)
+    if nuisance:  # the best of those with the most repeats: of a diverging value a lucky seed may be left
+        table = table.with_row_index("_order").sort(
+            "repeats", "_chosen_by", descending=True, nulls_last=True, maintain_order=True
+        )
+        table = table.unique(scientific, keep="first", maintain_order=True) if scientific else table.head(1)
+        table = table.sort("_order")
     half = _half_interval(table["_std"], table["repeats"])
     table = table.with_columns((value - half).alias("low"), (value + half).alias("high"))
     first = [*keys, manifest.metric, "low", "high", "repeats"]
