@@ -74,8 +74,9 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
 
 
 def _begin_again_if_asked(job: Job) -> None:
-    """With `rerun=true` clears a run that nobody does just now; the job itself must not, or being queued again
-    would begin it again.
+    """With `rerun=true` clears a run that nobody does just now.
+
+    The job itself must not, or it would begin again whenever SLURM puts it back into its queue.
     """
     if job.cfg.rerun and job.directory.is_dir() and lease.holder(job.directory) is None:
         RunDirectory(job.directory, job.cfg).clear()

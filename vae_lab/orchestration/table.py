@@ -73,8 +73,9 @@ def by_setting(manifest: Manifest, runs: pl.DataFrame) -> pl.DataFrame:
     """One row for each combination of the scientific axes, in the manifest's order.
 
     The values of the nuisance axes are those with the highest mean of the metric on the validation split (of
-    the ELBO there, for a metric that only the test has), never on the test split. Then follow the metric's mean over the repeats, its 95 % interval by Student's
-    t, the number of repeats, and the means of the other test metrics.
+    the ELBO there, for a metric that only the test has), never on the test split, among those with the most
+    repeats. Then follow the metric's mean over the repeats, its 95 % interval by Student's t, the number of
+    repeats, and the means of the other test metrics.
     """
     scientific, nuisance = manifest.axes("scientific"), manifest.axes("nuisance")
     chosen_by = manifest.metric.replace("test/", "validation/")
