@@ -56,6 +56,15 @@ def test_option_of_gradients(group, option):
         assert isinstance(instantiate(cfg.estimators[name], name), Estimator)
 
 
+def test_the_readme_names_the_run_that_its_command_makes():
+    config.register()
+    signature.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        made = signature.signature(compose("train", []))
+    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text()
+    assert f"in outputs/runs/{made}\n" in readme
+
+
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids="/".join)
 def test_option(group, option, request, monkeypatch):
     if option in ("mnist", "fashion_mnist", "frey_face", "binarized_mnist", "kingma2014_mnist"):

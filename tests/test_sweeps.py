@@ -158,6 +158,7 @@ def test_finished_runs_need_no_torch(vae_lab, tmp_path):
         ("model.latent_dm=2,3", "model.latent_dm does not exist; did you mean latent_dim?"),
         ("optimizer.lr=0.1,-1", "optimizer.lr"),
         ("seed=0,1 estimator=rloo estimator.num_samples=1", "num_samples must be at least 2"),
+        ("trainer.checkpoint_seconds=1,2", "checkpoint_seconds=1 and checkpoint_seconds=2 are the same run"),
         ("seed=0,1 hydra.launcher.slots=0", "hydra.launcher.slots must be an int of at least 1, got 0."),
     ],
 )

@@ -7,7 +7,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from vae_lab.figures.gradients import COLOURS, GREY, label
+from vae_lab.figures.gradients import COLOURS, label
 from vae_lab.figures.style import figure
 
 
@@ -62,19 +62,29 @@ def against(table: pl.DataFrame, axes: Sequence[str], metric: str, path: Path) -
 def _along(
     panel: Axes, first: str, metric: str, positions: Sequence[float], names: Sequence[str], numeric: bool
 ) -> None:
-    what = f"{metric.replace('/', ' ').replace('elbo', 'ELBO').replace('_', '-')} (nats per datum)"
-    words = first.replace("_", " ")
+    what = f"{words(metric)} (nats per datum)"
+    name = first.replace("_", " ")
     if numeric:
         if min(positions) > 0 and max(positions) / min(positions) > 20:
             panel.set_xscale("log")
         panel.xaxis.set_major_locator(FixedLocator(sorted(set(positions))))
         panel.xaxis.set_minor_locator(NullLocator())
         panel.set_xticklabels([f"{value:g}" for value in sorted(set(positions))])
-        panel.set_xlabel({"latent dim": "latent dimensions"}.get(words, words))
+        panel.set_xlabel({"latent dim": "latent dimensions"}.get(name, name))
         panel.set_ylabel(what)
         return
     panel.set_yticks(range(len(names)), [label(str(name)) for name in names])
     panel.set_ylim(len(names) - 0.5, -0.5)
     panel.grid(axis="y", visible=False)
     panel.set_xlabel(what)
-    panel.tick_params(axis="y", length=0, labelcolor=GREY if not names else "black")
+    panel.tick_params(axis="y", length=0)
+
+
+def words(metric: str) -> str:
+    """A metric's name as words.
+
+    Example:
+        >>> words("test/elbo"), words("test/log_likelihood")
+        ('test ELBO', 'test log-likelihood')
+    """
+    return metric.replace("/", " ").replace("elbo", "ELBO").replace("_", "-")

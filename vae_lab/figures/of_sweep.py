@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from vae_lab.errors import UserError, did_you_mean
-from vae_lab.figures.against import against
+from vae_lab.figures.against import against, words
 from vae_lab.figures.curves import curves
 from vae_lab.figures.gradients import draw_gradients
 from vae_lab.orchestration.manifest import Manifest
@@ -51,7 +51,9 @@ def _curves(results: Results, folder: Path) -> list[Path]:
     if not parts:
         return []
     path = folder / "figure.png"
-    curves(over_repeats(pl.concat(parts), ["setting", "samples"], curve), "test ELBO", path)
+    curves(
+        over_repeats(pl.concat(parts), ["setting", "samples"], curve), words(results.manifest.metric), path
+    )
     return [path]
 
 

@@ -48,6 +48,8 @@ def run_in_slots(
     gpus = visible_gpus() if on_gpu else []
     if gpus and any("," in str(job.cfg.trainer.devices) for job in jobs):
         raise UserError("trainer.devices must be a number in a sweep, which gives each job GPUs of its own.")
+    if any(job.cfg.trainer.num_nodes != 1 for job in jobs):
+        raise UserError("trainer.num_nodes must be 1 on one machine; for several use hydra/launcher=slurm.")
     at_a_time = slots_at_a_time if gpus else slots_at_a_time or max(1, usable_cores() // (threads * devices))
     places = slots(at_a_time, gpus, devices, jobs_per_gpu)
     warm.start(threads)

@@ -51,6 +51,7 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
         compose(context.config_loader, master, [*fixed, *point.overrides], _label(point.labels))
         for point in every
     ]
+    _refuse_the_same_twice(jobs)
     missing = [job for job in jobs if not job.is_done()]
     if missing:
         warm.start(int(master.hydra.launcher.get("threads", 1)))
@@ -71,6 +72,15 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
     results = finish(written, directory, failed)
     if missing and not results.missing:
         warm.log_summary(OmegaConf.to_yaml(jobs[0].cfg.logger), str(directory))
+
+
+def _refuse_the_same_twice(jobs: Sequence[Job]) -> None:
+    """Two points that are one run would count as two."""
+    first: dict[Path, Job] = {}
+    for job in jobs:
+        other = first.setdefault(job.directory, job)
+        if other is not job:
+            raise UserError(f"{other.label} and {job.label} are the same run; leave one of them out.")
 
 
 def _begin_again_if_asked(job: Job) -> None:
