@@ -105,6 +105,15 @@ class TestAxes:
             axes({"scientific": {"seed": 3}}, [])
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads in /proc")
+def test_the_server_that_forks_has_one_thread(tmp_path):
+    count = "import os; from vae_lab.orchestration import warm; warm.imports(); "
+    count += "print(len(os.listdir('/proc/self/task')))"
+    command = [sys.executable, "-c", count]
+    process = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert process.stdout == "1\n", process.stderr
+
+
 def test_slots():
     assert slots(3, [], 1, 1) == [{}, {}, {}]
     assert slots(None, ["0", "1"], 1, 2) == [

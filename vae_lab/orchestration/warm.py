@@ -1,8 +1,8 @@
 """A server process that has imported what a run needs, and forks itself for each job.
 
 Imports, seconds of work, are paid once per sweep; each job is a process of its own all the same, which leaves
-nothing behind and takes only itself when it is killed. Nothing but imports may happen here: threads or a GPU
-that the server had touched would be broken in its children.
+nothing behind and takes only itself when it is killed. Nothing but imports may happen here, and none that
+start threads, as polars does: threads or a GPU that the server had touched would be broken in its children.
 """
 
 import ctypes
@@ -25,12 +25,12 @@ from omegaconf import OmegaConf
 _context = get_context("forkserver")
 _IMPORTED = (
     "vae_lab.run",
-    "vae_lab.gradients",
     "vae_lab.commands.train",
     "vae_lab.commands.gradients",
     "torch._dynamo",
     "wandb",
     "matplotlib.backends.backend_agg",
+    "sklearn.datasets",
 )
 
 
