@@ -39,7 +39,7 @@ class ProcessesLauncher(Launcher):
         assert self.hydra_context is not None
         return run_in_slots(
             self.config,
-            self.hydra_context.config_loader,
+            self.hydra_context,
             job_overrides,
             slots_at_a_time=self.slots,
             threads=self.threads,

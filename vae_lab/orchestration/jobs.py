@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.config_loader import ConfigLoader
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vae_lab.orchestration.axes import literal
@@ -54,6 +55,25 @@ class Job(NamedTuple):
         if OmegaConf.is_list(devices):
             return len(devices)
         return int(devices) if str(devices).isdigit() and int(devices) > 0 else 1
+
+    def with_hydra(self, node: DictConfig) -> DictConfig:
+        """Its configuration with Hydra's own node, as Hydra would compose it from `line`.
+
+        Args:
+            node: The one that the jobs of a sweep share.
+        """
+        own = {
+            "mode": RunMode.RUN,
+            "run": {"dir": str(self.directory)},
+            "output_subdir": None,
+            "overrides": {"task": self.overrides},
+        }
+        cfg = self.cfg.copy()
+        with open_dict(cfg):
+            cfg.hydra = node
+            OmegaConf.set_readonly(cfg.hydra, False)
+            cfg.hydra.merge_with(own)
+        return cfg
 
     def is_done(self) -> bool:
         """Whether its result is there.

@@ -8,6 +8,7 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from vae_lab.errors import UserError
@@ -21,7 +22,7 @@ GPU = ("gpu", "cuda", "auto")  # what may use a GPU where there is one
 
 def run_in_slots(
     master: DictConfig,
-    loader: ConfigLoader,
+    context: HydraContext,
     job_overrides: Sequence[Sequence[str]],
     *,
     slots_at_a_time: int | None,
@@ -32,7 +33,7 @@ def run_in_slots(
 
     Args:
         master: The configuration that all jobs share, with Hydra's own node.
-        loader: Hydra's.
+        context: Hydra's.
         job_overrides: The overrides of each job.
         slots_at_a_time: How many jobs run at a time; None to choose.
         threads: CPU threads of each job.
@@ -41,7 +42,7 @@ def run_in_slots(
     Raises:
         OSError: If the disk is full.
     """
-    jobs = [compose(loader, master, overrides) for overrides in job_overrides]
+    jobs = [compose(context.config_loader, master, overrides) for overrides in job_overrides]
     tasks = [Task(job) for job in jobs]
     on_gpu = any(job.cfg.trainer.accelerator in GPU for job in jobs)
     devices = max(job.num_devices for job in jobs)
@@ -54,7 +55,7 @@ def run_in_slots(
     places = slots(at_a_time, gpus, devices, jobs_per_gpu)
     warm.start(threads)
     with Board(_name(master), len(places)) as board:
-        pool = Pool(places, board.show)
+        pool = Pool(places, board.show, master.hydra, context)
         pool.run(tasks)
     if pool.is_full:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

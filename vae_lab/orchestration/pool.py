@@ -13,6 +13,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Literal
 
+from hydra.types import HydraContext
+from omegaconf import DictConfig
+
 from vae_lab.errors import DISK_FULL, Busy
 from vae_lab.orchestration import lease, warm
 from vae_lab.orchestration.jobs import Job
@@ -53,11 +56,21 @@ class Pool:
     Args:
         slots: The environment variables of each slot, such as the GPUs that it may see.
         show: Called again and again with the tasks.
+        hydra: Hydra's own node, which the jobs share.
+        context: Hydra's.
     """
 
-    def __init__(self, slots: Sequence[Mapping[str, str]], show: Callable[[Sequence[Task]], None]) -> None:
+    def __init__(
+        self,
+        slots: Sequence[Mapping[str, str]],
+        show: Callable[[Sequence[Task]], None],
+        hydra: DictConfig,
+        context: HydraContext,
+    ) -> None:
         self.slots = slots
         self.show = show
+        self.hydra = hydra
+        self.context = context
         self.free = list(range(len(slots)))
         self.is_full = False
 
@@ -95,7 +108,8 @@ class Pool:
         task.slot, task.state, task.started = slot, "running", time.monotonic()
         output, environment = task.job.directory / OUTPUT_LOG, self.slots[slot]
         if task.job.is_one_process:
-            task.process = warm.start_job(task.job.line, str(output), environment)
+            cfg = task.job.with_hydra(self.hydra)
+            task.process = warm.start_job(task.job.line, cfg, self.context, str(output), environment)
         else:
             task.process = _start_alone(task.job.line, output, environment)
 

@@ -155,6 +155,7 @@ class WandbFactory:
         for wanted in (self.mode, "offline"):
             try:
                 mode = self._mode(wandb, wanted)
+                wandb.setup(wandb.Settings(mode=mode))  # an offline process reports on itself to nobody
                 return wandb.init(**arguments, mode=mode, resume="allow", settings=settings)
             except Exception as error:  # whatever the tracker's trouble, the run goes on
                 _log.warning("W&B failed (%s): %s", wanted, str(error).splitlines()[0])
