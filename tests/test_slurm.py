@@ -130,6 +130,26 @@ def test_a_node_that_is_lost_and_comes_back(cluster, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_job_that_is_preempted_is_queued_again_and_continues(cluster, tmp_path):
+    process = started(
+        tmp_path,
+        *[*SLURM, "hydra.launcher.wait=true", "trainer.max_epochs=2000", "trainer.checkpoint_seconds=0.5"],
+        "model.latent_dim=2",
+    )
+    until(lambda: saved(tmp_path))
+    both = ["--partition=urgent", "--nodes=2", "--ntasks-per-node=2", "--exclusive"]
+    assert ask("srun", *both, "hostname").split()  # two whole nodes for something more important
+    stdout, stderr = process.communicate(timeout=400)
+    assert process.returncode == 0, stderr
+    (log,) = tmp_path.glob("outputs/runs/*/output.log")
+    assert "continuing at" in log.read_text()
+    states = ask(
+        "sacct", "--noheader", "--duplicates", "--allocations", "--format=State", "--jobs", job_number(stdout)
+    )
+    assert "PREEMPTED" in states
+
+
+@pytest.mark.slow
 def test_data_parallel_across_the_tasks_of_a_job(cluster, vae_lab, tmp_path):
     process = vae_lab(
         *[*SLURM, "hydra.launcher.wait=true", "trainer=ddp", "trainer.accelerator=cpu", "model.latent_dim=2"]

@@ -267,6 +267,28 @@ def test_a_sweep_done_again_begins_again_and_what_fails_is_not_hidden_by_an_old_
     assert "1 done, 1 failed" in stderr
 
 
+def test_a_sweep_of_the_same_name_with_other_runs_leaves_no_old_figure(vae_lab, tmp_path):
+    smoke = ["sweep", "smoke", *FAST]
+    assert vae_lab(*smoke, "model.latent_dim=2,3", "seed=0").returncode == 0
+    (old,) = of_sweep(tmp_path).glob("*.png")
+    assert vae_lab(*smoke, "model.latent_dim=4", "seed=0", "sweep.figure=null").returncode == 0
+    assert not old.exists()
+    assert (of_sweep(tmp_path) / "table.csv").exists()
+
+
+def test_a_run_done_again_does_not_continue_a_shorter_one(vae_lab, tmp_path):
+    one = ["train", *FAST]
+    assert vae_lab(*one).returncode == 0
+    again = [*one, "trainer.max_epochs=2", "rerun=true"]
+    for command in (again, [*again, "seed=0,1", "-m"]):
+        process = vae_lab(*command)
+        assert process.returncode == 0, process.stderr
+        assert "continuing" not in process.stdout
+    logs = [path.read_text() for path in tmp_path.glob("outputs/runs/*/output.log")]
+    assert len(logs) == 2
+    assert not any("continuing" in log for log in logs)
+
+
 def test_odd_names_of_folders_and_of_labels(vae_lab, tmp_path):
     folder = tmp_path / "Drop (Personal), x"
     folder.mkdir()
@@ -327,6 +349,32 @@ def test_hydras_own_launcher_for_debugging(vae_lab, tmp_path):
     assert process.returncode == 0, process.stderr
     assert len(results(tmp_path)) == 2
     assert (of_sweep(tmp_path) / "table.csv").is_file()
+
+
+def test_a_sweeper_that_optimises(vae_lab, tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="vae-lab[optuna] is not installed")
+    study = (
+        "train -m hydra/sweeper=optuna hydra.sweeper.direction=maximize hydra.sweeper.n_trials=4 "
+        "hydra.sweeper.n_jobs=2 hydra.sweeper.storage=sqlite:///study.db optimizer.lr=interval(1e-4,1e-1)"
+    )
+    process = vae_lab(*study.split(), *FAST)
+    assert process.returncode == 0, process.stderr
+    runs = [json.loads(path.read_text()) for path in tmp_path.glob("outputs/runs/*/metrics.json")]
+    best = max(runs, key=lambda run: run["metrics"]["validation/elbo"])
+    found = OmegaConf.load(tmp_path / "outputs" / "optimization_results.yaml")
+    assert len(runs) == 4
+    assert found.best_value == best["metrics"]["validation/elbo"]
+    assert found.best_params["optimizer.lr"] == best["config"]["optimizer.lr"]
+
+
+def test_settings_of_hydra_reach_the_jobs(vae_lab, tmp_path):
+    process = vae_lab(
+        *TWO, "hydra.job_logging.formatters.simple.format='MARK %(message)s'", "hydra.verbose=true"
+    )
+    assert process.returncode == 0, process.stderr
+    logs = [path.read_text() for path in tmp_path.glob("outputs/runs/*/train.log")]
+    assert len(logs) == 2
+    assert all(log.startswith("MARK") for log in logs)
 
 
 def test_queued_jobs_run_from_the_configuration_composed_at_submission(vae_lab, tmp_path):

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import random
 import shutil
 import signal
@@ -120,6 +119,22 @@ def start(cwd, *arguments):
         env=environment(),
         stdout=subprocess.DEVNULL,
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("disposition", [signal.SIG_DFL, signal.SIG_IGN])
+def test_sigterm_is_left_as_it_was(tmp_path, disposition):
+    before = signal.signal(signal.SIGTERM, disposition)  # inherited where it is ignored
+    try:
+        process = start(tmp_path, *LONGER, "hydra.run.dir=run")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    while not (tmp_path / "run" / "metrics.csv").exists():
+        time.sleep(0.02)
+    process.terminate()
+    ignored = disposition == signal.SIG_IGN
+    assert process.wait(timeout=120) == (0 if ignored else -signal.SIGTERM)
+    assert (tmp_path / "run" / "metrics.json").exists() == ignored
 
 
 @pytest.mark.slow
@@ -351,25 +366,30 @@ def test_help_and_completion_answer_at_once_without_torch(vae_lab, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_wheel_works_from_another_directory(tmp_path):
+def test_a_wheel_installed_in_a_clean_environment(tmp_path):
     uv = shutil.which("uv")
     if uv is None:
-        pytest.skip("uv is not here to build a wheel")
+        pytest.skip("uv is not here to build and install a wheel")
+
+    def run(*command):
+        variables = {name: value for name, value in environment().items() if name != "VIRTUAL_ENV"}
+        process = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True)
+        assert process.returncode == 0, process.stderr
+        return process.stdout
+
     repository = Path(__file__).resolve().parent.parent
-    subprocess.run(
-        [uv, "build", "--wheel", "--out-dir", str(tmp_path), str(repository)], check=True, capture_output=True
-    )
+    run(uv, "build", "--wheel", "--out-dir", str(tmp_path), str(repository))
     (wheel,) = tmp_path.glob("*.whl")
-    site = tmp_path / "site"
-    shutil.unpack_archive(wheel, site, format="zip")
-    command = [sys.executable, "-m", "vae_lab.cli", "train", *QUIET]
-    process = subprocess.run(
-        command, cwd=tmp_path, env=environment() | {"PYTHONPATH": str(site)}, capture_output=True, text=True
-    )
-    assert process.returncode == 0, process.stderr
-    (directory,) = (tmp_path / "outputs" / "runs").iterdir()
-    assert result(directory)["provenance"]["git_commit"] is None  # it ran from the wheel, not from the clone
-    assert os.listdir(site / "vae_lab" / "conf")
+    here = run(uv, "pip", "freeze", "--python", sys.executable, "--exclude-editable")
+    (tmp_path / "here.txt").write_text(here)  # the versions that are in the cache
+    run(uv, "venv", "--python", sys.executable, "clean")
+    python = str(tmp_path / "clean" / "bin" / "python")
+    run(uv, "pip", "install", "--python", python, "--constraints", "here.txt", str(wheel))
+    run(str(tmp_path / "clean" / "bin" / "vae-lab"), "sweep", "smoke", "logger=none")
+    provenance = [result(path)["provenance"] for path in (tmp_path / "outputs" / "runs").iterdir()]
+    assert provenance
+    assert all(one["git_commit"] is None for one in provenance)  # they ran from the wheel, not from the clone
+    assert list(tmp_path.glob("outputs/sweeps/smoke/*.png"))
 
 
 @pytest.mark.slow

@@ -81,6 +81,7 @@ def quieten_libraries() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
 
 
 def _prepare(directory: RunDirectory, cfg: DictConfig) -> int:

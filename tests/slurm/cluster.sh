@@ -110,20 +110,23 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 DefMemPerCPU=2000
 SchedulerType=sched/backfill
-SchedulerParameters=batch_sched_delay=0,bf_interval=2,sched_interval=2
+SchedulerParameters=batch_sched_delay=0,bf_interval=2,sched_interval=2,preempt_send_user_signal
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 JobAcctGatherType=jobacct_gather/linux
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=localhost
 AccountingStoragePort=26819
 NodeName=n[1-2] NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=[27001-27002] CPUs=2 RealMemory=9000
-PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE PriorityTier=1 GraceTime=5
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE PriorityTier=10 PreemptMode=OFF
 END
   for node in "${NODES[@]}"; do # several tasks meet at the first node's name
     grep -qw "$node" /etc/hosts || echo "127.0.0.1 $node" >>/etc/hosts
   done
 }
 
-are_idle() { [ "$(sinfo --noheader --Node --format=%t | sort | uniq -c | tr -s ' ')" = " ${#NODES[@]} idle" ]; }
+are_idle() { [ "$(sinfo --noheader --Node --partition=main --format=%t | sort | uniq -c | tr -s ' ')" = " ${#NODES[@]} idle" ]; }
 
 start() {
   install_packages

@@ -76,12 +76,16 @@ class Job(NamedTuple):
         return cfg
 
     def is_done(self) -> bool:
-        """Whether its result is there.
+        """Whether its result is there and not to be replaced.
 
         Raises:
             UserError: If the directory holds the result of another configuration.
         """
-        return not self.cfg.rerun and finished(self.cfg, self.directory) is not None
+        return not self.cfg.rerun and self.has_result()
+
+    def has_result(self) -> bool:
+        """Whether its result is there."""
+        return finished(self.cfg, self.directory) is not None
 
     def freeze(self) -> None:
         """Writes the configuration that it will run from."""
@@ -118,7 +122,7 @@ def _compose(loader: ConfigLoader, master: DictConfig, overrides: list[str], lab
         del full["hydra"]
     cfg = OmegaConf.create(OmegaConf.to_container(full, resolve=True))
     assert isinstance(cfg, DictConfig)
-    return Job(label or signature(cfg), command, overrides, cfg, directory)
+    return Job(label or " ".join(overrides), command, overrides, cfg, directory)
 
 
 def line(command: str, directory: Path) -> list[str]:

@@ -14,6 +14,7 @@ from vae_lab.orchestration.provenance import of_the_code
 from vae_lab.orchestration.run_directory import read_failure, write_atomically
 
 FILE = "manifest.json"
+RESULTS = (".csv", ".md", ".parquet", ".png")
 
 
 class Entry(NamedTuple):
@@ -79,7 +80,7 @@ def write(
     points: Sequence[Point],
     jobs: Sequence[Job],
 ) -> Manifest:
-    """Writes the manifest of a sweep into its directory."""
+    """Writes the manifest of a sweep into its directory; tables and figures of other runs there go."""
     names = short_names([axis.key for axis in axes])
     manifest = Manifest(
         name=directory.name,
@@ -97,6 +98,9 @@ def write(
         for entry in manifest.entries
     ]
     content = manifest._asdict() | {"entries": entries}
+    if (directory / FILE).is_file() and json.loads((directory / FILE).read_text())["entries"] != entries:
+        for stale in (path for path in directory.glob("*.*") if path.suffix in RESULTS):
+            stale.unlink(missing_ok=True)
     write_atomically(directory / FILE, json.dumps(content, indent=1) + "\n")
     return manifest
 

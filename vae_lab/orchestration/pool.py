@@ -121,7 +121,7 @@ class Pool:
             if isinstance(task.process, subprocess.Popen):
                 _kill_group(task.process.pid)  # what it has started may be left
             task.process, task.seconds = None, time.monotonic() - task.started
-            if status == 0 or task.job.is_done():
+            if task.job.is_done() or (status == 0 and task.job.has_result()):
                 task.state = "done"
             elif status == Busy.exit_status:
                 task.state = "elsewhere"

@@ -17,6 +17,7 @@ from vae_lab.orchestration.signature import BUDGET, Flat, definition, family
 
 OUTPUT_LOG = "output.log"  # what a launched job prints
 FAILURE = "failure.json"
+AFRESH = ".afresh"  # marks a run that must begin at its beginning
 
 
 class RunDirectory:
@@ -60,18 +61,23 @@ class RunDirectory:
                 )
 
     def clear(self) -> None:
-        """Removes the results of an earlier run, the mark of completion first."""
+        """Removes the results of an earlier run, the mark of completion first; it begins at its beginning."""
         self.metrics_json.unlink(missing_ok=True)
         for path in self.path.iterdir():
             kept = path.name == OUTPUT_LOG or path.name.startswith((lease.PREFIX, *lease.PASSING))
             if not kept and not _is_hydras(path):
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        (self.path / AFRESH).touch()
 
     def begin(self) -> None:
-        """Marks the run's family, and takes over what a shorter run of the family has done."""
+        """Marks the run's family, and takes over what a shorter run of the family has done.
+
+        Nothing is taken over after `clear`.
+        """
         (self.path / FAILURE).unlink(missing_ok=True)
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        if not self.last_checkpoint.exists() and (shorter := self._longest_shorter_run()):
+        takes_over = not self.last_checkpoint.exists() and not (self.path / AFRESH).exists()
+        if takes_over and (shorter := self._longest_shorter_run()):
             shutil.copy(shorter / "metrics.csv", self.metrics_csv)
             copy = self.last_checkpoint.with_suffix(".partial")
             shutil.copy(shorter / "checkpoints" / "last.ckpt", copy)

@@ -18,7 +18,7 @@ from vae_lab.errors import Busy, UserError, did_you_mean
 from vae_lab.orchestration import lease, manifest, table, warm
 from vae_lab.orchestration.axes import axes, points, short_names
 from vae_lab.orchestration.jobs import Job, compose, pasted
-from vae_lab.orchestration.run_directory import RunDirectory, read_failure, write_failure
+from vae_lab.orchestration.run_directory import RunDirectory, checksum, read_failure, write_failure
 from vae_lab.paths import SWEEPS
 
 FIGURES = ("against", "curves", "gradients")
@@ -70,8 +70,17 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
             if each.status == JobStatus.FAILED and (error := _failure(job, each)):
                 failed[job.directory] = error
     results = finish(written, directory, failed)
-    if missing and not results.missing:
-        warm.log_summary(OmegaConf.to_yaml(jobs[0].cfg.logger), str(directory))
+    if not results.missing:
+        _log_summary(jobs[0].cfg.logger, directory)
+
+
+def _log_summary(logger: DictConfig, directory: Path) -> None:
+    """Logs the table and the figures of a finished sweep to the tracker, unless these have been."""
+    mark = directory / ".logged"
+    now = checksum(directory / "runs.parquet")
+    if not mark.is_file() or mark.read_text() != now:
+        warm.log_summary(OmegaConf.to_yaml(logger), str(directory))
+        mark.write_text(now)
 
 
 def _refuse_the_same_twice(jobs: Sequence[Job]) -> None:

@@ -10,6 +10,7 @@ from scipy.stats import t as student
 
 from vae_lab.errors import UserError
 from vae_lab.orchestration.manifest import Entry, Manifest
+from vae_lab.orchestration.run_directory import write_atomically
 
 MIXTURES = {
     "provenance.git_commit": "commits",
@@ -134,13 +135,15 @@ def write(results: Results, directory: Path) -> list[Path]:
     if results.runs.is_empty():
         return []
     paths = [directory / "runs.parquet"]
-    results.runs.write_parquet(paths[0])
+    partial = directory / ".runs.partial"
+    results.runs.write_parquet(partial)
+    partial.replace(paths[0])
     if not results.settings.is_empty():
         paths += [directory / "table.csv", directory / "table.md"]
-        results.settings.write_csv(paths[1])
+        write_atomically(paths[1], results.settings.write_csv())
         text = [f"# {results.manifest.name}", results.manifest.question, f"{results.counts}."]
         text += [*results.warnings, markdown(results.settings), *_of_the_missing(results)]
-        paths[2].write_text("\n\n".join(part for part in text if part) + "\n")
+        write_atomically(paths[2], "\n\n".join(part for part in text if part) + "\n")
     return paths
 
 
@@ -155,7 +158,7 @@ def _of_the_missing(results: Results) -> list[str]:
 def _row(entry: Entry, result: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **entry.point,
-        "run": result["signature"],
+        "signature": result["signature"],
         **result["metrics"],
         **{f"timing.{name}": value for name, value in result.get("timing", {}).items()},
         **_flat(result["provenance"], "provenance."),

@@ -65,7 +65,7 @@ def start_job(
     """
     arguments = (list(words), cfg, context, output, dict(environment))
     process = _context.Process(target=_job, args=arguments)
-    process.start()
+    _begin(process)
     return process
 
 
@@ -81,7 +81,7 @@ def first_mistake(command: str, jobs: Sequence[tuple[list[str], str]]) -> tuple[
     """
     receiver, sender = _context.Pipe(duplex=False)
     process = _context.Process(target=_check, args=(command, list(jobs), sender))
-    process.start()
+    _begin(process)
     sender.close()
     try:
         answer = receiver.recv()
@@ -100,7 +100,7 @@ def log_summary(logger: str, directory: str) -> None:
         directory: The sweep's.
     """
     process = _context.Process(target=_log_summary, args=(logger, directory))
-    process.start()
+    _begin(process)
     process.join()
 
 
@@ -115,6 +115,14 @@ def imports() -> None:
     gc.collect()
     gc.freeze()  # else the first collection in a child copies what it shares with its server
     atexit.register(gc.unfreeze)  # else libraries complain of leaks
+
+
+def _begin(process: BaseProcess) -> None:
+    """Starts a child; once more if the server was killed, in whose place comes another."""
+    try:
+        process.start()
+    except (EOFError, ConnectionError):
+        process.start()
 
 
 def _job(

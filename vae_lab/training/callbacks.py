@@ -1,6 +1,7 @@
-"""Lightning callbacks: when to evaluate, and which checkpoints to keep."""
+"""Lightning callbacks: when to evaluate, which checkpoints to keep, and whose signals are whose."""
 
 import math
+import signal
 import sys
 import time
 from pathlib import Path
@@ -25,6 +26,22 @@ class EvaluateAt(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         # Lightning validates if steps + 1 is divisible by val_check_batch, which it reads after this hook.
         trainer.val_check_batch = 1 if trainer.global_step in self.steps else sys.maxsize
+
+
+class LeaveSigterm(pl.Callback):
+    """Leaves SIGTERM as it was: deadly, or ignored where SLURM sends it before a preemption.
+
+    Lightning would end the process with status 0, as if the run were done.
+    """
+
+    def __init__(self) -> None:
+        self.as_it_was = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, *_: Any) -> None:
+        signal.signal(signal.SIGTERM, self.as_it_was)
+
+    def on_test_start(self, *_: Any) -> None:
+        signal.signal(signal.SIGTERM, self.as_it_was)
 
 
 class Checkpoints(pl.Callback):

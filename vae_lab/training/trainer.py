@@ -16,7 +16,7 @@ from pytorch_lightning.plugins.environments import (
 )
 from pytorch_lightning.profilers import PassThroughProfiler
 
-from vae_lab.training.callbacks import Checkpoints, EvaluateAt
+from vae_lab.training.callbacks import Checkpoints, EvaluateAt, LeaveSigterm
 from vae_lab.training.progress import Progress
 from vae_lab.training.schedule import Points, steps_at
 
@@ -149,6 +149,7 @@ class TrainerFactory:
 
     def _callbacks(self, sizes: dict[str, int], selection: str, checkpoints: Path) -> list[pl.Callback]:
         callbacks: list[pl.Callback] = [
+            LeaveSigterm(),
             EvaluateAt(steps_at(self.evaluate_at, **sizes, name="evaluate_at") | {sizes["num_steps"]}),
             Checkpoints(
                 checkpoints,
