@@ -15,6 +15,7 @@ from vae_lab.estimators import (
     Reparameterized,
     ScoreFunction,
     StickingTheLanding,
+    WakeSleep,
 )
 from vae_lab.estimators.baselines import BatchMean, LeaveOneOut, Network, RunningMean, VarianceNormalization
 from vae_lab.likelihoods import Bernoulli
@@ -82,6 +83,7 @@ MULTI_SAMPLE = {
 UNBIASED = SINGLE_SAMPLE | MULTI_SAMPLE
 BIASED = {
     "stl_iwae-k5": STLIWAE,
+    "wake_sleep": WakeSleep,
     "variance_normalization": lambda: normalised_variance(),
 }
 MODELS = {"linear": linear_gaussian_vae, "nonlinear": nonlinear_vae}
@@ -419,3 +421,64 @@ def test_what_a_model_cannot_offer_is_refused(estimator, message):
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def exact_dreamed_log_q(vae):
+    """E[log q(z|x)] over pairs dreamed by a linear-Gaussian VAE, with z and x jointly Gaussian.
+
+    With r = z - mean(x) and l = log-variance(x),
+    E[exp(-l) r^2] = exp(-E l + Var l / 2) ((E r - Cov(r, l))^2 + Var r).
+    """
+    weight, bias = (one.detach() for one in vae.decoder.layers[0].parameters())
+    variance = (2 * vae.likelihood.log_scale).exp().double()
+    covariance = weight @ weight.T + variance * torch.eye(len(bias), dtype=torch.float64)
+    encode = vae.encoder.layers[0]
+    (to_mean, to_log), (mean_at_0, log_at_0) = encode.weight.chunk(2), encode.bias.chunk(2)
+    mean_r, mean_l = -(to_mean @ bias + mean_at_0), to_log @ bias + log_at_0
+    cross = to_mean @ weight  # covariance of mean(x) and z
+    var_r = 1 + (to_mean @ covariance * to_mean).sum(-1) - 2 * cross.diagonal()
+    var_l = (to_log @ covariance * to_log).sum(-1)
+    cov = (to_log @ weight).diagonal() - (to_log @ covariance * to_mean).sum(-1)
+    squares = (-mean_l + var_l / 2).exp() * ((mean_r - cov).square() + var_r)
+    return (-0.5 * squares - 0.5 * mean_l - 0.5 * math.log(2 * math.pi)).sum()
+
+
+def test_wake_sleep_teaches_the_encoder_by_dreams():
+    vae = linear_gaussian_vae()
+    encoder = list(vae.encoder.parameters())
+    exact = torch.autograd.grad(exact_dreamed_log_q(vae), encoder)
+    batch, estimator = copies_of(one_datum(vae), 2000), made(WakeSleep, vae)
+    blocks = []
+    for step in range(100):
+        found = estimate(estimator, vae, batch, step)
+        parts = torch.autograd.grad(found.surrogate.mean(), encoder)
+        blocks.append(torch.cat([part.flatten() for part in parts]))
+    means = torch.stack(blocks)
+    error = means.std(0) / math.sqrt(len(means))
+    z = (means.mean(0) - torch.cat([part.flatten() for part in exact])) / error
+    assert z.abs().max() < 4
+
+
+def test_wake_sleep_teaches_the_model_by_the_data():
+    vae = nonlinear_vae()
+    batch, estimator = copies_of(one_datum(vae), 50), made(WakeSleep, vae)
+    found = estimate(estimator, vae, batch)
+    eps = NoiseSource(0).training(
+        estimator.noise_spec(vae, batch), purpose="train", step=0, batch_size=50, dtype=batch.x.dtype
+    )
+    z = vae.encode(batch).transform(eps["posterior"]).detach()
+    expected = torch.autograd.grad(vae.log_joint(batch.x, z).mean(), vae.generative_parameters())
+    model = torch.autograd.grad(found.surrogate.mean(), vae.generative_parameters())
+    assert all(torch.equal(one, other) for one, other in zip(model, expected, strict=True))
+    elbo = estimate(Reparameterized(), vae, batch).bound
+    assert torch.equal(found.bound, elbo)
+    asleep = estimator.eval()
+    assert list(asleep.noise_spec(vae, batch)) == ["posterior"]
+    assert torch.equal(estimate(asleep, vae, batch).bound, elbo)
+
+
+def test_wake_sleep_needs_data_that_can_be_dreamed():
+    vae = nonlinear_vae()
+    vae.likelihood.noise_law = None
+    with pytest.raises(ValueError, match="wake_sleep dreams data, and Bernoulli cannot be sampled"):
+        WakeSleep().check(vae)

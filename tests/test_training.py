@@ -83,5 +83,15 @@ def test_a_schedule_counts_epochs_or_steps():
             schedule=lambda optimizer: torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5),
             schedule_interval=interval,
         )
-        scheduler = factory.lightning(network.parameters(), steps_per_epoch=12)["lr_scheduler"]
+        scheduler = factory.lightning(network.parameters(), [], steps_per_epoch=12)["lr_scheduler"]
         assert (scheduler["interval"], scheduler["frequency"]) == ("step", frequency)
+
+
+def test_only_the_generative_model_decays_if_asked():
+    generative, other = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    factory = OptimizerFactory(torch.optim.SGD, lr=0.1, weight_decay=0.5, decays="generative")
+    optimizer = factory.optimizer([generative], [other])
+    generative.grad, other.grad = torch.zeros(2), torch.zeros(2)
+    optimizer.step()
+    assert generative.tolist() == [pytest.approx(0.95)] * 2  # 1 - 0.1 * 0.5
+    assert other.tolist() == [1, 1]

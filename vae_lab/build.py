@@ -195,11 +195,15 @@ def check_root(cfg: DictConfig, schema: type) -> None:
         raise UserError(f"evaluation.importance_samples must be an int of at least 1, got {samples!r}.")
     if type(cfg.evaluation.get("test_curve")) is not bool:
         raise UserError(f"evaluation.test_curve must be a bool, got {cfg.evaluation.get('test_curve')!r}.")
+    followed = cfg.evaluation.get("train_curve")
+    if type(followed) is not int or followed < 0:
+        raise UserError(f"evaluation.train_curve must be an int of at least 0, got {followed!r}.")
 
 
 def _load(dataset: InMemoryDataset, cfg: DictConfig) -> InMemoryDataset:
     dataset.seed = cfg.seed
     dataset.test_curve = cfg.evaluation.test_curve
+    dataset.train_curve = cfg.evaluation.train_curve
     try:
         dataset.setup()
     except (ValueError, OSError) as error:

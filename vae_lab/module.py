@@ -78,7 +78,8 @@ class VAEModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         steps_per_epoch = max(1, self.dataset_size // self.batch_size)
-        return self.optimizer.lightning(self.parameters(), steps_per_epoch)
+        others = [*self.vae.inference_parameters(), *self.estimator.parameters()]
+        return self.optimizer.lightning(self.vae.generative_parameters(), others, steps_per_epoch)
 
     def on_train_start(self) -> None:
         self._started_at = time.perf_counter()
@@ -100,13 +101,8 @@ class VAEModule(pl.LightningModule):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         if not self.alternate:
             return
-        inference = [*self.vae.encoder.parameters(), *self.vae.posterior.parameters()]
-        generative = [
-            *self.vae.decoder.parameters(),
-            *self.vae.likelihood.parameters(),
-            *self.vae.prior.parameters(),
-        ]
-        for parameter in generative if self.trainer.global_step % 2 == 0 else inference:
+        even = self.trainer.global_step % 2 == 0
+        for parameter in self.vae.generative_parameters() if even else self.vae.inference_parameters():
             parameter.grad = None
 
     def on_train_batch_end(self, *_: Any) -> None:

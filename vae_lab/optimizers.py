@@ -15,8 +15,10 @@ class OptimizerFactory:
     Args:
         algorithm: A `torch.optim` class with its own settings bound.
         lr: Learning rate, above 0.
-        weight_decay: Weight of the squared norm, not negative; with a mean loss per datum, 1/N is the prior
-            N(0, I) on the parameters (Kingma & Welling, 2014, section 5).
+        weight_decay: Weight of half the squared norm, not negative; with a mean loss per datum, 1/N is the
+            prior N(0, I) on the parameters (Kingma & Welling, 2014, section 5).
+        decays: Which parameters decay: `all`, or those of the generative model p(x, z) alone, on which a
+            Bayesian has a prior.
         schedule: A `torch.optim.lr_scheduler` class with its own settings bound, or None for a constant rate.
         schedule_interval: What the schedule counts.
 
@@ -34,6 +36,7 @@ class OptimizerFactory:
         algorithm: Callable[..., Optimizer],
         lr: float,
         weight_decay: float = 0.0,
+        decays: Literal["all", "generative"] = "all",
         schedule: Callable[..., LRScheduler] | None = None,
         schedule_interval: Literal["step", "epoch"] = "epoch",
     ) -> None:
@@ -44,21 +47,32 @@ class OptimizerFactory:
         self.algorithm = algorithm
         self.lr = lr
         self.weight_decay = weight_decay
+        self.decays = decays
         self.schedule = schedule
         self.schedule_interval = schedule_interval
 
-    def optimizer(self, parameters: Iterable[torch.nn.Parameter]) -> Optimizer:
-        """The optimizer of the given parameters."""
+    def optimizer(
+        self, generative: Iterable[torch.nn.Parameter], others: Iterable[torch.nn.Parameter] = ()
+    ) -> Optimizer:
+        """The optimizer of the generative model's parameters and of the others."""
         settings = {"lr": self.lr, "weight_decay": self.weight_decay}
-        parameters = list(parameters)
+        if self.decays == "all":
+            parameters: list[Any] = [*generative, *others]
+        else:
+            parameters = [{"params": list(generative)}, {"params": list(others), "weight_decay": 0.0}]
         try:
             return self.algorithm(parameters, **settings, fused=True)
         except (RuntimeError, TypeError, ValueError):  # no fused implementation for this algorithm or device
             return self.algorithm(parameters, **settings)
 
-    def lightning(self, parameters: Iterable[torch.nn.Parameter], steps_per_epoch: int) -> dict[str, Any]:
+    def lightning(
+        self,
+        generative: Iterable[torch.nn.Parameter],
+        others: Iterable[torch.nn.Parameter],
+        steps_per_epoch: int,
+    ) -> dict[str, Any]:
         """What `LightningModule.configure_optimizers` returns."""
-        optimizer = self.optimizer(parameters)
+        optimizer = self.optimizer(generative, others)
         if self.schedule is None:
             return {"optimizer": optimizer}
         every = 1 if self.schedule_interval == "step" else steps_per_epoch

@@ -132,7 +132,7 @@ def _fit(cfg: DictConfig, directory: RunDirectory, parts: Parts, module: VAEModu
 
 def _measure(cfg: DictConfig, directory: RunDirectory, parts: Parts, module: VAEModule) -> dict[str, Any]:
     samples = parts.trainer.global_step * module.batch_size
-    metrics = directory.selected_validation(parts.settings.select, f"validation/{parts.estimator.selection}")
+    metrics = directory.along_training(parts.settings.select, f"validation/{parts.estimator.selection}")
     if parts.settings.select == "best":
         module.load_state_dict(load_checkpoint(directory.best_checkpoint)["state_dict"])
     parts.trainer.test(module, datamodule=parts.dataset, verbose=False)

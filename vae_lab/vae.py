@@ -67,6 +67,15 @@ class VAE(nn.Module):
         self.prior = prior
         self.latent_dim = latent_dim
 
+    def generative_parameters(self) -> list[nn.Parameter]:
+        """The parameters of the model p(x, z)."""
+        parts = (self.decoder, self.likelihood, self.prior)
+        return [parameter for part in parts for parameter in part.parameters()]
+
+    def inference_parameters(self) -> list[nn.Parameter]:
+        """The parameters of q(z|x)."""
+        return [*self.encoder.parameters(), *self.posterior.parameters()]
+
     def encode(self, batch: Batch) -> Conditional:
         """The approximate posterior q(z|x) of each datum."""
         return self.posterior(self.encoder(batch.x))

@@ -1,5 +1,6 @@
 """Datasets held in memory, and what every dataset offers."""
 
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import pytorch_lightning as pl
@@ -58,6 +59,7 @@ class InMemoryDataset(pl.LightningDataModule):
         self.split_seed = split_seed
         self.seed = 0  # the run's, which orders the training data and binarises them
         self.test_curve = False  # whether the test part is followed along training too
+        self.train_curve = 0  # how many training data are followed with the weights of the moment
         self.parts: Parts | None = None
 
     def load(self) -> Parts:
@@ -111,7 +113,15 @@ class InMemoryDataset(pl.LightningDataModule):
         parts = {"validation": self.data.validation}
         if self.test_curve:
             parts["test_curve"] = self.data.test
+        if self.train_curve:
+            parts["train_curve"] = self._followed
         return {name: part for name, part in parts.items() if len(part.x)}
+
+    @cached_property
+    def _followed(self) -> Split:
+        """A random part of the training data, which are not in any order that could be relied on."""
+        order = permutation(len(self.data.train.x), seed=self.split_seed, purpose="train curve", epoch=0)
+        return self._binarized(self.data.train.take(order[: self.train_curve].sort().values), "train curve")
 
     def val_dataloader(self) -> list[EvaluationBatches]:
         return [self._evaluation_batches(part) for part in self.curves.values()]

@@ -8,6 +8,7 @@ from vae_lab.estimators.score_function import ScoreFunction
 from vae_lab.estimators.sticking_the_landing import StickingTheLanding
 from vae_lab.estimators.stl_iwae import STLIWAE
 from vae_lab.estimators.vimco import VIMCO
+from vae_lab.estimators.wake_sleep import WakeSleep
 
 __all__ = [
     "IWAE",
@@ -18,4 +19,5 @@ __all__ = [
     "Reparameterized",
     "ScoreFunction",
     "StickingTheLanding",
+    "WakeSleep",
 ]

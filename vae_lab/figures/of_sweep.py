@@ -8,6 +8,7 @@ from vae_lab.errors import UserError, did_you_mean
 from vae_lab.figures.against import against, words
 from vae_lab.figures.curves import curves
 from vae_lab.figures.gradients import draw_gradients
+from vae_lab.figures.kingma2014 import figure2
 from vae_lab.orchestration.manifest import Manifest
 from vae_lab.orchestration.table import Results, over_repeats
 
@@ -20,7 +21,12 @@ def draw(results: Results, folder: Path) -> list[Path]:
     Raises:
         UserError: If there is no such kind of figure.
     """
-    kinds = {"against": _against, "curves": _curves, "gradients": _gradients}
+    kinds = {
+        "against": _against,
+        "curves": _curves,
+        "gradients": _gradients,
+        "kingma2014_figure2": _kingma2014_figure2,
+    }
     kind = results.manifest.figure
     if results.runs.is_empty() or kind is None:
         return []
@@ -55,6 +61,10 @@ def _curves(results: Results, folder: Path) -> list[Path]:
         over_repeats(pl.concat(parts), ["setting", "samples"], curve), words(results.manifest.metric), path
     )
     return [path]
+
+
+def _kingma2014_figure2(results: Results, folder: Path) -> list[Path]:
+    return figure2(results.manifest, folder)
 
 
 def _gradients(results: Results, folder: Path) -> list[Path]:

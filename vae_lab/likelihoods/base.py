@@ -31,10 +31,10 @@ class Likelihood(nn.Module):
 
     Attributes:
         num_outputs: How many numbers per pixel the decoder must give, stacked along the first data dimension.
-        noise_law: Base law of the noise that `sample` takes.
+        noise_law: Base law of the noise that `sample` takes, or None if there is no sampling.
         support: Where the data must lie.
     """
 
     num_outputs: int
-    noise_law: Law
+    noise_law: Law | None
     support: Support

@@ -93,13 +93,15 @@ class RunDirectory:
         with self.metrics_csv.open(newline="") as file:
             return list(csv.DictReader(file))
 
-    def selected_validation(self, select: str, metric: str) -> dict[str, float]:
-        """The validation metrics of the weights that are tested: the last row's, or those of the best."""
-        rows = [row for row in self.rows() if row.get(metric)]
-        if not rows:
-            return {}
-        row = rows[-1] if select == "last" else max(rows, key=lambda row: float(row[metric]))
-        return {name: float(value) for name, value in row.items() if name.startswith("validation/") and value}
+    def along_training(self, select: str, metric: str) -> dict[str, float]:
+        """What was measured along training of the weights that are tested: the last ones, or those of the
+        highest `metric`; on the validation split and on the training data that are followed.
+        """
+        followed = ("validation/", "train_curve/")
+        rows = [{k: float(v) for k, v in row.items() if v and k.startswith(followed)} for row in self.rows()]
+        if select == "best":
+            return max((row for row in rows if metric in row), key=lambda row: row[metric], default={})
+        return next((row for row in reversed(rows) if row), {})
 
     def _longest_shorter_run(self) -> Path | None:
         shorter = []
