@@ -103,7 +103,7 @@ def test_clear_removes_the_results(tmp_path):
     directory = finished_run(tmp_path / "a", composed(), 100)
     (tmp_path / "a" / "train.log").touch()
     directory.clear()
-    assert [path.name for path in (tmp_path / "a").iterdir()] == ["train.log"]
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {"train.log", ".afresh"}
     remove_if_unused(tmp_path / "a")
     assert not (tmp_path / "a").exists()
 

@@ -118,9 +118,8 @@ def test_a_node_that_is_lost_and_comes_back(cluster, tmp_path):
     (node,) = set(ask("squeue", "--noheader", "--me", "--format=%N").split())
     ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     try:
-        until(
-            lambda: "RUNNING" not in ask("squeue", "--noheader", "--me", f"--nodelist={node}", "--format=%T")
-        )
+        (other,) = {"n1", "n2"} - {node}
+        until(lambda: "RUNNING" in ask("squeue", "--noheader", "--me", f"--nodelist={other}", "--format=%T"))
     finally:
         subprocess.run(["scontrol", "update", f"nodename={node}", "state=resume"], check=False)
     _, stderr = process.communicate(timeout=300)

@@ -96,7 +96,7 @@ AuthInfo=cred_expire=5
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 MpiDefault=none
-ReturnToService=2
+ReturnToService=1
 KillWait=3
 SlurmctldPidFile=$FOLDER/slurmctld.pid
 SlurmctldLogFile=$FOLDER/slurmctld.log

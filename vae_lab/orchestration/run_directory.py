@@ -144,8 +144,8 @@ def read_failure(path: Path) -> str | None:
 
 
 def _is_hydras(entry: Path) -> bool:
-    """Whether Hydra left it before the run began."""
-    return entry.name == ".hydra" or (entry.suffix == ".log" and entry.name != OUTPUT_LOG)
+    """Whether it was there before the run began: Hydra's files, and the mark to begin afresh."""
+    return entry.name in (".hydra", AFRESH) or (entry.suffix == ".log" and entry.name != OUTPUT_LOG)
 
 
 def checksum(path: Path) -> str:

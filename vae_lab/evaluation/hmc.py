@@ -1,0 +1,99 @@
+"""Hamiltonian Monte Carlo, for thousands of posteriors at once."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+LogDensity = Callable[[Tensor], Tensor]
+RATE = 0.1  # of the adaptation, in log step size per unit of acceptance
+
+
+@dataclass
+class Chains:
+    """The state of `K` chains for each of `B` data.
+
+    Args:
+        z: Positions `(K, B, D)`.
+        log_density: Of the positions, unnormalised, `(K, B)`.
+        gradient: Of the log-density at the positions, `(K, B, D)`.
+        step_size: One for each datum, `(B,)`.
+    """
+
+    z: Tensor
+    log_density: Tensor
+    gradient: Tensor
+    step_size: Tensor
+
+
+def start(log_density: LogDensity, z: Tensor, step_size: Tensor) -> Chains:
+    """Chains at given positions.
+
+    Args:
+        log_density: From `(K, B, D)` to `(K, B)`.
+        z: Where they begin, `(K, B, D)`.
+        step_size: One for each datum, `(B,)`.
+    """
+    value, gradient = _value_and_gradient(log_density, z)
+    return Chains(z.detach(), value, gradient, step_size)
+
+
+def transition(
+    log_density: LogDensity,
+    chains: Chains,
+    momentum: Tensor,
+    uniform: Tensor,
+    num_leapfrog: int,
+    adapt_to: float | None = None,
+) -> tuple[Chains, Tensor]:
+    r"""One transition of every chain, which leaves the density invariant if it does not adapt.
+
+    Leapfrog steps of size $\epsilon$ follow the Hamiltonian $H(z, m) = -\log p(z) + |m|^2 / 2$; the end is
+    accepted with probability $\min(1, e^{H - H'})$. A chain whose end is not finite stays.
+
+    References:
+        MCMC using Hamiltonian dynamics (Neal, 2011), sections 5.2 and 5.3; adaptation of the step size as in
+        Hybrid Monte Carlo (Duane et al., 1987) by stochastic approximation.
+
+    Args:
+        log_density: From `(K, B, D)` to `(K, B)`.
+        chains: Where they stand.
+        momentum: N(0, I), `(K, B, D)`.
+        uniform: U[0, 1), `(K, B)`.
+        num_leapfrog: Leapfrog steps, at least 1.
+        adapt_to: Acceptance probability towards which each datum's step size moves, or None to keep it.
+
+    Returns:
+        The chains, and the acceptance probability of each, `(K, B)`.
+    """
+    step = chains.step_size.unsqueeze(-1)
+    z, gradient, value, half = chains.z, chains.gradient, chains.log_density, momentum
+    for _ in range(num_leapfrog):
+        half = half + 0.5 * step * gradient
+        z = z + step * half
+        value, gradient = _value_and_gradient(log_density, z)
+        half = half + 0.5 * step * gradient
+    gained = value - chains.log_density
+    gained = gained + 0.5 * (momentum.square().sum(-1) - half.square().sum(-1))
+    acceptance = gained.nan_to_num(nan=-math.inf).clamp(max=0).exp()
+    accepted = uniform < acceptance
+    step_size = chains.step_size
+    if adapt_to is not None:
+        step_size = step_size * (RATE * (acceptance.mean(0) - adapt_to)).exp()
+    moved = Chains(
+        torch.where(accepted.unsqueeze(-1), z, chains.z),
+        torch.where(accepted, value, chains.log_density),
+        torch.where(accepted.unsqueeze(-1), gradient, chains.gradient),
+        step_size,
+    )
+    return moved, acceptance
+
+
+def _value_and_gradient(log_density: LogDensity, z: Tensor) -> tuple[Tensor, Tensor]:
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        value = log_density(z)
+        (gradient,) = torch.autograd.grad(value.sum(), z)
+    return value.detach(), gradient
