@@ -18,7 +18,7 @@ class SweepConfig:
         nuisance: Axes of which the best value on the validation split is taken for each of those.
         repeats: Axes over which is averaged.
         only: Labels to which an axis is restricted.
-        figure: Kind of figure: `against`, `curves`, `gradients` or that of a paper.
+        figure: Kind of figure: `against`, `curves`, `gradients`, `manifolds`, `samples` or a paper's.
         metric: What the table and the figure are about.
         without_data: Overrides to run with where the data's files are absent.
     """

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 LogDensity = Callable[[Tensor], Tensor]
-RATE = 0.1  # of the adaptation, in log step size per unit of acceptance
+RATE = 0.5  # of the adaptation, in log step size per unit of acceptance
 
 
 @dataclass

@@ -19,8 +19,8 @@ INITIAL_STEP = 0.1
 class MarginalLikelihood:
     r"""The estimator of appendix D: a density fitted to posterior samples, and the reciprocal of a mean.
 
-    1. HMC draws samples of p(z|x); 2. a Gaussian q(z), with a full covariance, is fitted to them; 3. with fresh
-    samples $z_l$ of the posterior
+    1. HMC draws samples of p(z|x); 2. a Gaussian q(z), with a full covariance, is fitted to them; 3. with
+    fresh samples $z_l$ of the posterior
 
     $$p(x) \simeq \left( \frac1L \sum_{l=1}^L \frac{q(z_l)}{p(z_l)\, p(x|z_l)} \right)^{-1}$$
 
@@ -66,8 +66,8 @@ class MarginalLikelihood:
         Args:
             vae: The model, whose prior and decoder alone are used.
             batch: `B` data.
-            noise: Source of evaluation noise: a datum's estimate depends on its number and on the seed alone.
-            begin: Where the chains begin, `(B, D)`, such as the encoder's means; None for the prior's samples.
+            noise: Source of evaluation noise: a datum's estimate depends on its number and the seed alone.
+            begin: Where the chains begin, `(B, D)`, such as the encoder's means; None for the prior.
         """
         if vae.latent_dim > WARN_ABOVE:
             warnings.warn(

@@ -8,7 +8,7 @@ from vae_lab.errors import UserError, did_you_mean
 from vae_lab.figures.against import against, words
 from vae_lab.figures.curves import curves
 from vae_lab.figures.gradients import draw_gradients
-from vae_lab.figures.kingma2014 import figure2
+from vae_lab.figures.kingma2014_figure2 import figure2
 from vae_lab.orchestration.manifest import Manifest
 from vae_lab.orchestration.table import Results, over_repeats
 
@@ -26,6 +26,8 @@ def draw(results: Results, folder: Path) -> list[Path]:
         "curves": _curves,
         "gradients": _gradients,
         "kingma2014_figure2": _kingma2014_figure2,
+        "manifolds": _manifolds,
+        "samples": _samples,
     }
     kind = results.manifest.figure
     if results.runs.is_empty() or kind is None:
@@ -65,6 +67,24 @@ def _curves(results: Results, folder: Path) -> list[Path]:
 
 def _kingma2014_figure2(results: Results, folder: Path) -> list[Path]:
     return figure2(results.manifest, folder)
+
+
+def _manifolds(results: Results, folder: Path) -> list[Path]:
+    from vae_lab.figures.of_models import manifolds  # torch, which the other figures do without
+
+    manifolds(_done(results.manifest), folder / "figure.png")
+    return [folder / "figure.png"]
+
+
+def _samples(results: Results, folder: Path) -> list[Path]:
+    from vae_lab.figures.of_models import samples
+
+    samples(_done(results.manifest), folder / "figure.png")
+    return [folder / "figure.png"]
+
+
+def _done(manifest: Manifest) -> list[Path]:
+    return [entry.directory for entry in manifest.entries if (entry.directory / "metrics.json").is_file()]
 
 
 def _gradients(results: Results, folder: Path) -> list[Path]:

@@ -59,7 +59,8 @@ class Progress(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if not trainer.is_global_zero or trainer.state.fn != "fit":
             return
-        text = f"{self.metric} {float(trainer.callback_metrics[self.metric]):.2f}"
+        value = trainer.callback_metrics.get(self.metric)  # none without a validation part
+        text = "" if value is None else f"{self.metric} {float(value):.2f}"
         tenth = 10 * trainer.global_step // trainer.max_steps
         if self.bar is not None:
             self.bar.update(self.bar.task_ids[0], metric=text, refresh=True)

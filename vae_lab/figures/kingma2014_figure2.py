@@ -30,6 +30,7 @@ PER_DECADE = 10
 def figure2(manifest: Manifest, folder: Path) -> list[Path]:
     """Draws the lower bound against training samples, a panel for each dataset and latent size.
 
+    A run's place is taken by a longer one of the same definition, where that is done.
     The published training curve is a running average over recent minibatches, with weights that move on
     meanwhile; ours is averaged likewise between one evaluation and the next. `curves.csv` has the bound of
     training data at the weights of the moment too.
@@ -42,7 +43,8 @@ def figure2(manifest: Manifest, folder: Path) -> list[Path]:
         UserError: If the published curves are missing or malformed.
     """
     theirs = published.curves("kingma2014_figure2")
-    parts = [ours for entry in manifest.entries if not (ours := _curves_of(entry.directory)).is_empty()]
+    runs = [run for entry in manifest.entries if (run := _longest(entry.directory)) is not None]
+    parts = [_curves_of(run) for run in runs]
     if not parts:
         return []
     ours = pl.concat(parts)
@@ -78,12 +80,22 @@ def compare(ours: pl.DataFrame, theirs: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=list(zip(names, kinds, strict=True)), orient="row")
 
 
+def _longest(directory: Path) -> Path | None:
+    """The longest finished run that differs from this one in nothing but its budget."""
+    marks = [path.name for path in directory.glob(".family-*")]
+    family = {path.parent for mark in marks for path in directory.parent.glob(f"*/{mark}")}
+    done = [run for run in {directory, *family} if (run / "metrics.json").is_file()]
+    return max(done, default=None, key=lambda run: (_result(run)["metrics"]["samples"], run.name))
+
+
+def _result(directory: Path) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((directory / "metrics.json").read_bytes())
+    return result
+
+
 def _curves_of(directory: Path) -> pl.DataFrame:
-    """The curves of one run, without rows if it is not done."""
-    try:
-        config = json.loads((directory / "metrics.json").read_bytes())["config"]
-    except FileNotFoundError:
-        return pl.DataFrame()
+    """The curves of one finished run."""
+    config = _result(directory)["config"]
     dataset, estimator = (config[f"{key}._target_"].rpartition(".")[2] for key in ("dataset", "estimator"))
     rows = pl.read_csv(directory / "metrics.csv", infer_schema_length=None)
     parts = [

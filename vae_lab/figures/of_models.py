@@ -1,0 +1,100 @@
+"""What trained models generate: the manifold of a two-dimensional latent space, and samples of the prior."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from vae_lab.build import Parts
+from vae_lab.errors import UserError
+from vae_lab.figures.style import figure
+from vae_lab.loading import load
+from vae_lab.noise import NoiseSource
+
+INCHES = 3.2
+SIDES = {"FreyFace": 10}  # tiles along each side of a manifold, as in the paper's figure 4; 20 elsewhere
+SAMPLES_SIDE = 10
+
+
+def manifolds(directories: Sequence[Path], path: Path) -> None:
+    r"""Draws, for each run, p(x|z) on a grid of the two latent dimensions.
+
+    Equally spaced points of the unit square go through the inverse CDF of the standard normal, the prior.
+
+    References:
+        Auto-Encoding Variational Bayes (Kingma & Welling, 2014), figure 4.
+
+    Args:
+        directories: Of finished runs with two latent dimensions.
+        path: Where the PNG goes.
+
+    Raises:
+        UserError: If a run has another number of latent dimensions, or its data are no images.
+    """
+    panels = []
+    for directory in directories:
+        parts, result = load(directory)
+        if (size := parts.vae.latent_dim) != 2:
+            raise UserError(f"a manifold needs model.latent_dim=2, and {directory} has {size}.")
+        side = SIDES.get(type(parts.dataset).__name__, 20)
+        images = _means(parts, manifold_points(side))
+        panels.append((_title(parts, result["metrics"]["samples"]), images, side))
+    _draw(panels, path)
+
+
+def manifold_points(side: int) -> Tensor:
+    """Points `(side^2, 2)`: the first dimension grows from left to right, the second from bottom to top."""
+    uniform = (torch.arange(side, dtype=torch.float64) + 0.5) / side
+    axis = torch.distributions.Normal(0.0, 1.0).icdf(uniform).float()
+    second, first = torch.meshgrid(axis.flip(0), axis, indexing="ij")
+    return torch.stack([first, second], dim=-1).flatten(0, 1)
+
+
+def samples(directories: Sequence[Path], path: Path) -> None:
+    """Draws, for each run, means of p(x|z) for z from the prior.
+
+    References:
+        Auto-Encoding Variational Bayes (Kingma & Welling, 2014), figure 5.
+
+    Args:
+        directories: Of finished runs.
+        path: Where the PNG goes.
+
+    Raises:
+        UserError: If the data of a run are no images.
+    """
+    panels = []
+    for directory in directories:
+        parts, result = load(directory)
+        spec = {"prior": parts.vae.prior.noise_spec(num_samples=1)}
+        noise = NoiseSource(seed=0).training(spec, purpose="figure", step=0, batch_size=SAMPLES_SIDE**2)
+        images = _means(parts, parts.vae.prior.sample(noise["prior"])[0])
+        title = f"{parts.vae.latent_dim} latent dimensions\n{_title(parts, result['metrics']['samples'])}"
+        panels.append((title, images, SAMPLES_SIDE))
+    _draw(panels, path)
+
+
+@torch.no_grad()
+def _means(parts: Parts, z: Tensor) -> Tensor:
+    """E[x|z] of shape `(N, C, H, W)`."""
+    if len(parts.dataset.shape) != 3:
+        raise UserError(f"{type(parts.dataset).__name__} holds no images to draw.")
+    dtype = next(parts.vae.parameters()).dtype
+    return parts.vae.decode(z.to(dtype).unsqueeze(0)).mean[0].clamp(0, 1).float()
+
+
+def _title(parts: Parts, num_samples: float) -> str:
+    return f"{type(parts.dataset).__name__}, {num_samples / 1e6:.3g} million training samples"
+
+
+def _draw(panels: Sequence[tuple[str, Tensor, int]], path: Path) -> None:
+    with figure(path, INCHES * len(panels), INCHES + 0.4) as canvas:
+        for axes, (title, images, side) in zip(
+            canvas.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+        ):
+            grid = make_grid(images, nrow=side, padding=0).permute(1, 2, 0)
+            axes.imshow(grid.numpy(), interpolation="nearest", aspect="equal")
+            axes.set_title(title, fontsize=8)
+            axes.set_axis_off()
