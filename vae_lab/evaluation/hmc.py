@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 LogDensity = Callable[[Tensor], Tensor]
-RATE = 0.5  # of the adaptation, in log step size per unit of acceptance
+RATE = 0.2  # of the adaptation, in log step size per unit of acceptance
 
 
 @dataclass
@@ -47,6 +47,7 @@ def transition(
     uniform: Tensor,
     num_leapfrog: int,
     adapt_to: float | None = None,
+    stretch: Tensor | float = 1.0,
 ) -> tuple[Chains, Tensor]:
     r"""One transition of every chain, which leaves the density invariant if it does not adapt.
 
@@ -54,7 +55,7 @@ def transition(
     accepted with probability $\min(1, e^{H - H'})$. A chain whose end is not finite stays.
 
     References:
-        MCMC using Hamiltonian dynamics (Neal, 2011), sections 5.2 and 5.3; adaptation of the step size as in
+        MCMC using Hamiltonian dynamics (Neal, 2011), sections 5.2, 5.3 and 5.4.2.2; adaptation of the step size as in
         Hybrid Monte Carlo (Duane et al., 1987) by stochastic approximation.
 
     Args:
@@ -64,11 +65,13 @@ def transition(
         uniform: U[0, 1), `(K, B)`.
         num_leapfrog: Leapfrog steps, at least 1.
         adapt_to: Acceptance probability towards which each datum's step size moves, or None to keep it.
+        stretch: Factor of the step size in this transition, `(K, B)` or one number; drawn at random it keeps
+            trajectories from closing upon themselves.
 
     Returns:
         The chains, and the acceptance probability of each, `(K, B)`.
     """
-    step = chains.step_size.unsqueeze(-1)
+    step = (chains.step_size * stretch).unsqueeze(-1)
     z, gradient, value, half = chains.z, chains.gradient, chains.log_density, momentum
     for _ in range(num_leapfrog):
         half = half + 0.5 * step * gradient

@@ -13,6 +13,7 @@ from vae_lab.vae import VAE, Batch
 
 GOOD_BELOW, WARN_ABOVE = 5, 10  # latent dimensions
 INITIAL_STEP = 0.1
+JITTER = 0.3  # by which a step may be longer or shorter than what was tuned
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ class MarginalLikelihood:
                 draws["accept"][number],
                 self.num_leapfrog,
                 adapt_to=self.acceptance if tuned else None,
+                stretch=1 + JITTER * (2 * draws["stretch"][number] - 1),
             )
             if not tuned:
                 kept.append(chains.z)
@@ -110,13 +112,14 @@ class MarginalLikelihood:
             "begin": NoiseSpec("normal", chains, (vae.latent_dim,)),
             "momentum": NoiseSpec("normal", transitions * chains, (vae.latent_dim,)),
             "accept": NoiseSpec("uniform", transitions * chains, ()),
+            "stretch": NoiseSpec("uniform", transitions * chains, ()),
         }
         draws = noise.evaluation(
             specs, purpose="hmc", indices=batch.indices, device=batch.x.device, dtype=batch.x.dtype
         )
         begin = vae.prior.sample(draws["begin"])
-        later = {name: draws[name].unflatten(0, (transitions, chains)) for name in ("momentum", "accept")}
-        return {"begin": begin, **later}
+        later = ("momentum", "accept", "stretch")
+        return {"begin": begin} | {name: draws[name].unflatten(0, (transitions, chains)) for name in later}
 
 
 def _gaussian(samples: Tensor, narrowing: float) -> torch.distributions.MultivariateNormal:
