@@ -65,7 +65,6 @@ def test_the_step_size_of_each_datum_meets_the_acceptance_asked_for():
         chains, acceptance = hmc.transition(log_density, chains, momentum, uniform, LEAPFROG)
         kept.append(acceptance.mean(0))
     assert torch.allclose(torch.stack(kept).mean(0), torch.full((3,), 0.9, dtype=torch.float64), atol=0.05)
-    assert torch.allclose(chains.step_size / scales, (chains.step_size / scales).mean(), rtol=0.3)
 
 
 def test_a_transition_whose_end_is_not_finite_is_rejected():
@@ -118,7 +117,6 @@ def test_settings_out_of_range_and_too_many_dimensions():
         ("num_samples", 52): "num_samples must be a multiple of num_chains, got 52.",
         ("num_leapfrog", 0): "num_leapfrog must be at least 1, got 0.",
         ("acceptance", 1.0): "acceptance must be between 0 and 1, got 1.0.",
-        ("narrowing", 0.0): "narrowing must be above 0 and at most 1, got 0.0.",
     }.items():
         with pytest.raises(ValueError, match=message):
             MarginalLikelihood(**dict([settings]))

@@ -55,8 +55,7 @@ def transition(
     accepted with probability $\min(1, e^{H - H'})$. A chain whose end is not finite stays.
 
     References:
-        MCMC using Hamiltonian dynamics (Neal, 2011), sections 5.2, 5.3 and 5.4.2.2; adaptation of the step size as in
-        Hybrid Monte Carlo (Duane et al., 1987) by stochastic approximation.
+        MCMC using Hamiltonian dynamics (Neal, 2011), sections 5.2, 5.3 and, on random step sizes, 5.4.2.2.
 
     Args:
         log_density: From `(K, B, D)` to `(K, B)`.

@@ -25,8 +25,7 @@ class MarginalLikelihood:
 
     $$p(x) \simeq \left( \frac1L \sum_{l=1}^L \frac{q(z_l)}{p(z_l)\, p(x|z_l)} \right)^{-1}$$
 
-    It needs no encoder. It is good below about 5 latent dimensions, as the paper says. Its variance is finite
-    while q has lighter tails than the posterior, for which q is made narrower than what was fitted.
+    It needs no encoder. It is good below about 5 latent dimensions, as the paper says.
 
     References:
         Auto-Encoding Variational Bayes (Kingma & Welling, 2014), appendix D, with the settings of appendix E.
@@ -37,7 +36,6 @@ class MarginalLikelihood:
         num_leapfrog: Leapfrog steps of a transition.
         burn_in: Transitions of each chain before the first sample, in which step sizes are tuned.
         acceptance: Acceptance probability to which they are tuned.
-        narrowing: Factor of q's standard deviations, above 0 and at most 1.
 
     Raises:
         ValueError: If a number is out of its range.
@@ -48,7 +46,6 @@ class MarginalLikelihood:
     num_leapfrog: int = 4
     burn_in: int = 50
     acceptance: float = 0.9
-    narrowing: float = 0.9
 
     def __post_init__(self) -> None:
         for name, least in {"num_samples": 2, "num_chains": 1, "num_leapfrog": 1, "burn_in": 0}.items():
@@ -58,8 +55,6 @@ class MarginalLikelihood:
             raise ValueError(f"num_samples must be a multiple of num_chains, got {self.num_samples}.")
         if not 0 < self.acceptance < 1:
             raise ValueError(f"acceptance must be between 0 and 1, got {self.acceptance}.")
-        if not 0 < self.narrowing <= 1:
-            raise ValueError(f"narrowing must be above 0 and at most 1, got {self.narrowing}.")
 
     def __call__(self, vae: VAE, batch: Batch, noise: NoiseSource, begin: Tensor | None = None) -> Tensor:
         """The estimate of log p(x) of each datum, `(B,)`, in nats.
@@ -101,7 +96,7 @@ class MarginalLikelihood:
             if not tuned:
                 kept.append(chains.z)
                 values.append(chains.log_density)
-        fitted = _gaussian(torch.cat(kept[:per_chain]), self.narrowing)
+        fitted = _gaussian(torch.cat(kept[:per_chain]))
         fresh, log_p = torch.cat(kept[per_chain:]), torch.cat(values[per_chain:])
         ratios = fitted.log_prob(fresh) - log_p
         return math.log(len(ratios)) - ratios.logsumexp(0)
@@ -122,10 +117,10 @@ class MarginalLikelihood:
         return {"begin": begin} | {name: draws[name].unflatten(0, (transitions, chains)) for name in later}
 
 
-def _gaussian(samples: Tensor, narrowing: float) -> torch.distributions.MultivariateNormal:
-    """The Gaussian with the mean and the covariance of samples `(L, B, D)` of each datum, made narrower."""
+def _gaussian(samples: Tensor) -> torch.distributions.MultivariateNormal:
+    """The Gaussian with the mean and the covariance of samples `(L, B, D)` of each datum."""
     mean = samples.mean(0)
     centred = samples - mean
     covariance = torch.einsum("lbi,lbj->bij", centred, centred) / (len(samples) - 1)
     jitter = 1e-6 * torch.eye(samples.shape[-1], dtype=samples.dtype, device=samples.device)
-    return torch.distributions.MultivariateNormal(mean, narrowing**2 * covariance + jitter)
+    return torch.distributions.MultivariateNormal(mean, covariance + jitter)
