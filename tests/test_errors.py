@@ -87,6 +87,7 @@ MISTAKES = {
         "estimator: it couples the data of a batch, which 2 processes would share; use trainer.devices=1"
     ),
     "evaluation.test_curve=3": "evaluation.test_curve must be a bool, got 3.",
+    "evaluation.train_curve=-1": "evaluation.train_curve must be an int of at least 0, got -1.",
     "estimator=score_function estimator/baseline=leave_one_out": (
         "estimator.num_samples must be at least 2 for baseline=leave_one_out, got 1."
     ),
