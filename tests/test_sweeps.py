@@ -538,7 +538,7 @@ def test_every_file_of_a_sweep_says_what_it_asks():
         text = path.read_text()
         assert text.startswith("# @package _global_\n# "), path
         assert text.splitlines()[1].endswith("?"), path
-        assert "Scientific axis" in text, path
+        assert "Scientific axis" in text or "Scientific axes" in text, path
         assert "Nuisance" in text, path
         assert "Repeats" in text, path
         assert set(OmegaConf.load(path).sweep) <= set(manifest.__annotations__) | {

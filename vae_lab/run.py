@@ -1,10 +1,12 @@
 """One run, from its configuration to its files; the only place that knows the order."""
 
+import gc
 import logging
 import math
 import warnings
 from typing import Any
 
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -32,6 +34,7 @@ def run(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
         UserError: If the configuration, the data or what lies in the directory cannot make a run.
     """
     quieten_libraries()
+    _free_gpu_memory()
     leads = getattr(rank_zero_only, "rank", 0) == 0
     parts = build(cfg, directory.checkpoints)
     if parts.trainer.world_size > 1 and HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -82,6 +85,13 @@ def quieten_libraries() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
+
+
+def _free_gpu_memory() -> None:
+    """Gives back what an earlier run of this process, as in a sweep with hydra/launcher=basic, has left."""
+    if torch.cuda.is_initialized():
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def _prepare(directory: RunDirectory, cfg: DictConfig) -> int:
