@@ -154,12 +154,12 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file so that it is there in full or not at all."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Writes a file so that it is there in full or not at all, also if several processes write it."""
     partial = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}")
     try:
-        with partial.open("w") as file:
-            file.write(text)
+        with partial.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

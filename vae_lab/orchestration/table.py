@@ -1,5 +1,6 @@
 """From the files of a sweep's runs to tables: one row per run, one row per setting."""
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -135,9 +136,9 @@ def write(results: Results, directory: Path) -> list[Path]:
     if results.runs.is_empty():
         return []
     paths = [directory / "runs.parquet"]
-    partial = directory / ".runs.partial"
-    results.runs.write_parquet(partial)
-    partial.replace(paths[0])
+    parquet = io.BytesIO()
+    results.runs.write_parquet(parquet)
+    write_atomically(paths[0], parquet.getvalue())
     if not results.settings.is_empty():
         paths += [directory / "table.csv", directory / "table.md"]
         write_atomically(paths[1], results.settings.write_csv())
