@@ -107,14 +107,17 @@ def test_a_job_that_reaches_its_limit_is_queued_again_and_continues(cluster, vae
     assert job_number(stdout)
 
 
+def started_and_saved(tmp_path, epochs):
+    """A sweep of one run that is waited for, once its first checkpoint is there."""
+    long = [f"trainer.max_epochs={epochs}", "trainer.checkpoint_seconds=0.5", "model.latent_dim=2"]
+    process = started(tmp_path, *SLURM, "hydra.launcher.wait=true", *long)
+    until(lambda: saved(tmp_path))
+    return process
+
+
 @pytest.mark.slow
 def test_a_node_that_is_lost_and_comes_back(cluster, tmp_path):
-    process = started(
-        tmp_path,
-        *[*SLURM, "hydra.launcher.wait=true", "trainer.max_epochs=800", "trainer.checkpoint_seconds=0.5"],
-        "model.latent_dim=2",
-    )
-    until(lambda: saved(tmp_path))
+    process = started_and_saved(tmp_path, epochs=800)
     (node,) = set(ask("squeue", "--noheader", "--me", "--format=%N").split())
     ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     try:
@@ -130,12 +133,7 @@ def test_a_node_that_is_lost_and_comes_back(cluster, tmp_path):
 
 @pytest.mark.slow
 def test_a_job_that_is_preempted_is_queued_again_and_continues(cluster, tmp_path):
-    process = started(
-        tmp_path,
-        *[*SLURM, "hydra.launcher.wait=true", "trainer.max_epochs=2000", "trainer.checkpoint_seconds=0.5"],
-        "model.latent_dim=2",
-    )
-    until(lambda: saved(tmp_path))
+    process = started_and_saved(tmp_path, epochs=2000)
     both = ["--partition=urgent", "--nodes=2", "--ntasks-per-node=2", "--exclusive"]
     assert ask("srun", *both, "hostname").split()  # two whole nodes for something more important
     stdout, stderr = process.communicate(timeout=400)

@@ -25,7 +25,7 @@ from vae_lab.orchestration.run_directory import FAILURE, RunDirectory, checksum,
 from vae_lab.orchestration.signature import NOT_DEFINING, flatten, signature
 from vae_lab.probing import ProbeSettings
 from vae_lab.run import quieten_libraries, run
-from vae_lab.training.callbacks import load_checkpoint
+from vae_lab.training.callbacks import load_checkpoint, weights_of_vae
 from vae_lab.vae import VAE
 
 OF_THIS_COMMAND = (
@@ -265,10 +265,9 @@ def _weights(state: State, parts: Parts) -> tuple[int, dict[str, torch.Tensor]]:
         return 0, {name: value.clone() for name, value in fresh.items()}
     try:
         checkpoint = load_checkpoint(state.checkpoint)
-        stored = checkpoint["state_dict"]
+        weights = weights_of_vae(checkpoint)
     except (ValueError, KeyError) as error:
         raise UserError(f"at={state.name}: {error}") from error
-    weights = {name.removeprefix("vae."): value for name, value in stored.items() if name.startswith("vae.")}
     for name in sorted(fresh.keys() | weights.keys()):
         here, there = (tuple(side[name].shape) if name in side else "not there" for side in (fresh, weights))
         if here != there:

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from vae_lab.build import Parts, build
 from vae_lab.errors import UserError
 from vae_lab.run import quieten_libraries
-from vae_lab.training.callbacks import load_checkpoint
+from vae_lab.training.callbacks import load_checkpoint, weights_of_vae
 
 
 def load(directory: Path) -> tuple[Parts, dict[str, Any]]:
@@ -29,10 +29,9 @@ def load(directory: Path) -> tuple[Parts, dict[str, Any]]:
     parts = build(cfg, directory / "checkpoints")
     name = "best" if parts.settings.select == "best" else "last"
     try:
-        stored = load_checkpoint(directory / "checkpoints" / f"{name}.ckpt")["state_dict"]
+        checkpoint = load_checkpoint(directory / "checkpoints" / f"{name}.ckpt")
     except (ValueError, OSError) as error:
         raise UserError(f"{directory}: {error}") from error
-    weights = {key.removeprefix("vae."): value for key, value in stored.items() if key.startswith("vae.")}
-    parts.vae.load_state_dict(weights)
+    parts.vae.load_state_dict(weights_of_vae(checkpoint))
     parts.vae.eval()
     return parts, result

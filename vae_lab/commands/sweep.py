@@ -70,7 +70,7 @@ def _done(name: str) -> str:
     if not (directory / manifest.FILE).is_file():
         return ""
     entries = manifest.read(directory).entries
-    return str(sum((entry.directory / "metrics.json").is_file() for entry in entries))
+    return str(sum(entry.is_done for entry in entries))
 
 
 def _files() -> list[Path]:

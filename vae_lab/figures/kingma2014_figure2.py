@@ -14,6 +14,7 @@ from matplotlib.ticker import EngFormatter
 from vae_lab import published
 from vae_lab.figures.style import figure
 from vae_lab.orchestration.manifest import Manifest
+from vae_lab.orchestration.run_directory import longer_and_shorter
 
 ALGORITHMS = {"Reparameterized": "aevb", "WakeSleep": "wake_sleep"}
 NAMES = {"aevb": "AEVB", "wake_sleep": "wake-sleep"}
@@ -82,10 +83,11 @@ def compare(ours: pl.DataFrame, theirs: pl.DataFrame) -> pl.DataFrame:
 
 def _longest(directory: Path) -> Path | None:
     """The longest finished run that differs from this one in nothing but its budget."""
-    marks = [path.name for path in directory.glob(".family-*")]
-    family = {path.parent for mark in marks for path in directory.parent.glob(f"*/{mark}")}
-    done = [run for run in {directory, *family} if (run / "metrics.json").is_file()]
-    return max(done, default=None, key=lambda run: (_result(run)["metrics"]["samples"], run.name))
+    return max(
+        longer_and_shorter(directory),
+        default=None,
+        key=lambda run: (_result(run)["metrics"]["samples"], run.name),
+    )
 
 
 def _result(directory: Path) -> dict[str, Any]:

@@ -26,8 +26,8 @@ def draw(results: Results, folder: Path) -> list[Path]:
         "curves": _curves,
         "gradients": _gradients,
         "kingma2014_figure2": _kingma2014_figure2,
-        "manifolds": _manifolds,
-        "samples": _samples,
+        "manifolds": _of_models,
+        "samples": _of_models,
     }
     kind = results.manifest.figure
     if results.runs.is_empty() or kind is None:
@@ -52,8 +52,7 @@ def _curves(results: Results, folder: Path) -> list[Path]:
     curve = results.manifest.metric.replace("test/", "test_curve/")
     parts = []
     for entry in results.manifest.entries:
-        done = (entry.directory / "metrics.json").is_file()
-        if done and not (rows := _curve(entry.directory, curve)).is_empty():
+        if entry.is_done and not (rows := _curve(entry.directory, curve)).is_empty():
             setting = _setting(results.manifest, entry.point)
             parts.append(rows.with_columns(pl.lit(setting).alias("setting")))
     if not parts:
@@ -69,29 +68,20 @@ def _kingma2014_figure2(results: Results, folder: Path) -> list[Path]:
     return figure2(results.manifest, folder)
 
 
-def _manifolds(results: Results, folder: Path) -> list[Path]:
-    from vae_lab.figures.of_models import manifolds  # torch, which the other figures do without
+def _of_models(results: Results, folder: Path) -> list[Path]:
+    from vae_lab.figures.of_models import manifolds, samples  # torch, which the other figures do without
 
-    manifolds(_done(results.manifest), folder / "figure.png")
-    return [folder / "figure.png"]
-
-
-def _samples(results: Results, folder: Path) -> list[Path]:
-    from vae_lab.figures.of_models import samples
-
-    samples(_done(results.manifest), folder / "figure.png")
-    return [folder / "figure.png"]
-
-
-def _done(manifest: Manifest) -> list[Path]:
-    return [entry.directory for entry in manifest.entries if (entry.directory / "metrics.json").is_file()]
+    draw_models = manifolds if results.manifest.figure == "manifolds" else samples
+    path = folder / "figure.png"
+    draw_models([entry.directory for entry in results.manifest.entries if entry.is_done], path)
+    return [path]
 
 
 def _gradients(results: Results, folder: Path) -> list[Path]:
     parts = []
     for entry in results.manifest.entries:
         path = entry.directory / "gradients.parquet"
-        if (entry.directory / "metrics.json").is_file() and path.is_file():
+        if entry.is_done and path.is_file():
             others = {name: value for name, value in entry.point.items() if name not in OF_ONE_GROUP}
             setting = ", ".join(f"{name} = {value}" for name, value in others.items())
             parts.append(pl.read_parquet(path).with_columns(pl.lit(setting).alias("setting")))

@@ -33,9 +33,14 @@ class Entry(NamedTuple):
         """What distinguishes the run from the others."""
         return " ".join(f"{name}={value}" for name, value in self.point.items()) or self.directory.name
 
+    @property
+    def is_done(self) -> bool:
+        """Whether its result is there."""
+        return (self.directory / "metrics.json").is_file()
+
     def state(self) -> tuple[str, str]:
         """`done`, `running`, `failed` or `missing`, and the error if it failed."""
-        if (self.directory / "metrics.json").is_file():
+        if self.is_done:
             return "done", ""
         if lease.holder(self.directory) is not None:
             return "running", ""

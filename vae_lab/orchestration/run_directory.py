@@ -17,6 +17,7 @@ from vae_lab.orchestration.signature import BUDGET, Flat, definition, family
 
 OUTPUT_LOG = "output.log"  # what a launched job prints
 FAILURE = "failure.json"
+FAMILY = ".family-"  # marks a run with the signature that it has apart from its budget
 AFRESH = ".afresh"  # marks a run that must begin at its beginning
 
 
@@ -82,7 +83,7 @@ class RunDirectory:
             copy = self.last_checkpoint.with_suffix(".partial")
             shutil.copy(shorter / "checkpoints" / "last.ckpt", copy)
             copy.replace(self.last_checkpoint)
-        (self.path / f".family-{self.family}").touch()
+        (self.path / f"{FAMILY}{self.family}").touch()
 
     def finish(self, result: dict[str, Any]) -> None:
         """Writes `metrics.json`, the last file of a run, by rename."""
@@ -105,12 +106,11 @@ class RunDirectory:
 
     def _longest_shorter_run(self) -> Path | None:
         shorter = []
-        for mark in self.path.parent.glob(f"*/.family-{self.family}"):
-            metrics = mark.parent / "metrics.json"
-            if metrics.is_file() and (mark.parent / "checkpoints" / "last.ckpt").is_file():
-                result = json.loads(metrics.read_text())
+        for run in finished_of_family(self.path.parent, self.family):
+            if (run / "checkpoints" / "last.ckpt").is_file():
+                result = json.loads((run / "metrics.json").read_text())
                 if self._is_shorter(result["definition"]):
-                    shorter.append((result["metrics"]["samples"], mark.parent))
+                    shorter.append((result["metrics"]["samples"], run))
         return max(shorter, default=(0, None))[1]
 
     def _is_shorter(self, other: Flat) -> bool:
@@ -122,6 +122,18 @@ class RunDirectory:
             if mine is not None and theirs >= mine:
                 return False
         return True
+
+
+def finished_of_family(runs: Path, family: str) -> list[Path]:
+    """The finished runs in a folder that share a definition apart from their budget."""
+    marked = [mark.parent for mark in runs.glob(f"*/{FAMILY}{family}")]
+    return [run for run in marked if (run / "metrics.json").is_file()]
+
+
+def longer_and_shorter(directory: Path) -> list[Path]:
+    """The finished runs beside a run, itself among them, that differ from it in nothing but their budget."""
+    families = [mark.name.removeprefix(FAMILY) for mark in directory.glob(f"{FAMILY}*")]
+    return [run for family in families for run in finished_of_family(directory.parent, family)]
 
 
 def remove_if_unused(path: Path) -> None:

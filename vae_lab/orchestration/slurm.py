@@ -87,8 +87,10 @@ def submit(
         The number at SLURM of each submitted run, by its signature.
 
     Raises:
-        UserError: If submitit is not installed, or SLURM refuses.
+        UserError: If SLURM refuses, or does not tell what it has already.
     """
+    from submitit import SlurmExecutor  # an extra, which the launcher has looked for
+
     known = numbers(directory)
     queued = states() if known else {}
     if queued is None:
@@ -102,7 +104,7 @@ def submit(
     for (devices, nodes, on_gpu), jobs in arrays.items():
         for job in jobs:
             job.freeze()
-        executor = _executor(directory / "submitit", int(settings["max_num_timeout"]))
+        executor = SlurmExecutor(directory / "submitit", max_num_timeout=int(settings["max_num_timeout"]))
         resources = {"gpus_per_node": devices} if on_gpu else {}
         executor.update_parameters(
             job_name=name, nodes=nodes, ntasks_per_node=devices, **_parameters(threads, settings), **resources
@@ -182,17 +184,6 @@ def _follow(task: Task, state: str) -> None:
     task.state = "running" if state == "RUNNING" else "waiting"
     if began:
         task.started = time.monotonic()
-
-
-def _executor(folder: Path, max_num_timeout: int) -> Any:
-    try:
-        from submitit import SlurmExecutor
-    except ImportError as error:
-        raise UserError("hydra/launcher=slurm needs submitit: pip install 'vae-lab[slurm]'.") from error
-    try:
-        return SlurmExecutor(folder, max_num_timeout=max_num_timeout)
-    except RuntimeError as error:
-        raise UserError(f"hydra/launcher=slurm: {error}") from error
 
 
 def _parameters(threads: int, settings: Mapping[str, Any]) -> dict[str, Any]:

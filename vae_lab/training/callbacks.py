@@ -4,6 +4,7 @@ import math
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,12 @@ class Checkpoints(pl.Callback):
             raise
         if trainer.is_global_zero:
             partial.replace(self.folder / f"{name}.ckpt")
+
+
+def weights_of_vae(checkpoint: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The parameters of the model in a checkpoint, by their names in the model."""
+    stored = checkpoint["state_dict"]
+    return {name.removeprefix("vae."): value for name, value in stored.items() if name.startswith("vae.")}
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
