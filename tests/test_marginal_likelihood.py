@@ -22,7 +22,9 @@ def run(log_density, z, transitions, adapt_to=None, step=0.3):
     for _ in range(transitions):
         momentum = torch.randn(z.shape, generator=generator, dtype=z.dtype)
         uniform = torch.rand(z.shape[:2], generator=generator, dtype=z.dtype)
-        chains, acceptance = hmc.transition(log_density, chains, momentum, uniform, LEAPFROG, adapt_to)
+        chains, acceptance = hmc.transition(log_density, chains, momentum, uniform, LEAPFROG)
+        if adapt_to is not None:
+            chains.step_size = hmc.tuned(chains.step_size, acceptance.mean(0), adapt_to)
         positions.append(chains.z)
         acceptances.append(acceptance)
     return chains, torch.stack(positions), torch.stack(acceptances)

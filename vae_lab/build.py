@@ -14,6 +14,8 @@ from vae_lab.config import TrainConfig
 from vae_lab.datasets.base import InMemoryDataset
 from vae_lab.errors import UserError
 from vae_lab.estimators.base import Estimator
+from vae_lab.evaluation.settings import Evaluation
+from vae_lab.networks import PerDatum
 from vae_lab.noise import NoiseSource
 from vae_lab.optimizers import OptimizerFactory
 from vae_lab.orchestration.instantiate import instantiate, named, unknown_key
@@ -30,6 +32,7 @@ class Parts(NamedTuple):
     vae: VAE
     estimator: Estimator
     noise: NoiseSource
+    evaluation: Evaluation
     optimizer: OptimizerFactory
     settings: TrainerFactory
     trainer: pl.Trainer
@@ -52,17 +55,22 @@ def build(cfg: DictConfig, checkpoints: Path) -> Parts:
     optimizer = instantiate(cfg.optimizer, "optimizer")
     estimator = instantiate(cfg.estimator, "estimator")
     noise = instantiate(cfg.noise, "noise", seed=cfg.seed)
+    evaluation = instantiate(cfg.evaluation, "evaluation")
     tracking = instantiate(cfg.logger, "logger")
-    dataset = _load(instantiate(cfg.dataset, "dataset"), cfg)
+    dataset = _load(instantiate(cfg.dataset, "dataset"), cfg, evaluation, estimator)
     trainer = _trainer(settings, dataset, estimator, checkpoints, cfg)
     _check_split(settings, dataset, trainer.world_size)
     pl.seed_everything(cfg.seed, verbose=False)
-    vae = instantiate(cfg.model, "model", data_shape=dataset.shape)
+    vae = instantiate(cfg.model, "model", data_shape=dataset.shape, dataset_size=len(dataset.data.train.x))
     prepare_estimator(estimator, "estimator", vae, noise, dataset, trainer.world_size)
+    try:
+        evaluation.check(vae, estimator)
+    except ValueError as error:
+        raise UserError(named(error, "evaluation", cfg.evaluation)) from error
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     callbacks += _callbacks(cfg, vae, noise, dataset)
     notes = _check_support(vae, dataset) + ([estimator.bias] if estimator.bias else [])
-    return Parts(dataset, vae, estimator, noise, optimizer, settings, trainer, tracking, notes)
+    return Parts(dataset, vae, estimator, noise, evaluation, optimizer, settings, trainer, tracking, notes)
 
 
 def prepare_estimator(
@@ -79,11 +87,17 @@ def prepare_estimator(
         UserError: If it cannot; the message begins with `key`.
     """
     try:
+        _check_encoder(estimator, vae)
         estimator.check(vae)
         if estimator.needs_independent_samples and not noise.independent_samples:
             raise ValueError(
                 "it compares a datum's samples, which noise=antithetic makes dependent, and would be biased; "
                 "use noise=independent."
+            )
+        if estimator.keeps_data and world_size > 1:
+            raise ValueError(
+                f"it keeps something for each datum, which {world_size} processes would have to share; use "
+                "trainer.devices=1."
             )
         if estimator.couples_data and world_size > 1:
             raise ValueError(
@@ -94,7 +108,20 @@ def prepare_estimator(
         noise.training(specs, purpose="check", step=0, batch_size=1)
     except ValueError as error:
         raise UserError(f"{key}: {error}") from error
-    estimator.prepare(dataset.shape)
+    estimator.prepare(vae, dataset.shape, len(dataset.data.train.x))
+
+
+def _check_encoder(estimator: Estimator, vae: VAE) -> None:
+    if estimator.needs_encoder and not vae.has_encoder:
+        raise ValueError(
+            "it needs q(z|x), and model/encoder=none has none; use another encoder, or "
+            "estimator=monte_carlo_em."
+        )
+    if estimator.needs_amortization and not vae.is_amortized:
+        raise ValueError(
+            "it asks q(z|x) of data that it dreams, and model/encoder=per_datum knows the training data "
+            "alone; use another encoder."
+        )
 
 
 def prepare_probe(
@@ -111,6 +138,11 @@ def prepare_probe(
     Raises:
         UserError: If it cannot; the message names the key, that of an estimator being its entry in `keys`.
     """
+    if not vae.is_amortized:
+        raise UserError(
+            f"{key}: it measures gradients of a network q(z|x), and model/encoder=none or per_datum is none; "
+            "use another encoder."
+        )
     try:
         settings.check(dataset)
     except ValueError as error:
@@ -142,6 +174,7 @@ def one_datum(dataset: InMemoryDataset) -> Batch:
 
 def build_vae(
     data_shape: Sequence[int],
+    dataset_size: int,
     latent_dim: int,
     encoder: Any,
     decoder: Any,
@@ -153,6 +186,7 @@ def build_vae(
 
     Args:
         data_shape: Shape of one datum.
+        dataset_size: How many training data there are.
         latent_dim: `D`, from 1 to 1000 and beyond.
         encoder: Configuration of a network.
         decoder: Configuration of a network.
@@ -168,8 +202,9 @@ def build_vae(
     q = instantiate(posterior, "model.posterior", latent_dim=latent_dim)
     p = instantiate(likelihood, "model.likelihood")
     outputs = (p.num_outputs * data_shape[0], *data_shape[1:])
+    inputs = (dataset_size,) if encoder["_target_"].endswith(f".{PerDatum.__name__}") else data_shape
     return VAE(
-        instantiate(encoder, "model.encoder", in_shape=data_shape, out_shape=(q.num_outputs,)),
+        instantiate(encoder, "model.encoder", in_shape=inputs, out_shape=(q.num_outputs,)),
         instantiate(decoder, "model.decoder", in_shape=(latent_dim,), out_shape=outputs),
         q,
         p,
@@ -190,20 +225,15 @@ def check_root(cfg: DictConfig, schema: type) -> None:
             raise UserError(unknown_key(str(key), known))
     if not 0 <= cfg.seed < 2**32:
         raise UserError(f"seed must be at least 0 and below 2^32, got {cfg.seed}.")
-    samples = cfg.evaluation.get("importance_samples")
-    if type(samples) is not int or samples < 1:
-        raise UserError(f"evaluation.importance_samples must be an int of at least 1, got {samples!r}.")
-    if type(cfg.evaluation.get("test_curve")) is not bool:
-        raise UserError(f"evaluation.test_curve must be a bool, got {cfg.evaluation.get('test_curve')!r}.")
-    followed = cfg.evaluation.get("train_curve")
-    if type(followed) is not int or followed < 0:
-        raise UserError(f"evaluation.train_curve must be an int of at least 0, got {followed!r}.")
 
 
-def _load(dataset: InMemoryDataset, cfg: DictConfig) -> InMemoryDataset:
+def _load(
+    dataset: InMemoryDataset, cfg: DictConfig, evaluation: Evaluation, estimator: Estimator
+) -> InMemoryDataset:
     dataset.seed = cfg.seed
-    dataset.test_curve = cfg.evaluation.test_curve
-    dataset.train_curve = cfg.evaluation.train_curve
+    dataset.test_curve = evaluation.test_curve
+    dataset.train_curve = evaluation.train_curve
+    dataset.updates_per_batch = estimator.updates_per_batch
     try:
         dataset.setup()
     except (ValueError, OSError) as error:

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from vae_lab.estimators.base import Estimate, Estimator
 from vae_lab.evaluation.active_units import ActiveUnits
-from vae_lab.evaluation.importance_sampling import importance_weighted_log_likelihood
+from vae_lab.evaluation.settings import Evaluation
 from vae_lab.evaluation.summary import Summary
 from vae_lab.noise import NoiseSource
 from vae_lab.optimizers import OptimizerFactory
@@ -32,10 +32,10 @@ class VAEModule(pl.LightningModule):
         estimator: The gradient estimator.
         optimizer: Settings of the optimizer.
         noise: Source of the training and evaluation noise.
+        evaluation: What is measured.
         batch_size: Global batch size.
         dataset_size: Size of the training part.
         alternate: Encoder and decoder take their steps in turn instead of together.
-        importance_samples: `K` of the importance-weighted log-likelihood of the test.
     """
 
     def __init__(
@@ -44,20 +44,20 @@ class VAEModule(pl.LightningModule):
         estimator: Estimator,
         optimizer: OptimizerFactory,
         noise: NoiseSource,
+        evaluation: Evaluation,
         batch_size: int,
         dataset_size: int,
         alternate: bool = False,
-        importance_samples: int = 100,
     ) -> None:
         super().__init__()
         self.vae = vae
         self.estimator = estimator
         self.optimizer = optimizer
         self.noise = noise
+        self.evaluation = evaluation
         self.batch_size = batch_size
         self.dataset_size = dataset_size
         self.alternate = alternate
-        self.importance_samples = importance_samples
         self.window = Window(LOG_EVERY)
         self.training_seconds = 0.0
         self.latest: dict[str, float] = {}
@@ -105,9 +105,10 @@ class VAEModule(pl.LightningModule):
         for parameter in self.vae.generative_parameters() if even else self.vae.inference_parameters():
             parameter.grad = None
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         assert self._estimate is not None
         self._update_estimator(self._estimate.statistics)
+        self.estimator.keep(batch.indices, self._estimate.state)
         self.window.add(self._estimate.terms | {"surrogate": self._estimate.surrogate.detach()})
         if self.window.is_full or self.trainer.global_step == self.trainer.max_steps:
             self._log_window()
@@ -124,8 +125,9 @@ class VAEModule(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         curve = list(self._summaries)[dataloader_idx]
         purpose = curve.removesuffix("_curve")  # at the end of training the curve meets the test's own value
-        estimate = self.estimator(self.vae, batch, self._evaluation_noise(batch, purpose))
-        self._summaries[curve].add(estimate.terms)
+        vae = self.evaluation.with_posterior(self.vae, batch, self.noise, purpose)
+        terms = self.evaluation.along_training(vae, self.estimator, batch, self.noise, purpose)
+        self._summaries[curve].add(terms)
 
     def on_validation_end(self) -> None:
         self.leave_out(time.perf_counter() - self._paused_at)
@@ -148,19 +150,16 @@ class VAEModule(pl.LightningModule):
         self._active_units = ActiveUnits(self.vae.latent_dim)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        estimate = self.estimator(self.vae, batch, self._evaluation_noise(batch, "test"))
-        terms = dict(estimate.terms)
-        if self.estimator.target != "reconstruction":
-            terms["log_likelihood"] = importance_weighted_log_likelihood(
-                self.vae, batch, self.noise, self.importance_samples
-            )
-        self._summary.add(terms)
-        self._active_units.add(self.vae.encode(batch).mean)
+        vae = self.evaluation.with_posterior(self.vae, batch, self.noise, "test")
+        self._summary.add(self.evaluation.at_the_end(vae, self.estimator, batch, self.noise))
+        if vae.has_encoder:
+            self._active_units.add(vae.encode(batch).mean)
 
     def on_test_epoch_end(self) -> None:
         self.test_metrics: dict[str, float] = self._means(self._summary)
-        units = self._active_units
-        self.test_metrics["active_units"] = units.count(self._over_processes(units.sums))
+        if self.vae.has_encoder:
+            units = self._active_units
+            self.test_metrics["active_units"] = units.count(self._over_processes(units.sums))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         seconds = self.training_seconds
@@ -201,15 +200,6 @@ class VAEModule(pl.LightningModule):
         means = dict(zip(self.window.names, averages, strict=True))
         means.pop("surrogate")
         self.log_row({f"train/{name}": value for name, value in means.items()})
-
-    def _evaluation_noise(self, batch: Batch, purpose: str) -> dict[str, Tensor]:
-        return self.noise.evaluation(
-            self.estimator.noise_spec(self.vae, batch),
-            purpose=purpose,
-            indices=batch.indices,
-            device=batch.x.device,
-            dtype=batch.x.dtype,
-        )
 
     def _means(self, summary: Summary) -> dict[str, float]:
         return summary.means(self._over_processes(summary.sums()))

@@ -9,6 +9,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     from vae_lab.orchestration.table import Results
 
+EXPECTED = {"test/elbo", "test/reconstruction", "test/kl", "test/log_likelihood"}  # of most models
+
 
 def show(result: dict[str, Any], directory: Path) -> None:
     """Prints the short table of a run's result."""
@@ -31,14 +33,17 @@ def show(result: dict[str, Any], directory: Path) -> None:
             "test/log_likelihood",
             f"importance-weighted, K = {config['evaluation.importance_samples']}",
         ),
+        ("log-likelihood", "test/log_likelihood_hmc", "from posterior samples by HMC"),
+        ("amortization gap", "test/amortization_gap", "bound with q fitted to each datum less the above"),
         ("exact log-likelihood", "test/exact_log_likelihood", "of the distribution that the data come from"),
     ]
     for label, key, note in rows:
         if key in metrics:
             table.add_row(label, f"{metrics[key]:.2f}", note)
-        elif key != "test/exact_log_likelihood":
+        elif key in EXPECTED and not (key == "test/log_likelihood" and "test/log_likelihood_hmc" in metrics):
             table.add_row(label, "n/a", f"not defined for {result['estimator']}")
-    table.add_row("active units", str(metrics["test/active_units"]), f"of {config['model.latent_dim']}")
+    if "test/active_units" in metrics:
+        table.add_row("active units", str(metrics["test/active_units"]), f"of {config['model.latent_dim']}")
     speed = result["timing"]["samples_per_second"]
     table.add_row("training", f"{speed:,.0f}", f"samples/s, {metrics['samples']:,} samples")
     console = Console(highlight=False)

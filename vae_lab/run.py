@@ -42,7 +42,7 @@ def run(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
             "trainer: a run of several processes cannot be part of -m, since each process would start the "
             "whole multirun again; give each run a command of its own."
         )
-    module = _module(cfg, parts)
+    module = _module(parts)
     if not leads:
         _train_and_test(cfg, directory, parts, module, _resume_point(directory))
         return None
@@ -54,14 +54,14 @@ def run(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
     return result
 
 
-def _module(cfg: DictConfig, parts: Parts) -> VAEModule:
+def _module(parts: Parts) -> VAEModule:
     return VAEModule(
         parts.vae,
         parts.estimator,
         parts.optimizer,
         parts.noise,
+        parts.evaluation,
         alternate=parts.settings.alternate,
-        importance_samples=cfg.evaluation.importance_samples,
         batch_size=parts.dataset.batch_size,
         dataset_size=len(parts.dataset.data.train.x),
     )

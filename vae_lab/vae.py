@@ -5,6 +5,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from vae_lab.likelihoods.base import Likelihood, Pixels
+from vae_lab.networks import NoEncoder, PerDatum
 from vae_lab.posteriors.base import Conditional, Posterior
 from vae_lab.priors.base import Prior
 
@@ -27,7 +28,8 @@ class VAE(nn.Module):
         Auto-Encoding Variational Bayes (Kingma & Welling, 2014), section 2 and appendix C.
 
     Args:
-        encoder: Network from `(B, *data_shape)` to `(B, posterior.num_outputs)`.
+        encoder: Network from `(B, *data_shape)`, or from the data's numbers `(B,)` if it is a `PerDatum`,
+            to `(B, posterior.num_outputs)`; `NoEncoder` leaves out q.
         decoder: Network from `(N, D)` to `(N, likelihood.num_outputs * C, ...)`.
         posterior: Family of q(z|x).
         likelihood: Family of p(x|z).
@@ -76,8 +78,28 @@ class VAE(nn.Module):
         """The parameters of q(z|x)."""
         return [*self.encoder.parameters(), *self.posterior.parameters()]
 
+    @property
+    def has_encoder(self) -> bool:
+        """Whether there is a q(z|x), and with it a bound."""
+        return not isinstance(self.encoder, NoEncoder)
+
+    @property
+    def is_amortized(self) -> bool:
+        """Whether q(z|x) is a function of x, which serves every datum."""
+        return not isinstance(self.encoder, NoEncoder | PerDatum)
+
+    def with_encoder(self, encoder: nn.Module) -> "VAE":
+        """The same model, its parameters shared, with another encoder."""
+        return VAE(encoder, self.decoder, self.posterior, self.likelihood, self.prior, self.latent_dim)
+
     def encode(self, batch: Batch) -> Conditional:
-        """The approximate posterior q(z|x) of each datum."""
+        """The approximate posterior q(z|x) of each datum.
+
+        Raises:
+            ValueError: If there is no encoder.
+        """
+        if isinstance(self.encoder, PerDatum):
+            return self.posterior(self.encoder(batch.indices))
         return self.posterior(self.encoder(batch.x))
 
     def decode(self, z: Tensor) -> Pixels:

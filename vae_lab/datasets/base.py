@@ -59,6 +59,7 @@ class InMemoryDataset(pl.LightningDataModule):
         self.split_seed = split_seed
         self.seed = 0  # the run's, which orders the training data and binarises them
         self.test_curve = False  # whether the test part is followed along training too
+        self.updates_per_batch = 1  # optimizer steps with one batch
         self.train_curve = 0  # how many training data are followed with the weights of the moment
         self.parts: Parts | None = None
 
@@ -103,6 +104,7 @@ class InMemoryDataset(pl.LightningDataModule):
             first_step=self.trainer.global_step,
             seed=self.seed,
             binarize=self.binarize == "dynamic",
+            updates_per_batch=self.updates_per_batch,
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
         )

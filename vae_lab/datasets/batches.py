@@ -24,6 +24,7 @@ class TrainingBatches:
         first_step: Where to begin: the optimizer steps already taken.
         seed: The run's seed.
         binarize: Whether each batch is drawn as x ~ Bernoulli(x).
+        updates_per_batch: Steps with one batch before the next one comes.
         rank: Which process this is.
         world_size: How many there are.
 
@@ -42,6 +43,7 @@ class TrainingBatches:
         first_step: int,
         seed: int,
         binarize: bool = False,
+        updates_per_batch: int = 1,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -51,6 +53,7 @@ class TrainingBatches:
         self.num_steps = num_steps
         self.first_step = first_step
         self.seed = seed
+        self.updates_per_batch = updates_per_batch
         self.noise = NoiseSource(seed) if binarize else None
         self.rank = rank
         self.world_size = world_size
@@ -61,13 +64,14 @@ class TrainingBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         for step in range(self.first_step, self.num_steps):
-            indices = self.indices(step)
+            number = step // self.updates_per_batch
+            indices = self.indices(number)
             x = self.x.index_select(0, indices)
-            yield Batch(x if self.noise is None else self._binarized(x, step), indices)
+            yield Batch(x if self.noise is None else self._binarized(x, number), indices)
 
-    def indices(self, step: int) -> Tensor:
-        """The numbers of the data in this process's part of a step's batch."""
-        start = step * self.global_batch_size + self.rank * self.batch_size
+    def indices(self, number: int) -> Tensor:
+        """The numbers of the data in this process's part of a batch."""
+        start = number * self.global_batch_size + self.rank * self.batch_size
         epoch, offset = divmod(start, len(self.x))
         indices = self._order(epoch)[offset : offset + self.batch_size]
         missing = self.batch_size - len(indices)
@@ -83,12 +87,12 @@ class TrainingBatches:
     def _permutation(self, epoch: int) -> Tensor:
         return permutation(len(self.x), seed=self.seed, purpose="order", epoch=epoch).to(self.x.device)
 
-    def _binarized(self, x: Tensor, step: int) -> Tensor:
+    def _binarized(self, x: Tensor, number: int) -> Tensor:
         assert self.noise is not None
         noise = self.noise.training(
             {"pixels": NoiseSpec("uniform", 1, tuple(x.shape[1:]))},
             purpose="binarize",
-            step=step,
+            step=number,
             batch_size=len(x),
             rank=self.rank,
             world_size=self.world_size,

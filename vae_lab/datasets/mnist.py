@@ -23,6 +23,7 @@ class MNIST(InMemoryDataset):
         download: Whether torchvision may download what is missing.
         batch_size: Global batch size.
         binarize: As for `InMemoryDataset`.
+        train_size: Images to train on, the validation images included, at random; None for all 60,000.
         validation_size: How many of the training images are held out for model selection.
         split_seed: Seed of the split.
     """
@@ -36,6 +37,7 @@ class MNIST(InMemoryDataset):
         download: bool = True,
         batch_size: int = 100,
         binarize: Binarize = "dynamic",
+        train_size: int | None = None,
         validation_size: int = 10000,
         split_seed: int = 0,
     ) -> None:
@@ -43,6 +45,7 @@ class MNIST(InMemoryDataset):
         self.root = root
         self.files = files
         self.download = download
+        self.train_size = train_size
         self.validation_size = validation_size
 
     def load(self) -> Parts:
@@ -53,7 +56,10 @@ class MNIST(InMemoryDataset):
             how_to_get=f"put torchvision's {self.source.__name__} files there, or set VAE_LAB_DATA to the "
             "folder that has them, or run once with a network and dataset.download=true.",
         )
-        train, validation = split_off(_read(*paths[:2]), self.validation_size, self.split_seed)
+        images = _read(*paths[:2])
+        if self.train_size is not None:
+            _, images = split_off(images, self.train_size, self.split_seed, "train_size")
+        train, validation = split_off(images, self.validation_size, self.split_seed)
         return Parts(train, validation, test=_read(*paths[2:]))
 
     def _download(self, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from vae_lab.estimators.autoencoder import Autoencoder
 from vae_lab.estimators.dreg import DReG
 from vae_lab.estimators.iwae import IWAE
+from vae_lab.estimators.monte_carlo_em import MonteCarloEM
 from vae_lab.estimators.reparameterized import Reparameterized
 from vae_lab.estimators.score_function import ScoreFunction
 from vae_lab.estimators.sticking_the_landing import StickingTheLanding
@@ -16,6 +17,7 @@ __all__ = [
     "VIMCO",
     "Autoencoder",
     "DReG",
+    "MonteCarloEM",
     "Reparameterized",
     "ScoreFunction",
     "StickingTheLanding",

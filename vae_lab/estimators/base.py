@@ -11,19 +11,22 @@ from vae_lab.vae import VAE, Batch
 
 
 class Estimate(NamedTuple):
-    """What an estimator returns, each entry of shape `(B,)` and in nats per datum.
+    """What an estimator returns, each entry but `state` of shape `(B,)` and in nats per datum.
 
     Args:
         surrogate: Its autograd gradient *is* the estimate of the gradient of the target, to be ascended.
         bound: The estimate of the target itself.
-        terms: The named parts to report, without gradients; `elbo` is always the one with beta = 1.
+        terms: The named parts to report, without gradients; `elbo`, where there is one, is always that with
+            beta = 1.
         statistics: What `Estimator.update` is to be given, averaged over the global batch.
+        state: What `Estimator.keep` is to be given, datum by datum in dimension 1.
     """
 
     surrogate: Tensor
     bound: Tensor
     terms: dict[str, Tensor]
     statistics: Mapping[str, Tensor] = MappingProxyType({})
+    state: Mapping[str, Tensor] = MappingProxyType({})
 
 
 class Estimator(nn.Module):
@@ -35,6 +38,10 @@ class Estimator(nn.Module):
         bias: Why its mean is not the gradient of its target, or None if it is.
         needs_independent_samples: Whether it is biased if a datum's samples depend on each other.
         couples_data: Whether a datum's surrogate depends on the other data of its batch.
+        needs_encoder: Whether it uses q(z|x).
+        needs_amortization: Whether it asks q(z|x) of data that are not in the training part.
+        keeps_data: Whether it keeps something for each datum, which several processes would have to share.
+        updates_per_batch: Optimizer steps with one batch before the next one comes.
     """
 
     target: str = "elbo"
@@ -42,6 +49,10 @@ class Estimator(nn.Module):
     bias: str | None = None
     needs_independent_samples: bool = False
     couples_data: bool = False
+    needs_encoder: bool = True
+    needs_amortization: bool = False
+    keeps_data: bool = False
+    updates_per_batch: int = 1
 
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
         """The noise that a call needs, by name."""
@@ -50,8 +61,8 @@ class Estimator(nn.Module):
     def check(self, vae: VAE) -> None:
         """Raises `ValueError`, naming what can serve, if this estimator cannot serve the model."""
 
-    def prepare(self, data_shape: Sequence[int]) -> None:
-        """Makes what depends on the shape of the data, such as the network of a baseline."""
+    def prepare(self, vae: VAE, data_shape: Sequence[int], dataset_size: int) -> None:
+        """Makes what depends on the model and the training data, such as the network of a baseline."""
 
     def reference(self) -> "Estimator":
         """An unbiased estimator of the gradient of the same target, of as little variance as is known."""
@@ -67,6 +78,9 @@ class Estimator(nn.Module):
         Args:
             means: The mean over the global batch of each of the estimate's `statistics`.
         """
+
+    def keep(self, indices: Tensor, state: Mapping[str, Tensor]) -> None:
+        """Keeps the `state` of an estimate for the data numbered `indices` `(B,)`; called after the step."""
 
 
 def check_pathwise(vae: VAE) -> None:

@@ -101,7 +101,7 @@ class ScoreFunction(SingleSampleEstimator):
                 f"got {type(vae.posterior).__name__} and {type(vae.prior).__name__}."
             )
 
-    def prepare(self, data_shape: Sequence[int]) -> None:
+    def prepare(self, vae: VAE, data_shape: Sequence[int], dataset_size: int) -> None:
         for part in self.parts.values():
             part.prepare(data_shape)
 

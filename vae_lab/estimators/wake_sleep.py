@@ -34,6 +34,7 @@ class WakeSleep(SingleSampleEstimator):
         ValueError: If `num_samples` is below 1.
     """
 
+    needs_amortization = True
     bias = "wake-sleep: the encoder learns from dreamed data, by another objective than the bound"
 
     def __init__(self, num_samples: int = 1, kl: KL = "analytic") -> None:

@@ -19,7 +19,7 @@ class Chains:
         z: Positions `(K, B, D)`.
         log_density: Of the positions, unnormalised, `(K, B)`.
         gradient: Of the log-density at the positions, `(K, B, D)`.
-        step_size: One for each datum, `(B,)`.
+        step_size: One for each datum, `(B,)`, or one for all.
     """
 
     z: Tensor
@@ -34,7 +34,7 @@ def start(log_density: LogDensity, z: Tensor, step_size: Tensor) -> Chains:
     Args:
         log_density: From `(K, B, D)` to `(K, B)`.
         z: Where they begin, `(K, B, D)`.
-        step_size: One for each datum, `(B,)`.
+        step_size: One for each datum, `(B,)`, or one for all.
     """
     value, gradient = _value_and_gradient(log_density, z)
     return Chains(z.detach(), value, gradient, step_size)
@@ -46,10 +46,9 @@ def transition(
     momentum: Tensor,
     uniform: Tensor,
     num_leapfrog: int,
-    adapt_to: float | None = None,
     stretch: Tensor | float = 1.0,
 ) -> tuple[Chains, Tensor]:
-    r"""One transition of every chain, which leaves the density invariant if it does not adapt.
+    r"""One transition of every chain, which leaves the density invariant.
 
     Leapfrog steps of size $\epsilon$ follow the Hamiltonian $H(z, m) = -\log p(z) + |m|^2 / 2$; the end is
     accepted with probability $\min(1, e^{H - H'})$. A chain whose end is not finite stays.
@@ -63,7 +62,6 @@ def transition(
         momentum: N(0, I), `(K, B, D)`.
         uniform: U[0, 1), `(K, B)`.
         num_leapfrog: Leapfrog steps, at least 1.
-        adapt_to: Acceptance probability towards which each datum's step size moves, or None to keep it.
         stretch: Factor of the step size in this transition, `(K, B)` or one number; drawn at random it keeps
             trajectories from closing upon themselves.
 
@@ -81,16 +79,24 @@ def transition(
     gained = gained + 0.5 * (momentum.square().sum(-1) - half.square().sum(-1))
     acceptance = gained.nan_to_num(nan=-math.inf).clamp(max=0).exp()
     accepted = uniform < acceptance
-    step_size = chains.step_size
-    if adapt_to is not None:
-        step_size = step_size * (RATE * (acceptance.mean(0) - adapt_to)).exp()
     moved = Chains(
         torch.where(accepted.unsqueeze(-1), z, chains.z),
         torch.where(accepted, value, chains.log_density),
         torch.where(accepted.unsqueeze(-1), gradient, chains.gradient),
-        step_size,
+        chains.step_size,
     )
     return moved, acceptance
+
+
+def tuned(step_size: Tensor, acceptance: Tensor, target: float) -> Tensor:
+    """Step sizes a little longer where more was accepted than the target, and shorter where less.
+
+    Args:
+        step_size: Of any shape.
+        acceptance: Mean acceptance probability with these step sizes, of that shape.
+        target: What it should be.
+    """
+    return step_size * (RATE * (acceptance - target)).exp()
 
 
 def _value_and_gradient(log_density: LogDensity, z: Tensor) -> tuple[Tensor, Tensor]:

@@ -36,6 +36,7 @@ class MarginalLikelihood:
         num_leapfrog: Leapfrog steps of a transition.
         burn_in: Transitions of each chain before the first sample, in which step sizes are tuned.
         acceptance: Acceptance probability to which they are tuned.
+        num_data: How many data of a part are measured, its first ones (the paper took 1,000); None for all.
 
     Raises:
         ValueError: If a number is out of its range.
@@ -46,11 +47,14 @@ class MarginalLikelihood:
     num_leapfrog: int = 4
     burn_in: int = 50
     acceptance: float = 0.9
+    num_data: int | None = None
 
     def __post_init__(self) -> None:
         for name, least in {"num_samples": 2, "num_chains": 1, "num_leapfrog": 1, "burn_in": 0}.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+        if self.num_data is not None and self.num_data < 1:
+            raise ValueError(f"num_data must be at least 1, got {self.num_data}.")
         if self.num_samples % self.num_chains:
             raise ValueError(f"num_samples must be a multiple of num_chains, got {self.num_samples}.")
         if not 0 < self.acceptance < 1:
@@ -72,6 +76,8 @@ class MarginalLikelihood:
                 stacklevel=2,
             )
         x = batch.x
+        if len(x) == 0:
+            return x.new_zeros(0)
 
         def log_joint(z: Tensor) -> Tensor:
             return vae.log_joint(x, z)
@@ -83,17 +89,17 @@ class MarginalLikelihood:
         chains = hmc.start(log_joint, z, torch.full_like(x.flatten(1)[:, 0], INITIAL_STEP))
         kept, values = [], []
         for number in range(transitions):
-            tuned = number < self.burn_in
-            chains, _ = hmc.transition(
+            chains, acceptance = hmc.transition(
                 log_joint,
                 chains,
                 draws["momentum"][number],
                 draws["accept"][number],
                 self.num_leapfrog,
-                adapt_to=self.acceptance if tuned else None,
                 stretch=1 + JITTER * (2 * draws["stretch"][number] - 1),
             )
-            if not tuned:
+            if number < self.burn_in:
+                chains.step_size = hmc.tuned(chains.step_size, acceptance.mean(0), self.acceptance)
+            else:
                 kept.append(chains.z)
                 values.append(chains.log_density)
         fitted = _gaussian(torch.cat(kept[:per_chain]))

@@ -7,13 +7,23 @@ from matplotlib.ticker import EngFormatter
 
 from vae_lab.figures.style import COLOURS, figure
 
-LABELS = {"elbo": "evidence lower bound", "reconstruction": "reconstruction log p(x|z)"}
+LABELS = {
+    "elbo": "evidence lower bound",
+    "log_likelihood_hmc": "marginal log-likelihood",
+    "reconstruction": "reconstruction log p(x|z)",
+}
+SPLITS = {
+    "train": "training (running average)",
+    "train_curve": "training",
+    "validation": "validation",
+    "test_curve": "test",
+}
 
 
 def learning_curve(
     rows: Sequence[Mapping[str, str]], metric: str, path: Path, exact: float | None = None
 ) -> None:
-    """Draws a metric of the training minibatches and of the validation split.
+    """Draws a metric of the training minibatches and of the parts followed; nothing if there is none.
 
     Args:
         rows: Rows of `metrics.csv`.
@@ -21,15 +31,15 @@ def learning_curve(
         path: Where the PNG goes.
         exact: The exact log-likelihood of the validation data where it is known.
     """
+    lines = {split: _points(rows, f"{split}/{metric}") for split in SPLITS}
+    if not any(lines.values()):
+        return
     with figure(path, 4.8, 3.2) as canvas:
         axes = canvas.subplots()
-        labels = {"train": "training (running average)", "validation": "validation"}
         shown: list[float] = [] if exact is None else [exact]
-        for split, label in labels.items():
-            name = f"{split}/{metric}"
-            points = [(float(row["samples"]), float(row[name])) for row in rows if row.get(name)]
+        for split, points in lines.items():
             if points:
-                axes.plot(*zip(*points, strict=True), color=COLOURS[split], label=label)
+                axes.plot(*zip(*points, strict=True), color=COLOURS[split], label=SPLITS[split])
                 values = sorted(value for _, value in points)
                 shown += values[len(values) // 20 :]  # the first steps lie far below
         if exact is not None:
@@ -40,3 +50,7 @@ def learning_curve(
         axes.set_xlabel("training samples")
         axes.set_ylabel(f"{LABELS.get(metric, metric)}\n(nats per datum)")
         axes.legend(loc="lower right")
+
+
+def _points(rows: Sequence[Mapping[str, str]], name: str) -> list[tuple[float, float]]:
+    return [(float(row["samples"]), float(row[name])) for row in rows if row.get(name)]

@@ -18,20 +18,24 @@ def draw_figures(
 ) -> dict[str, Path]:
     """Draws the learning curve, reconstructions beside originals, and prior samples; gives their paths."""
     folder.mkdir(exist_ok=True)
-    paths = {name: folder / f"{name}.png" for name in ("learning_curve", "reconstructions", "prior_samples")}
+    names = ["learning_curve", *(["reconstructions"] if parts.vae.has_encoder else []), "prior_samples"]
+    paths = {name: folder / f"{name}.png" for name in names}
     learning_curve(rows, parts.estimator.selection, paths["learning_curve"], exact)
     parts.vae.eval()
     with torch.no_grad():
-        _reconstructions(parts, paths["reconstructions"])
+        if parts.vae.has_encoder:
+            _reconstructions(parts, paths["reconstructions"])
         _prior_samples(parts, paths["prior_samples"])
-    return paths
+    return {name: path for name, path in paths.items() if path.is_file()}
 
 
 def _reconstructions(parts: Parts, path: Path) -> None:
     test = parts.dataset.data.test.x
     chosen = permutation(len(test), seed=0, purpose="figure", epoch=0)[:IMAGES]
     x = _like_model(test[chosen], parts)
-    means = parts.vae.decode(parts.vae.encode(Batch(x, chosen)).mean.unsqueeze(0)).mean[0]
+    batch = Batch(x, chosen.to(x.device))
+    vae = parts.evaluation.with_posterior(parts.vae, batch, parts.noise, "test")
+    means = vae.decode(vae.encode(batch).mean.unsqueeze(0)).mean[0]
     if x.dim() == 4:
         image_grid(
             [("test data, each row above its reconstruction", interleave(x, means, COLUMNS))], path, COLUMNS

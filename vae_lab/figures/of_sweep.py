@@ -9,6 +9,7 @@ from vae_lab.figures.against import against, words
 from vae_lab.figures.curves import curves
 from vae_lab.figures.gradients import draw_gradients
 from vae_lab.figures.kingma2014_figure2 import figure2
+from vae_lab.figures.kingma2014_figure3 import figure3
 from vae_lab.orchestration.manifest import Manifest
 from vae_lab.orchestration.table import Results, over_repeats
 
@@ -25,7 +26,8 @@ def draw(results: Results, folder: Path) -> list[Path]:
         "against": _against,
         "curves": _curves,
         "gradients": _gradients,
-        "kingma2014_figure2": _kingma2014_figure2,
+        "kingma2014_figure2": _kingma2014,
+        "kingma2014_figure3": _kingma2014,
         "manifolds": _of_models,
         "samples": _of_models,
     }
@@ -64,8 +66,9 @@ def _curves(results: Results, folder: Path) -> list[Path]:
     return [path]
 
 
-def _kingma2014_figure2(results: Results, folder: Path) -> list[Path]:
-    return figure2(results.manifest, folder)
+def _kingma2014(results: Results, folder: Path) -> list[Path]:
+    draw_figure = figure2 if results.manifest.figure == "kingma2014_figure2" else figure3
+    return draw_figure(results.manifest, folder)
 
 
 def _of_models(results: Results, folder: Path) -> list[Path]:

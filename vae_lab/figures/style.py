@@ -8,7 +8,13 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-COLOURS = {"train": "#8a8a8a", "validation": "#0b5cad", "exact": "#c44e2b"}
+COLOURS = {
+    "train": "#8a8a8a",
+    "train_curve": "#5a5a5a",
+    "validation": "#0b5cad",
+    "test_curve": "#3b8a4e",
+    "exact": "#c44e2b",
+}
 
 STYLE: Any = {
     "figure.dpi": 150,

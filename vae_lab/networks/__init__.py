@@ -3,5 +3,7 @@
 from vae_lab.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
 from vae_lab.networks.linear import Linear
 from vae_lab.networks.mlp import MLP
+from vae_lab.networks.no_encoder import NoEncoder
+from vae_lab.networks.per_datum import PerDatum
 
-__all__ = ["MLP", "ConvolutionalDecoder", "ConvolutionalEncoder", "Linear"]
+__all__ = ["MLP", "ConvolutionalDecoder", "ConvolutionalEncoder", "Linear", "NoEncoder", "PerDatum"]

@@ -21,7 +21,15 @@ from vae_lab.orchestration.jobs import Job, compose, pasted
 from vae_lab.orchestration.run_directory import RunDirectory, checksum, read_failure, write_failure
 from vae_lab.paths import SWEEPS
 
-FIGURES = ("against", "curves", "gradients", "manifolds", "samples", "kingma2014_figure2")
+FIGURES = (
+    "against",
+    "curves",
+    "gradients",
+    "manifolds",
+    "samples",
+    "kingma2014_figure2",
+    "kingma2014_figure3",
+)
 
 
 def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typed: Sequence[str]) -> None:

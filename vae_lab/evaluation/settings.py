@@ -1,0 +1,124 @@
+"""What is measured of a model, along training and at its end."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from vae_lab.estimators.base import Estimator
+from vae_lab.evaluation.fit_posterior import FitPosterior
+from vae_lab.evaluation.importance_sampling import importance_weighted_log_likelihood
+from vae_lab.evaluation.marginal_likelihood import MarginalLikelihood
+from vae_lab.noise import NoiseSource
+from vae_lab.vae import VAE, Batch
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The measures, each a term per datum in nats.
+
+    A model without an encoder has no bound, and is measured by `marginal_likelihood` alone. If q(z|x) is not
+    amortised, it is fitted to whatever data are evaluated.
+
+    Args:
+        importance_samples: `K` of the importance-weighted log-likelihood of the test, `log_likelihood`, at
+            least 1; None for none.
+        test_curve: Whether the test part is followed along training too, beside validation.
+        train_curve: How many training data are followed, with the weights of the moment.
+        amortization_gap: Whether the test has the bound with q fitted to each datum less that with the
+            encoder's q, `amortization_gap`.
+        marginal_likelihood: Estimator of log p(x) from posterior samples, `log_likelihood_hmc`, which is
+            followed along training too; None for none.
+        fit: How q is fitted to a datum.
+
+    Raises:
+        ValueError: If a number is out of its range.
+    """
+
+    importance_samples: int | None = 100
+    test_curve: bool = False
+    train_curve: int = 0
+    amortization_gap: bool = False
+    marginal_likelihood: MarginalLikelihood | None = None
+    fit: FitPosterior = field(default_factory=FitPosterior)
+
+    def __post_init__(self) -> None:
+        if self.importance_samples is not None and self.importance_samples < 1:
+            raise ValueError(f"importance_samples must be at least 1, got {self.importance_samples}.")
+        if self.train_curve < 0:
+            raise ValueError(f"train_curve must be at least 0, got {self.train_curve}.")
+
+    def check(self, vae: VAE, estimator: Estimator) -> None:
+        """Raises `ValueError`, naming the key, if the model does not have what a measure needs."""
+        if not vae.has_encoder:
+            asked = {
+                "importance_samples": self.importance_samples is not None,
+                "amortization_gap": self.amortization_gap,
+            }
+            for name in (name for name in asked if asked[name]):
+                raise ValueError(
+                    f"{name} needs q(z|x), and model/encoder=none has none; use "
+                    "evaluation=marginal_likelihood."
+                )
+            if self.marginal_likelihood is None:
+                raise ValueError(
+                    "marginal_likelihood is null, and a model without an encoder has no other measure; use "
+                    "evaluation=marginal_likelihood."
+                )
+        if self.amortization_gap and vae.has_encoder and not vae.is_amortized:
+            raise ValueError(
+                "amortization_gap compares an encoder with q fitted to each datum, and "
+                "model/encoder=per_datum is fitted itself; set it to false."
+            )
+        if self.amortization_gap and estimator.target == "reconstruction":
+            raise ValueError("amortization_gap needs a bound, and an autoencoder has none; set it to false.")
+        fits = self.amortization_gap or (vae.has_encoder and not vae.is_amortized)
+        if fits and not vae.posterior.is_reparameterized:
+            raise ValueError(
+                f"fit needs gradients through the samples of q, and {type(vae.posterior).__name__} has none."
+            )
+
+    def with_posterior(self, vae: VAE, batch: Batch, noise: NoiseSource, purpose: str) -> VAE:
+        """The model with a q(z|x) that serves the data: itself, or with q fitted if it is not amortised."""
+        not_amortized = vae.has_encoder and not vae.is_amortized
+        return self.fit(vae, batch, noise, purpose) if not_amortized else vae
+
+    def along_training(
+        self, vae: VAE, estimator: Estimator, batch: Batch, noise: NoiseSource, purpose: str
+    ) -> dict[str, Tensor]:
+        """The estimator's terms and the marginal likelihood, for a model whose q serves the data."""
+        terms = self._bound(vae, estimator, batch, noise, purpose) if vae.has_encoder else {}
+        return terms | self._marginal_likelihood(vae, batch, noise)
+
+    def at_the_end(
+        self, vae: VAE, estimator: Estimator, batch: Batch, noise: NoiseSource
+    ) -> dict[str, Tensor]:
+        """What is measured of the test part: as along training, and what takes longer."""
+        terms = self.along_training(vae, estimator, batch, noise, "test")
+        if self.importance_samples is not None and estimator.target != "reconstruction":
+            terms["log_likelihood"] = importance_weighted_log_likelihood(
+                vae, batch, noise, self.importance_samples
+            )
+        if self.amortization_gap:
+            fitted = self._bound(self.fit(vae, batch, noise, "test"), estimator, batch, noise, "test")
+            terms["amortization_gap"] = fitted["elbo"] - terms["elbo"]
+        return terms
+
+    def _bound(
+        self, vae: VAE, estimator: Estimator, batch: Batch, noise: NoiseSource, purpose: str
+    ) -> dict[str, Tensor]:
+        draws = noise.evaluation(
+            estimator.noise_spec(vae, batch),
+            purpose=purpose,
+            indices=batch.indices,
+            device=batch.x.device,
+            dtype=batch.x.dtype,
+        )
+        return dict(estimator(vae, batch, draws).terms)
+
+    def _marginal_likelihood(self, vae: VAE, batch: Batch, noise: NoiseSource) -> dict[str, Tensor]:
+        if self.marginal_likelihood is None:
+            return {}
+        if (most := self.marginal_likelihood.num_data) is not None:
+            first = batch.indices < most
+            batch = Batch(batch.x[first], batch.indices[first])
+        return {"log_likelihood_hmc": self.marginal_likelihood(vae, batch, noise)}
