@@ -109,3 +109,12 @@ def exact_log_likelihood(vae, batch):
     variance = (2 * vae.likelihood.log_scale).exp().double()
     covariance = weight @ weight.T + variance * torch.eye(len(bias), dtype=torch.float64)
     return torch.distributions.MultivariateNormal(bias, covariance).log_prob(batch.x)
+
+
+def posterior(vae, batch):
+    """The exact posterior of a linear-Gaussian VAE: mean `(B, D)` and covariance `(D, D)`."""
+    weight, bias = vae.decoder.layers[0].weight, vae.decoder.layers[0].bias
+    variance = (2 * vae.likelihood.log_scale).exp().double()
+    precision = torch.eye(vae.latent_dim, dtype=torch.float64) + weight.T @ weight / variance
+    covariance = torch.linalg.inv(precision)
+    return (batch.x - bias) @ weight @ covariance / variance, covariance

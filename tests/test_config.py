@@ -28,6 +28,7 @@ GROUPS = {
     "optimizer/schedule": ["optimizer.schedule.T_max=10"],
     "trainer": [],
     "evaluation": [],
+    "evaluation/fit": [],
     "logger": [],
     "experiment": [],
 }
@@ -67,7 +68,8 @@ def test_the_readme_names_the_run_that_its_command_makes():
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids="/".join)
 def test_option(group, option, request, monkeypatch):
-    if option in ("mnist", "fashion_mnist", "frey_face", "binarized_mnist", "kingma2014_mnist"):
+    of_files = ("mnist", "fashion_mnist", "frey_face", "binarized_mnist")
+    if option in of_files or group == "experiment":
         request.getfixturevalue("real_data")
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     overrides = [f"{group}={option}"]
@@ -75,6 +77,9 @@ def test_option(group, option, request, monkeypatch):
         overrides.append("trainer.accelerator=cpu")  # no GPU where the tests run
     if option == "cosine" or group != "optimizer/schedule":
         overrides += GROUPS[group]
+    if option in ("none", "monte_carlo_em") and group in ("model/encoder", "estimator"):
+        overrides += ["estimator=monte_carlo_em", "model/encoder=none", "evaluation=marginal_likelihood"]
+        overrides.remove(f"{group}={option}")
     if option == "ppca":
         overrides.append("model/likelihood=gaussian")
     config.register()

@@ -22,7 +22,7 @@ MISTAKES = {
     "trainer.options={max_tim: 1}": "unexpected keyword argument 'max_tim'",
     # unknown options
     "model=cnv": "model=cnv is not an option; did you mean conv? There are: conv, kingma2014,",
-    "model/encoder=mpl": "model/encoder=mpl is not an option; did you mean mlp? There are: conv, linear,",
+    "model/encoder=mpl": "model/encoder=mpl is not an option; did you mean mlp? There are: conv, kingma2014,",
     "experiment=foo": "experiment=foo is not an option",
     "estimator.kl=analytical": "estimator.kl must be one of analytic, sampled, entropy, got 'analytical'.",
     "dataset.binarize=often": "dataset.binarize must be one of none, dynamic, threshold, got 'often'.",
@@ -59,7 +59,9 @@ MISTAKES = {
     "trainer.checkpoint_seconds=-1": "trainer.checkpoint_seconds must not be negative, got -1.",
     "trainer.devices=3": "dataset.batch_size must be divisible by the number of processes, 3, got 100.",
     "seed=-1": "seed must be at least 0 and below 2^32, got -1.",
-    "evaluation.importance_samples=0": "evaluation.importance_samples must be an int of at least 1, got 0.",
+    "evaluation.importance_samples=0": "evaluation.importance_samples must be at least 1, got 0.",
+    "evaluation.fit.num_steps=0": "evaluation.fit.num_steps must be at least 1, got 0.",
+    "evaluation.fit.lr=0": "evaluation.fit.lr must be above 0, got 0.",
     # combinations that cannot work
     "dataset=ppca": "model.likelihood: Bernoulli needs data in [0, 1], but the data go from",
     "dataset=ppca model=conv": "model.encoder: a convolutional network needs images of shape (C, H, W), got",
@@ -86,10 +88,37 @@ MISTAKES = {
     "estimator=score_function estimator/baseline=batch_mean trainer.devices=2": (
         "estimator: it couples the data of a batch, which 2 processes would share; use trainer.devices=1"
     ),
-    "evaluation.test_curve=3": "evaluation.test_curve must be a bool, got 3.",
-    "evaluation.train_curve=-1": "evaluation.train_curve must be an int of at least 0, got -1.",
+    "evaluation.test_curve=3": "evaluation.test_curve must be bool, got 3.",
+    "evaluation.train_curve=-1": "evaluation.train_curve must be at least 0, got -1.",
     "estimator=score_function estimator/baseline=leave_one_out": (
         "estimator.num_samples must be at least 2 for baseline=leave_one_out, got 1."
+    ),
+    "estimator=monte_carlo_em": "estimator: monte_carlo_em trains without an encoder; use model/encoder=none",
+    "estimator=monte_carlo_em model/encoder=none": (
+        "evaluation.importance_samples needs q(z|x), and model/encoder=none has none; use evaluation=marginal"
+    ),
+    "estimator=monte_carlo_em model/encoder=none evaluation.importance_samples=null": (
+        "evaluation.marginal_likelihood is null, and a model without an encoder has no other measure"
+    ),
+    "estimator=monte_carlo_em model/encoder=none evaluation.importance_samples=null "
+    "evaluation.amortization_gap=true": "evaluation.amortization_gap needs q(z|x), and model/encoder=none has",
+    "estimator=monte_carlo_em model/encoder=none evaluation=marginal_likelihood trainer.devices=2": (
+        "estimator: it keeps something for each datum, which 2 processes would have to share; use trainer"
+    ),
+    "model/encoder=none evaluation=marginal_likelihood": (
+        "estimator: it needs q(z|x), and model/encoder=none has none; use another encoder, or estimator=monte"
+    ),
+    "estimator=wake_sleep model/encoder=per_datum": (
+        "estimator: it asks q(z|x) of data that it dreams, and model/encoder=per_datum knows the training"
+    ),
+    "model/encoder=per_datum evaluation.amortization_gap=true": (
+        "evaluation.amortization_gap compares an encoder with q fitted to each datum, and model/encoder="
+    ),
+    "estimator=autoencoder evaluation.amortization_gap=true": (
+        "evaluation.amortization_gap needs a bound, and an autoencoder has none; set it to false."
+    ),
+    "evaluation=marginal_likelihood evaluation.marginal_likelihood.num_data=0": (
+        "evaluation.marginal_likelihood.num_data must be at least 1, got 0."
     ),
     "optimizer/schedule=cosine": "optimizer.schedule.T_max must be given.",
     "dataset.validation_size=0 trainer.select=best": "trainer.select=best needs a validation part",

@@ -103,7 +103,7 @@ def normalised_variance():
 def made(make, vae):
     torch.manual_seed(3)
     estimator = make()
-    estimator.prepare(tuple(one_datum(vae).x.shape[1:]))
+    estimator.prepare(vae, tuple(one_datum(vae).x.shape[1:]), dataset_size=1)
     estimator.check(vae)
     return estimator.double()
 

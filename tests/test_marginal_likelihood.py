@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from conftest import exact_log_likelihood, gaussian_batch, linear_gaussian_vae, nonlinear_vae
+from conftest import exact_log_likelihood, gaussian_batch, linear_gaussian_vae, nonlinear_vae, posterior
 
 from vae_lab.evaluation import hmc
 from vae_lab.evaluation.importance_sampling import importance_weighted_log_likelihood
@@ -28,15 +28,6 @@ def run(log_density, z, transitions, adapt_to=None, step=0.3):
         positions.append(chains.z)
         acceptances.append(acceptance)
     return chains, torch.stack(positions), torch.stack(acceptances)
-
-
-def posterior(vae, batch):
-    """The exact posterior of a linear-Gaussian VAE: mean `(B, D)` and covariance `(D, D)`."""
-    weight, bias = vae.decoder.layers[0].weight, vae.decoder.layers[0].bias
-    variance = (2 * vae.likelihood.log_scale).exp().double()
-    precision = torch.eye(vae.latent_dim, dtype=torch.float64) + weight.T @ weight / variance
-    covariance = torch.linalg.inv(precision)
-    return (batch.x - bias) @ weight @ covariance / variance, covariance
 
 
 def test_posteriors_of_many_data_at_once():

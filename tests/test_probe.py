@@ -96,7 +96,7 @@ def images(size=6):
 def prepared(name):
     torch.manual_seed(6)
     estimator = ESTIMATORS[name]()
-    estimator.prepare((1, 2, 2))
+    estimator.prepare(nonlinear_vae(), (1, 2, 2), dataset_size=6)
     return estimator.double()
 
 

@@ -35,8 +35,15 @@ def instantiate(node: Any, key: str, **arguments: Any) -> Any:
         if isinstance(cause, UserError):
             raise cause from None
         if isinstance(cause, ValueError | TypeError | ImportError | OSError):
-            raise UserError(named(cause, key, node)) from error
+            raise UserError(named(cause, *_refused(error, key, node))) from error
         raise
+
+
+def _refused(error: InstantiationException, key: str, node: DictConfig) -> tuple[str, Any]:
+    """The key and the node whose target refused its arguments: this one, or one below it."""
+    full_key = str(error).rpartition("full_key: ")[2]
+    below = full_key.removeprefix(f"{key}.")
+    return (key, node) if below == full_key else (full_key, OmegaConf.select(node, below))
 
 
 def named(error: BaseException, key: str, node: Any) -> str:
