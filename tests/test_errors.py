@@ -101,7 +101,7 @@ MISTAKES = {
         "evaluation.marginal_likelihood is null, and a model without an encoder has no other measure"
     ),
     "estimator=monte_carlo_em model/encoder=none evaluation.importance_samples=null "
-    "evaluation.amortization_gap=true": "evaluation.amortization_gap needs q(z|x), and model/encoder=none has",
+    "evaluation.amortization_gap=true": "evaluation.amortization_gap needs q(z|x), and model/encoder=none",
     "estimator=monte_carlo_em model/encoder=none evaluation=marginal_likelihood trainer.devices=2": (
         "estimator: it keeps something for each datum, which 2 processes would have to share; use trainer"
     ),
@@ -113,6 +113,9 @@ MISTAKES = {
     ),
     "model/encoder=per_datum evaluation.amortization_gap=true": (
         "evaluation.amortization_gap compares an encoder with q fitted to each datum, and model/encoder="
+    ),
+    "estimator=full_variational_bayes optimizer.weight_decay=1e-3": (
+        "optimizer.weight_decay must be 0 for an estimator whose bound has the prior on the weights already"
     ),
     "estimator=autoencoder evaluation.amortization_gap=true": (
         "evaluation.amortization_gap needs a bound, and an autoencoder has none; set it to false."

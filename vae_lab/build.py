@@ -63,6 +63,11 @@ def build(cfg: DictConfig, checkpoints: Path) -> Parts:
     pl.seed_everything(cfg.seed, verbose=False)
     vae = instantiate(cfg.model, "model", data_shape=dataset.shape, dataset_size=len(dataset.data.train.x))
     prepare_estimator(estimator, "estimator", vae, noise, dataset, trainer.world_size)
+    if estimator.has_weight_prior and optimizer.weight_decay:
+        raise UserError(
+            "optimizer.weight_decay must be 0 for an estimator whose bound has the prior on the weights "
+            f"already, got {optimizer.weight_decay:g}."
+        )
     try:
         evaluation.check(vae, estimator)
     except ValueError as error:
@@ -149,6 +154,10 @@ def prepare_probe(
         raise UserError(f"{key}.{error}") from error
     for name, estimator in estimators.items():
         prepare_estimator(estimator, keys[name], vae, noise, dataset)
+        if any(spec.shared for spec in estimator.noise_spec(vae, one_datum(dataset)).values()):
+            raise UserError(
+                f"{keys[name]}: it draws weights for a whole batch, and the probe measures datum by datum."
+            )
         if not estimator.noise_spec(vae, one_datum(dataset)):
             raise UserError(
                 f"{keys[name]}: it uses no noise, so that its gradient has no variance to measure."

@@ -20,11 +20,13 @@ class NoiseSpec(NamedTuple):
         law: `normal` is N(0, 1), `uniform` is U[0, 1), each component independent.
         num_samples: `K`, the number of draws per datum.
         event_shape: Shape of one draw, such as `(D,)` for a latent vector or `(C, H, W)` for an image.
+        shared: Whether all data have the same draws, as the weights of a network: `(K, 1, *event)`.
     """
 
     law: Law
     num_samples: int
     event_shape: tuple[int, ...]
+    shared: bool = False
 
 
 class NoiseSource:
@@ -72,11 +74,12 @@ class NoiseSource:
     ) -> dict[str, Tensor]:
         """Draws noise of shape `(K, B, *event)` for this process's `batch_size` data of the global batch."""
         noise = {}
-        for name, (law, num_samples, event_shape) in specs.items():
-            shape = (num_samples, batch_size * world_size, *event_shape)
+        for name, (law, num_samples, event_shape, shared) in specs.items():
+            shape = (num_samples, 1 if shared else batch_size * world_size, *event_shape)
             key = _hash(self.seed, purpose, name)
             draw = _draw_on_gpu if torch.device(device).type == "cuda" else _draw_on_cpu
-            mine = draw(law, shape, key, step, device)[:, rank * batch_size : (rank + 1) * batch_size]
+            whole = draw(law, shape, key, step, device)
+            mine = whole if shared else whole[:, rank * batch_size : (rank + 1) * batch_size]
             noise[name] = mine.to(device=device, dtype=dtype)
         return noise
 
@@ -95,10 +98,10 @@ class NoiseSource:
         The first `K` draws of a block are the same whatever `K` is.
         """
         noise = {}
-        for name, (law, num_samples, event_shape) in specs.items():
+        for name, (law, num_samples, event_shape, shared) in specs.items():
             key = _hash(self.seed, purpose, name, block)
             shape = (num_samples, *event_shape)
-            draws = [_draw_on_cpu(law, shape, key, datum) for datum in indices.tolist()]
+            draws = [_draw_on_cpu(law, shape, key, datum) for datum in ([0] if shared else indices.tolist())]
             noise[name] = torch.stack(draws, dim=1).to(device=device, dtype=dtype)
         return noise
 
@@ -107,7 +110,8 @@ class AntitheticNoise(NoiseSource):
     r"""Training noise in pairs that mirror each other: (eps, -eps) for `normal`, (u, 1 - u) for `uniform`.
 
     The pair's mean gradient stays unbiased, and what is linear in the noise cancels in it. Evaluation noise
-    stays independent. The first `K/2` samples are half a batch of their own, the others mirror them.
+    and noise that all data share stay independent. The first `K/2` samples are half a batch of their own, the
+    others mirror them.
 
     References:
         A new Monte Carlo technique: antithetic variates (Hammersley & Morton, 1956).
@@ -128,16 +132,19 @@ class AntitheticNoise(NoiseSource):
     independent_samples = False
 
     def training(self, specs: Mapping[str, NoiseSpec], **arguments: Any) -> dict[str, Tensor]:
-        for _, num_samples, _ in specs.values():
-            if num_samples % 2:
+        for _, num_samples, _, shared in specs.values():
+            if num_samples % 2 and not shared:
                 raise ValueError(f"num_samples must be even for antithetic pairs, got {num_samples}.")
         halves = {
-            name: NoiseSpec(law, num_samples // 2, event_shape)
-            for name, (law, num_samples, event_shape) in specs.items()
+            name: spec if spec.shared else spec._replace(num_samples=spec.num_samples // 2)
+            for name, spec in specs.items()
         }
         noise = super().training(halves, **arguments)
-        mirrors = {name: -eps if specs[name].law == "normal" else 1 - eps for name, eps in noise.items()}
-        return {name: torch.cat([eps, mirrors[name]]) for name, eps in noise.items()}
+        for name, spec in specs.items():
+            if not spec.shared:
+                mirror = -noise[name] if spec.law == "normal" else 1 - noise[name]
+                noise[name] = torch.cat([noise[name], mirror])
+        return noise
 
 
 def permutation(size: int, *, seed: int, purpose: str, epoch: int) -> Tensor:

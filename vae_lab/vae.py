@@ -92,6 +92,10 @@ class VAE(nn.Module):
         """The same model, its parameters shared, with another encoder."""
         return VAE(encoder, self.decoder, self.posterior, self.likelihood, self.prior, self.latent_dim)
 
+    def with_decoder(self, decoder: nn.Module) -> "VAE":
+        """The same model, its parameters shared, with another decoder."""
+        return VAE(self.encoder, decoder, self.posterior, self.likelihood, self.prior, self.latent_dim)
+
     def encode(self, batch: Batch) -> Conditional:
         """The approximate posterior q(z|x) of each datum.
 

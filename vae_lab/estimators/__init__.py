@@ -2,6 +2,7 @@
 
 from vae_lab.estimators.autoencoder import Autoencoder
 from vae_lab.estimators.dreg import DReG
+from vae_lab.estimators.full_variational_bayes import FullVariationalBayes
 from vae_lab.estimators.iwae import IWAE
 from vae_lab.estimators.monte_carlo_em import MonteCarloEM
 from vae_lab.estimators.reparameterized import Reparameterized
@@ -17,6 +18,7 @@ __all__ = [
     "VIMCO",
     "Autoencoder",
     "DReG",
+    "FullVariationalBayes",
     "MonteCarloEM",
     "Reparameterized",
     "ScoreFunction",

@@ -37,8 +37,8 @@ class FitPosterior:
 
     $$\lambda^*(x) = \arg\max_\lambda E_{q_\lambda(z)}[\log p(x, z) - \log q_\lambda(z)]$$
 
-    Adam with reparameterised gradients and a rate that falls to zero: it ends within 0.01 nats of the maximum on
-    average where that is known, on a linear-Gaussian model. A datum's fit depends on the noise's
+    Adam with reparameterised gradients and a rate that falls to zero: it ends within 0.01 nats of the
+    maximum on average where that is known, on a linear-Gaussian model. A datum's fit depends on the noise's
     seed and the datum's number alone, not on its batch.
 
     References:
