@@ -92,6 +92,7 @@ def ours(overrides: list[str], steps: int, device: str) -> Callable[[], float]:
                 parts.estimator,
                 parts.optimizer,
                 NoiseSource(cfg.seed),
+                parts.evaluation,
                 batch_size=100,
                 dataset_size=len(parts.dataset.data.train.x),
             )

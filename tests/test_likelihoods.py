@@ -91,3 +91,13 @@ def test_unit_variance_costs_half_log_two_pi_per_pixel():
 def test_bad_scale(family, argument):
     with pytest.raises(ValueError, match=f"{argument} must be above 0, got 0"):
         family(0.0)
+
+
+def test_one_set_of_logits_for_many_data_is_the_same_by_a_matrix_product():
+    generator = torch.Generator().manual_seed(0)
+    logits = 5 * torch.randn(7, 1, 1, 4, 4, generator=generator, dtype=torch.float64)
+    x = torch.rand(3, 1, 4, 4, generator=generator, dtype=torch.float64)
+    together = Bernoulli()(logits).log_prob(x)
+    expanded = Bernoulli()(logits.expand(-1, 3, -1, -1, -1)).log_prob(x)
+    assert together.shape == (7, 3)
+    assert torch.allclose(together, expanded)

@@ -15,6 +15,15 @@ from vae_lab.vae import Batch
 LEAPFROG = 10
 
 
+class Function(torch.nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, z):
+        return self.function(z)
+
+
 def run(log_density, z, transitions, adapt_to=None, step=0.3):
     generator = torch.Generator().manual_seed(0)
     chains = hmc.start(log_density, z, torch.full((z.shape[1],), step, dtype=z.dtype))
@@ -94,6 +103,21 @@ def test_the_marginal_likelihood_of_a_nonlinear_model_against_a_grid_and_importa
     sampled = importance_weighted_log_likelihood(vae, batch, NoiseSource(0), 5000)
     assert torch.allclose(estimate, exact, atol=0.05)
     assert torch.allclose(estimate, sampled, atol=0.1)
+
+
+def test_narrow_posteriors_of_two_modes_are_found():
+    vae = linear_gaussian_vae(data_dim=1, latent_dim=1)
+
+    def decoder(z):
+        return 40 * z.square()
+
+    vae = vae.with_decoder(Function(decoder))
+    batch = Batch(torch.tensor([[40.0], [90.0], [10.0]], dtype=torch.float64), torch.arange(3))
+    z = torch.linspace(-5, 5, 200_001, dtype=torch.float64).reshape(-1, 1, 1)
+    with torch.no_grad():
+        exact = vae.log_joint(batch.x, z.expand(-1, 3, 1)).logsumexp(0) + math.log(10 / 200_000)
+    estimate = MarginalLikelihood(num_samples=200, num_chains=20)(vae, batch, NoiseSource(0))
+    assert torch.allclose(estimate, exact, atol=0.3)
 
 
 def test_a_datum_has_its_estimate_in_any_batch():

@@ -19,7 +19,7 @@ class SweepConfig:
         repeats: Axes over which is averaged.
         only: Labels to which an axis is restricted.
         figure: Kind of figure: `against`, `curves`, `gradients`, `manifolds`, `samples` or a paper's.
-        metric: What the table and the figure are about.
+        metric: What the table and the figure are about; the bound on the test part unless given.
         without_data: Overrides to run with where the data's files are absent.
     """
 
@@ -30,7 +30,7 @@ class SweepConfig:
     repeats: dict[str, Any] = field(default_factory=dict)
     only: dict[str, Any] = field(default_factory=dict)
     figure: str | None = "against"
-    metric: str = "test/elbo"
+    metric: str | None = None
     without_data: list[str] = field(default_factory=list)
 
 

@@ -46,6 +46,9 @@ class BernoulliPixels:
         return self.logits.sigmoid()
 
     def log_prob(self, x: Tensor) -> Tensor:
+        if self.logits.shape[1] == 1 < len(x):  # the same logits for all data: one matrix product
+            logits = self.logits.flatten(1)
+            return logits @ x.flatten(1).T - F.softplus(logits).sum(-1, keepdim=True)
         targets, logits = torch.broadcast_tensors(x, self.logits)
         if self.logits.is_cuda:
             nats = -F.binary_cross_entropy_with_logits(logits, targets, reduction="none")

@@ -56,7 +56,7 @@ class Manifest(NamedTuple):
         question: Which it answers.
         command: `train` or `gradients`.
         figure: Kind of figure, or None.
-        metric: What the table and the figure are about.
+        metric: What the table and the figure are about; empty for what the runs are judged by.
         roles: The role of each axis, by its short name.
         entries: Its runs.
         code: The code at submission.
@@ -92,7 +92,7 @@ def write(
         question=question,
         command=command,
         figure=settings.get("figure", "gradients" if command == "gradients" else "against"),
-        metric=settings.get("metric", "test/elbo"),
+        metric=settings.get("metric") or "",
         roles={names[axis.key]: axis.role for axis in axes},
         entries=[Entry(point.labels, job.directory) for point, job in zip(points, jobs, strict=True)],
         code=of_the_code(),

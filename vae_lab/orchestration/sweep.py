@@ -184,7 +184,8 @@ def finish(
         raise UserError("\n".join([f"{', '.join(filter(None, parts))}; each alone:", *lines]))
     if written.command == "train" and not results.runs.is_empty() and results.settings.is_empty():
         known = [name for name in results.runs.columns if name.startswith("test/")]
-        raise UserError(f"sweep.metric={written.metric} is in no run{did_you_mean(written.metric, known)}")
+        metric = results.manifest.metric
+        raise UserError(f"sweep.metric={metric} is in no run{did_you_mean(metric, known)}")
     return results
 
 

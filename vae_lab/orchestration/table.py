@@ -58,7 +58,7 @@ class Results(NamedTuple):
 
 def collect(manifest: Manifest) -> Results:
     """Reads the results of a sweep from its runs' `metrics.json` alone, finished or not."""
-    rows, missing = [], []
+    rows, missing, selections = [], [], []
     for entry in manifest.entries:
         try:
             result = json.loads((entry.directory / "metrics.json").read_bytes())
@@ -66,7 +66,9 @@ def collect(manifest: Manifest) -> Results:
             missing.append((entry, *entry.state()))
             continue
         rows.append(_row(entry, result))
+        selections.append(str(result["selection"]))
     runs = _frame(rows)
+    manifest = manifest._replace(metric=manifest.metric or _metric(selections))
     settings = by_setting(manifest, runs) if rows and manifest.metric in runs.columns else pl.DataFrame()
     return Results(manifest, runs, settings, missing)
 
@@ -146,6 +148,11 @@ def write(results: Results, directory: Path) -> list[Path]:
         text += [*results.warnings, markdown(results.settings), *_of_the_missing(results)]
         write_atomically(paths[2], "\n\n".join(part for part in text if part) + "\n")
     return paths
+
+
+def _metric(selections: Sequence[str]) -> str:
+    """The bound on the test part or, where no run has one, what models are selected by instead."""
+    return f"test/{selections[0]}" if selections and "elbo" not in selections else "test/elbo"
 
 
 def _of_the_missing(results: Results) -> list[str]:
