@@ -42,6 +42,19 @@ def test_the_fit_reaches_the_best_bound_of_its_family(amortized):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("scale", [3.0, 30.0])
+def test_the_fit_finds_narrow_posteriors(scale):
+    vae, batch = linear_gaussian_vae(), gaussian_batch(size=40)
+    vae.decoder.layers[0].weight.mul_(scale)
+    _, covariance = posterior(vae, batch)
+    assert covariance.diagonal().sqrt().min() < 1 / scale
+    table = vae.with_encoder(PerDatum((1,), (4,)).double())
+    reached = exact_elbo(FitPosterior()(table, batch, NoiseSource(0), "test"), batch)
+    short = best_bound(vae, batch) - reached
+    assert short.mean() < 0.03
+
+
+@torch.no_grad()
 def test_the_amortization_gap_is_that_of_the_closed_forms():
     vae, batch = linear_gaussian_vae(), gaussian_batch(size=300)
     evaluation = Evaluation(amortization_gap=True, importance_samples=None)

@@ -118,6 +118,20 @@ def test_the_processes_of_a_run_share_the_weights():
     assert draws[0]["weights"].shape == (1, 1, 12)
 
 
+def test_evaluation_averages_over_weights():
+    vae, batch = linear_gaussian_vae(), gaussian_batch()
+    estimator = prepared(vae, 10, initial_std=0.3).eval()
+    spec = estimator.noise_spec(vae, batch)
+    noise = NoiseSource(0).evaluation(spec, purpose="test", indices=batch.indices, dtype=torch.float64)
+    together = estimator(vae, batch, noise).terms["elbo"]
+    alone = [
+        estimator(vae, batch, noise | {"weights": noise["weights"][draw : draw + 1]}).terms["elbo"]
+        for draw in range(len(noise["weights"]))
+    ]
+    assert len(alone) > 1
+    assert torch.allclose(together, torch.stack(alone).mean(0))
+
+
 def test_settings_out_of_range():
     with pytest.raises(ValueError, match=r"initial_std must be above 0, got 0\."):
         FullVariationalBayes(initial_std=0)

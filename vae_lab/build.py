@@ -24,6 +24,11 @@ from vae_lab.training import TrainerFactory
 from vae_lab.training.estimator_probe import EstimatorProbe
 from vae_lab.vae import VAE, Batch
 
+NEEDS_NETWORK = (
+    "it measures gradients of a network q(z|x), and model/encoder=none or per_datum is none; "
+    "use another encoder."
+)
+
 
 class Parts(NamedTuple):
     """What a run is made of."""
@@ -68,6 +73,11 @@ def build(cfg: DictConfig, checkpoints: Path) -> Parts:
             "optimizer.weight_decay must be 0 for an estimator whose bound has the prior on the weights "
             f"already, got {optimizer.weight_decay:g}."
         )
+    if settings.alternate and not vae.has_encoder:
+        raise UserError(
+            "trainer.alternate lets encoder and decoder take turns, and model/encoder=none has no encoder; "
+            "set it to false."
+        )
     try:
         evaluation.check(vae, estimator)
     except ValueError as error:
@@ -75,6 +85,7 @@ def build(cfg: DictConfig, checkpoints: Path) -> Parts:
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     callbacks += _callbacks(cfg, vae, noise, dataset)
     notes = _check_support(vae, dataset) + ([estimator.bias] if estimator.bias else [])
+    notes += evaluation.notes(vae, estimator)
     return Parts(dataset, vae, estimator, noise, evaluation, optimizer, settings, trainer, tracking, notes)
 
 
@@ -144,10 +155,7 @@ def prepare_probe(
         UserError: If it cannot; the message names the key, that of an estimator being its entry in `keys`.
     """
     if not vae.is_amortized:
-        raise UserError(
-            f"{key}: it measures gradients of a network q(z|x), and model/encoder=none or per_datum is none; "
-            "use another encoder."
-        )
+        raise UserError(f"{key}: {NEEDS_NETWORK}")
     try:
         settings.check(dataset)
     except ValueError as error:
@@ -211,7 +219,8 @@ def build_vae(
     q = instantiate(posterior, "model.posterior", latent_dim=latent_dim)
     p = instantiate(likelihood, "model.likelihood")
     outputs = (p.num_outputs * data_shape[0], *data_shape[1:])
-    inputs = (dataset_size,) if encoder["_target_"].endswith(f".{PerDatum.__name__}") else data_shape
+    is_table = encoder["_target_"] == f"{PerDatum.__module__.rpartition('.')[0]}.{PerDatum.__name__}"
+    inputs = (dataset_size,) if is_table else data_shape
     return VAE(
         instantiate(encoder, "model.encoder", in_shape=inputs, out_shape=(q.num_outputs,)),
         instantiate(decoder, "model.decoder", in_shape=(latent_dim,), out_shape=outputs),

@@ -11,7 +11,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from vae_lab.build import Parts, build, check_root, prepare_probe
+from vae_lab.build import NEEDS_NETWORK, Parts, build, check_root, prepare_probe
 from vae_lab.config import GradientsConfig, TrainConfig
 from vae_lab.errors import Busy, UserError, did_you_mean
 from vae_lab.estimators.base import Estimator
@@ -67,6 +67,8 @@ def plan(cfg: DictConfig) -> Plan:
     check_root(cfg, GradientsConfig)
     training, trained = _training(cfg)
     settings = instantiate(cfg.probe, "probe")
+    if training.model.encoder["_target_"].rpartition(".")[2] in ("NoEncoder", "PerDatum"):
+        raise UserError(f"model.encoder: {NEEDS_NETWORK}")
     parts = build(training, trained.checkpoints)
     noise = instantiate(cfg.noise, "noise", seed=training.seed)
     estimators = _estimators(cfg, settings, parts, noise)

@@ -57,7 +57,7 @@ class MNIST(InMemoryDataset):
             "folder that has them, or run once with a network and dataset.download=true.",
         )
         images = _read(*paths[:2])
-        if self.train_size is not None:
+        if self.train_size not in (None, len(images.x)):
             _, images = split_off(images, self.train_size, self.split_seed, "train_size")
         train, validation = split_off(images, self.validation_size, self.split_seed)
         return Parts(train, validation, test=_read(*paths[2:]))

@@ -15,8 +15,8 @@ class Estimate(NamedTuple):
 
     Args:
         surrogate: Its autograd gradient *is* the estimate of the gradient of the target, to be ascended.
-        bound: The estimate of the target itself.
-        terms: The named parts to report, without gradients; `elbo`, where there is one, is always that with
+        bound: The estimate of the target itself, or what is ascended in its place.
+        terms: What to report, without gradients; `elbo`, where there is one, is always that with
             beta = 1.
         statistics: What `Estimator.update` is to be given, averaged over the global batch.
         state: What `Estimator.keep` is to be given, datum by datum in dimension 1.

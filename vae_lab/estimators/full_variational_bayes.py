@@ -12,6 +12,8 @@ from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
 from vae_lab.noise import NoiseSpec
 from vae_lab.vae import VAE, Batch
 
+WEIGHT_SAMPLES = 10
+
 
 class FullVariationalBayes(SingleSampleEstimator):
     r"""Reparameterised gradients of the bound on log p(X) with a Gaussian over the decoder's weights too.
@@ -21,7 +23,8 @@ class FullVariationalBayes(SingleSampleEstimator):
 
     $\theta = \mu + \sigma \odot \zeta$ with one $\zeta \sim N(0, I)$ for a whole minibatch. $\mu$ are the
     parameters of the decoder, and what uses the model later, such as importance sampling, takes these;
-    $\sigma$ belong to the estimator. Parameters of the likelihood and the encoder have no distribution.
+    $\sigma$ belong to the estimator. Parameters of the likelihood and the encoder have no distribution. What
+    is evaluated is the average over `WEIGHT_SAMPLES` draws of the weights, the same ones at any time.
 
     References:
         Auto-Encoding Variational Bayes (Kingma & Welling, 2014), appendix F and its algorithm 2, with the KL
@@ -57,7 +60,8 @@ class FullVariationalBayes(SingleSampleEstimator):
 
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
         size = sum(parameter.numel() for parameter in vae.decoder.parameters())
-        return super().noise_spec(vae, batch) | {"weights": NoiseSpec("normal", 1, (size,), shared=True)}
+        draws = 1 if self.training else WEIGHT_SAMPLES
+        return super().noise_spec(vae, batch) | {"weights": NoiseSpec("normal", draws, (size,), shared=True)}
 
     def reference(self) -> Estimator:
         return self
@@ -66,8 +70,9 @@ class FullVariationalBayes(SingleSampleEstimator):
         q = vae.encode(batch)
         z = q.transform(noise["posterior"])
         means = nn.utils.parameters_to_vector(vae.decoder.parameters())
-        weights = means + self.log_std.exp() * noise["weights"][0, 0]
-        terms = self.bound_terms(_with_weights(vae, weights), batch.x, z, q, density=q)
+        weights = means + self.log_std.exp() * noise["weights"][:, 0]
+        parts = [self.bound_terms(_with_weights(vae, each), batch.x, z, q, density=q) for each in weights]
+        terms = parts[0]._replace(log_likelihood=torch.cat([each.log_likelihood for each in parts]))
         elbo = terms.log_likelihood.mean(0) - terms.sampled_kl.mean(0) - terms.exact_kl
         weights_kl = self._weights_kl(means).sum() / self.dataset_size
         bound = elbo - weights_kl

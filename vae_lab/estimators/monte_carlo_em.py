@@ -40,14 +40,13 @@ class MonteCarloEM(Estimator):
     target = "log_likelihood"
     selection = "log_likelihood_hmc"
     bias = "monte_carlo_em: the chains follow the posterior while the weights move, and lag behind it"
-    needs_independent_samples = True
     needs_encoder = False
     keeps_data = True
 
     z: Tensor  # (K, N, D)
     begun: Tensor  # (N,), whether a datum was visited
     step_size: Tensor
-    updates: Tensor
+    accepted: Tensor  # mean acceptance probability of the last transition
 
     def __init__(
         self,
@@ -72,7 +71,8 @@ class MonteCarloEM(Estimator):
         self.acceptance = acceptance
         self.updates_per_batch = updates_per_batch
         self.register_buffer("step_size", torch.tensor(INITIAL_STEP))
-        self.register_buffer("updates", torch.tensor(0))
+        self.register_buffer("accepted", torch.tensor(acceptance))
+        self.updates = 0
 
     def check(self, vae: VAE) -> None:
         if vae.has_encoder:
@@ -105,21 +105,32 @@ class MonteCarloEM(Estimator):
         terms = {
             "reconstruction": log_likelihood.detach(),
             "log_joint": log_joint.detach(),
+            "acceptance": self.accepted.expand_as(log_joint).clone(),
             "step_size": self.step_size.expand_as(log_joint).clone(),
         }
         return Estimate(log_joint, log_joint.detach(), terms, state=state)
 
     def keep(self, indices: Tensor, state: Mapping[str, Tensor]) -> None:
         if "z" in state:
-            self.z[:, indices] = state["z"]
+            once = _first_of_each(indices)
+            self.z[:, indices[once]] = state["z"][:, once]
             self.begun[indices] = True
-            self.step_size.copy_(hmc.tuned(self.step_size, state["acceptance"].mean(), self.acceptance))
+            self.accepted.copy_(state["acceptance"].mean())
+            self.step_size.copy_(hmc.tuned(self.step_size, self.accepted, self.acceptance))
         self.updates += 1
+
+    def get_extra_state(self) -> int:
+        """How many updates there were, in the state dict."""
+        return self.updates
+
+    def set_extra_state(self, state: int) -> None:
+        """Takes over what `get_extra_state` gave."""
+        self.updates = state
 
     @property
     def _is_due(self) -> bool:
         """Whether the batch is a new one, for which samples must be drawn."""
-        return int(self.updates) % self.updates_per_batch == 0
+        return self.updates % self.updates_per_batch == 0
 
     def _transition(
         self, vae: VAE, x: Tensor, z: Tensor, noise: Mapping[str, Tensor]
@@ -127,8 +138,17 @@ class MonteCarloEM(Estimator):
         def log_joint(z: Tensor) -> Tensor:
             return vae.log_joint(x, z)
 
-        chains = hmc.start(log_joint, z, self.step_size)
-        chains, acceptance = hmc.transition(
-            log_joint, chains, noise["momentum"], noise["accept"], self.num_leapfrog
-        )
+        with torch.autocast(x.device.type, enabled=False):  # energies are compared
+            chains = hmc.start(log_joint, z, self.step_size)
+            chains, acceptance = hmc.transition(
+                log_joint, chains, noise["momentum"], noise["accept"], self.num_leapfrog
+            )
         return chains.z, acceptance
+
+
+def _first_of_each(indices: Tensor) -> Tensor:
+    """Where each number stands first: a batch over the end of an epoch may hold a datum twice."""
+    ordered, order = indices.sort(stable=True)
+    first = torch.ones_like(ordered, dtype=torch.bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    return order[first]

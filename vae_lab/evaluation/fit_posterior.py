@@ -11,6 +11,7 @@ from vae_lab.networks import PerDatum
 from vae_lab.noise import NoiseSource, NoiseSpec
 from vae_lab.vae import VAE, Batch
 
+BETAS = (0.9, 0.9)  # a narrow posterior's gradients fall by orders of magnitude on the way
 CHUNK_ROWS = 1000  # decoder rows at a time: as many as stay in a CPU's cache
 
 
@@ -37,9 +38,9 @@ class FitPosterior:
 
     $$\lambda^*(x) = \arg\max_\lambda E_{q_\lambda(z)}[\log p(x, z) - \log q_\lambda(z)]$$
 
-    Adam with reparameterised gradients and a rate that falls to zero: it ends within 0.01 nats of the
-    maximum on average where that is known, on a linear-Gaussian model. A datum's fit depends on the noise's
-    seed and the datum's number alone, not on its batch.
+    Adam with reparameterised gradients and a rate that falls to zero: on linear-Gaussian models, where
+    the maximum is known, it ends within 0.03 nats of it on average, for posteriors 40 times narrower than the
+    prior. A datum's fit depends on the noise's seed and the datum's number alone, not on its batch.
 
     References:
         Inference Suboptimality in Variational Autoencoders (Cremer, Li & Duvenaud, 2018), sections 3 and 5.1.
@@ -53,8 +54,8 @@ class FitPosterior:
         ValueError: If a number is out of its range.
     """
 
-    num_steps: int = 200
-    lr: float = 0.05
+    num_steps: int = 400
+    lr: float = 0.1
     num_samples: int = 4
 
     def __post_init__(self) -> None:
@@ -94,10 +95,10 @@ class FitPosterior:
         estimator = Reparameterized(self.num_samples, kl)
         encoder = Fitted(torch.arange(len(batch.x), device=batch.x.device), self._begin(vae, batch))
         local, own = vae.with_encoder(encoder), Batch(batch.x, encoder.indices)
-        optimizer = torch.optim.Adam([encoder.rows], self.lr)
+        optimizer = torch.optim.Adam([encoder.rows], self.lr, betas=BETAS)
         for step, eps in enumerate(draws["posterior"].split(self.num_samples)):
             optimizer.param_groups[0]["lr"] = self.lr * (1 - step / self.num_steps)
-            with torch.enable_grad():
+            with torch.enable_grad(), torch.autocast(batch.x.device.type, enabled=False):
                 bound = estimator(local, own, {"posterior": eps}).surrogate.sum()
                 (encoder.rows.grad,) = torch.autograd.grad(-bound, encoder.rows)
             optimizer.step()

@@ -83,12 +83,16 @@ class MarginalLikelihood:
         if vae.latent_dim > WARN_ABOVE:
             warnings.warn(
                 f"the marginal likelihood by posterior samples is good below about {GOOD_BELOW} latent "
-                f"dimensions, and this model has {vae.latent_dim}; use importance sampling.",
+                f"dimensions, and this model has {vae.latent_dim}.",
                 stacklevel=2,
             )
+        if len(batch.x) == 0:
+            return batch.x.new_zeros(0)
+        with torch.autocast(batch.x.device.type, enabled=False):  # a covariance, and energies to compare
+            return self._estimate(vae, batch, noise)
+
+    def _estimate(self, vae: VAE, batch: Batch, noise: NoiseSource) -> Tensor:
         x = batch.x
-        if len(x) == 0:
-            return x.new_zeros(0)
 
         def log_joint(z: Tensor) -> Tensor:
             return vae.log_joint(x, z)

@@ -7,7 +7,7 @@ from torch import Tensor
 from vae_lab.estimators.base import Estimator
 from vae_lab.evaluation.fit_posterior import FitPosterior
 from vae_lab.evaluation.importance_sampling import importance_weighted_log_likelihood
-from vae_lab.evaluation.marginal_likelihood import MarginalLikelihood
+from vae_lab.evaluation.marginal_likelihood import GOOD_BELOW, WARN_ABOVE, MarginalLikelihood
 from vae_lab.noise import NoiseSource
 from vae_lab.vae import VAE, Batch
 
@@ -69,13 +69,47 @@ class Evaluation:
                 "amortization_gap compares an encoder with q fitted to each datum, and "
                 "model/encoder=per_datum is fitted itself; set it to false."
             )
-        if self.amortization_gap and estimator.target == "reconstruction":
-            raise ValueError("amortization_gap needs a bound, and an autoencoder has none; set it to false.")
+        if self.amortization_gap and estimator.has_weight_prior:
+            raise ValueError(
+                "amortization_gap needs one decoder for both bounds, and this estimator draws its weights; "
+                "set it to false."
+            )
+        if estimator.target == "reconstruction":
+            self._check_autoencoder(vae)
+        if self.marginal_likelihood is not None and 2 * vae.latent_dim > self.marginal_likelihood.num_samples:
+            raise ValueError(
+                f"marginal_likelihood.num_samples must be at least {2 * vae.latent_dim} for a density over "
+                f"{vae.latent_dim} latent dimensions, got {self.marginal_likelihood.num_samples}."
+            )
         fits = self.amortization_gap or (vae.has_encoder and not vae.is_amortized)
         if fits and not vae.posterior.is_reparameterized:
             raise ValueError(
                 f"fit needs gradients through the samples of q, and {type(vae.posterior).__name__} has none."
             )
+
+    def _check_autoencoder(self, vae: VAE) -> None:
+        asked = {
+            "amortization_gap": self.amortization_gap,
+            "marginal_likelihood": self.marginal_likelihood is not None,
+        }
+        for name in (name for name in asked if asked[name]):
+            raise ValueError(f"{name} needs a model p(x, z), and an autoencoder is none; leave it out.")
+        if not vae.is_amortized:
+            raise ValueError("fit needs a bound, and an autoencoder has none; use another encoder.")
+
+    def notes(self, vae: VAE, estimator: Estimator) -> list[str]:
+        """What must be said of the numbers."""
+        notes = []
+        if self.marginal_likelihood is not None and vae.latent_dim > WARN_ABOVE:
+            notes.append(
+                f"log_likelihood_hmc is good below about {GOOD_BELOW} latent dimensions, and there are "
+                f"{vae.latent_dim}"
+            )
+        if vae.has_encoder and not vae.is_amortized and estimator.target != "elbo":
+            notes.append("q of held-out data is fitted to the evidence lower bound with beta = 1")
+        if estimator.has_weight_prior:
+            notes.append("log_likelihood is that of the mean weights, elbo an average over weights")
+        return notes
 
     def with_posterior(self, vae: VAE, batch: Batch, noise: NoiseSource, purpose: str) -> VAE:
         """The model with a q(z|x) that serves the data: itself, or with q fitted if it is not amortised."""

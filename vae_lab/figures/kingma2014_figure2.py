@@ -33,10 +33,10 @@ def figure2(manifest: Manifest, folder: Path) -> list[Path]:
         UserError: If the published curves are missing or malformed.
     """
     theirs = published.curves("kingma2014_figure2")
-    parts = [_curves_of(run) for run in common.longest_runs(manifest)]
+    parts = [curve for run in common.longest_runs(manifest) for curve in _curves_of(run)]
     if not parts:
         return []
-    ours = pl.concat(parts)
+    ours = common.averaged(parts)
     _draw(ours, theirs, folder / "figure.png")
     names = {"dataset": "data", "latent_dim": "latent size", "algorithm": "algorithm"}
     table = common.compare(ours, theirs, AT, _published_split)
@@ -48,7 +48,7 @@ def _published_split(split: str) -> str | None:
     return {"test": "test", "train_running": "train"}.get(split)
 
 
-def _curves_of(directory: Path) -> pl.DataFrame:
+def _curves_of(directory: Path) -> list[pl.DataFrame]:
     """The curves of one finished run."""
     config = common.result(directory)["config"]
     dataset, estimator = (common.class_of(config, group) for group in ("dataset", "estimator"))
@@ -58,7 +58,7 @@ def _curves_of(directory: Path) -> pl.DataFrame:
         for column, split in SPLITS.items()
         if column in rows.columns
     ]
-    return pl.concat(
+    return [
         part.select(
             pl.lit(common.DATASETS.get(dataset, dataset)).alias("dataset"),
             pl.lit(config["model.latent_dim"], pl.Int64).alias("latent_dim"),
@@ -68,7 +68,7 @@ def _curves_of(directory: Path) -> pl.DataFrame:
             pl.col(part.columns[1]).alias("lower_bound_nats"),
         )
         for part in parts
-    )
+    ]
 
 
 def _binned(rows: pl.DataFrame, column: str) -> pl.DataFrame:

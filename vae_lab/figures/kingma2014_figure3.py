@@ -31,7 +31,7 @@ def figure3(manifest: Manifest, folder: Path) -> list[Path]:
     parts = [curve for run in common.longest_runs(manifest) for curve in _curves_of(run)]
     if not parts:
         return []
-    ours = pl.concat(parts)
+    ours = common.averaged(parts)
     _draw(ours, theirs, folder / "figure.png")
     names = {"train_size": "training data", "algorithm": "algorithm"}
     return [folder / "figure.png", *common.write(folder, ours, common.compare(ours, theirs, AT), names)]
@@ -40,10 +40,14 @@ def figure3(manifest: Manifest, folder: Path) -> list[Path]:
 def _curves_of(directory: Path) -> list[pl.DataFrame]:
     """The curves of one finished run."""
     config = common.result(directory)["config"]
+    if common.class_of(config, "dataset") != "MNIST" or config["dataset.train_size"] is None:
+        return []  # nothing that was published
     estimator, rows = common.class_of(config, "estimator"), common.rows_of(directory)
     return [
         rows.select(
-            pl.lit(config["dataset.train_size"], pl.Int64).alias("train_size"),
+            pl.lit(config["dataset.train_size"] - config["dataset.validation_size"], pl.Int64).alias(
+                "train_size"
+            ),
             pl.lit(common.ALGORITHMS.get(estimator, estimator)).alias("algorithm"),
             pl.lit(split).alias("split"),
             pl.col("samples").cast(pl.Float64).alias("training_samples"),

@@ -51,6 +51,12 @@ def class_of(config: Mapping[str, Any], group: str) -> str:
     return str(config[f"{group}._target_"]).rpartition(".")[2]
 
 
+def averaged(curves: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """All curves in one table, repeats of one curve averaged."""
+    table = pl.concat(curves)
+    return table.group_by(table.columns[:-1], maintain_order=True).mean()
+
+
 def compare(
     ours: pl.DataFrame,
     theirs: pl.DataFrame,

@@ -66,9 +66,9 @@ def collect(manifest: Manifest) -> Results:
             missing.append((entry, *entry.state()))
             continue
         rows.append(_row(entry, result))
-        selections.append(str(result["selection"]))
+        selections.append(result.get("selection", "elbo"))
     runs = _frame(rows)
-    manifest = manifest._replace(metric=manifest.metric or _metric(selections))
+    manifest = manifest._replace(metric=manifest.metric or _metric(runs, selections))
     settings = by_setting(manifest, runs) if rows and manifest.metric in runs.columns else pl.DataFrame()
     return Results(manifest, runs, settings, missing)
 
@@ -150,9 +150,10 @@ def write(results: Results, directory: Path) -> list[Path]:
     return paths
 
 
-def _metric(selections: Sequence[str]) -> str:
+def _metric(runs: pl.DataFrame, selections: Sequence[str]) -> str:
     """The bound on the test part or, where no run has one, what models are selected by instead."""
-    return f"test/{selections[0]}" if selections and "elbo" not in selections else "test/elbo"
+    others = [f"test/{name}" for name in selections if f"test/{name}" in runs.columns]
+    return "test/elbo" if "test/elbo" in runs.columns or not others else others[0]
 
 
 def _of_the_missing(results: Results) -> list[str]:
