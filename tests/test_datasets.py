@@ -11,6 +11,7 @@ from vae_lab import config
 from vae_lab.datasets import PPCA, Digits
 from vae_lab.datasets.base import split_off
 from vae_lab.datasets.batches import EvaluationBatches, TrainingBatches
+from vae_lab.errors import UserError
 from vae_lab.orchestration.instantiate import instantiate
 from vae_lab.paths import CONF
 
@@ -46,6 +47,19 @@ def test_three_parts_of_the_right_sizes(name, request):
     assert all(part.x.dtype == torch.float32 for part in parts)
     if name != "ppca":
         assert all(part.x.min() >= 0 and part.x.max() <= 1 for part in parts)
+
+
+def test_a_part_of_the_images_to_train_on(real_data):
+    whole = dataset("mnist", "dataset.validation_size=0").data
+    some = dataset("mnist", "dataset.train_size=1000", "dataset.validation_size=0").data
+    assert tuple(len(part.x) for part in some) == (1000, 0, 10000)
+    assert len(set(some.train.labels.tolist())) == 10
+    assert (
+        len(dataset("mnist", "dataset.train_size=60000", "dataset.validation_size=0").data.train.x) == 60000
+    )
+    assert torch.equal(whole.test.x, some.test.x)
+    with pytest.raises(UserError, match=r"dataset\.train_size must be at least 1, got 0\."):
+        dataset("mnist", "dataset.train_size=0")
 
 
 def test_independent_pixels_on_frey_face(real_data):

@@ -118,7 +118,22 @@ MISTAKES = {
         "optimizer.weight_decay must be 0 for an estimator whose bound has the prior on the weights already"
     ),
     "estimator=autoencoder evaluation.amortization_gap=true": (
-        "evaluation.amortization_gap needs a bound, and an autoencoder has none; set it to false."
+        "evaluation.amortization_gap needs a model p(x, z), and an autoencoder is none; leave it out."
+    ),
+    "estimator=autoencoder evaluation=marginal_likelihood": (
+        "evaluation.marginal_likelihood needs a model p(x, z), and an autoencoder is none; leave it out."
+    ),
+    "estimator=autoencoder model/encoder=per_datum": (
+        "evaluation.fit needs a bound, and an autoencoder has none; use another encoder."
+    ),
+    "estimator=full_variational_bayes evaluation.amortization_gap=true": (
+        "evaluation.amortization_gap needs one decoder for both bounds, and this estimator draws its weights"
+    ),
+    "evaluation=marginal_likelihood model.latent_dim=26": (
+        "evaluation.marginal_likelihood.num_samples must be at least 52 for a density over 26 latent"
+    ),
+    "model/encoder=none estimator=monte_carlo_em evaluation=marginal_likelihood trainer.alternate=true": (
+        "trainer.alternate lets encoder and decoder take turns, and model/encoder=none has no encoder"
     ),
     "evaluation=marginal_likelihood evaluation.marginal_likelihood.num_data=0": (
         "evaluation.marginal_likelihood.num_data must be at least 1, got 0."

@@ -115,6 +115,20 @@ def test_samples_are_drawn_once_for_each_batch_and_chains_persist():
     assert set(moved) <= set(batches[0].indices.tolist())
 
 
+def test_a_datum_that_a_batch_holds_twice_keeps_the_first():
+    vae = without_encoder(linear_gaussian_vae())
+    estimator = prepared(vae, 6)
+    estimator.keep(
+        torch.tensor([4, 1, 4]),
+        {
+            "z": torch.tensor([[[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]], dtype=torch.float64),
+            "acceptance": torch.ones(1, 3),
+        },
+    )
+    assert estimator.z[0, [4, 1]].tolist() == [[1.0, 1.0], [2.0, 2.0]]
+    assert estimator.begun.tolist() == [False, True, False, False, True, False]
+
+
 def test_settings_out_of_range():
     for settings, message in {
         ("num_samples", 0): "num_samples must be at least 1, got 0.",
@@ -139,6 +153,16 @@ def test_it_reaches_the_maximum_likelihood_of_ppca(vae_lab, tmp_path):
     data = PPCA().data
     maximum = PCA(n_components=3).fit(data.train.x.numpy()).score(data.test.x.numpy())
     assert metrics["test/log_likelihood_hmc"] == pytest.approx(maximum, abs=0.05)
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
+def test_it_runs_in_other_precisions(vae_lab, precision):
+    process = vae_lab(
+        "train", *MCEM, f"trainer.precision={precision}", "trainer.max_samples=1000", "model.latent_dim=2",
+        "evaluation.marginal_likelihood.num_data=20",
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    assert "from posterior samples by HMC" in process.stdout
 
 
 @pytest.mark.slow

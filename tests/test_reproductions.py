@@ -12,7 +12,7 @@ from vae_lab import published
 from vae_lab.errors import UserError
 from vae_lab.figures.kingma2014_figure2 import AT
 from vae_lab.figures.of_models import manifold_points
-from vae_lab.figures.published_curves import compare
+from vae_lab.figures.published_curves import averaged, compare
 from vae_lab.loading import load
 
 ON_DIGITS = ["dataset=digits", "model.encoder.hidden=[20]", "model.decoder.hidden=[20]"]
@@ -103,6 +103,28 @@ def test_figure_2_takes_the_longer_run_in_place_of_the_shorter(vae_lab, tmp_path
         if split != "train_running":
             assert ours["training_samples"].to_list() == [500, 1000, 2000]
     assert (of_sweep(tmp_path) / "figure.png").stat().st_size > 10_000
+
+
+def test_repeats_of_a_curve_are_averaged():
+    table = averaged([curve([-200.0, -150.0]), curve([-100.0, -140.0])])
+    assert table["lower_bound_nats"].to_list() == [-150.0, -145.0]
+
+
+@pytest.mark.slow
+def test_figure_3_measures_and_draws_three_algorithms(vae_lab, tmp_path, real_data):
+    process = vae_lab(
+        *["sweep", "kingma2014_figure3", "panel=mnist_1000", *SHORT],
+        *["evaluation.marginal_likelihood.num_data=20", "evaluation.marginal_likelihood.num_starts=100"],
+    )
+    assert process.returncode == 0, process.stderr
+    curves = pl.read_csv(of_sweep(tmp_path) / "curves.csv")
+    assert set(curves["algorithm"]) == {"aevb", "wake_sleep", "mcem"}
+    assert set(curves["train_size"]) == {1000}
+    for _, ours in curves.group_by("algorithm", "split"):
+        assert ours["training_samples"].to_list() == [500, 2000]
+    assert curves["log_likelihood_nats"].is_between(-600, -100).all()
+    assert (of_sweep(tmp_path) / "figure.png").stat().st_size > 10_000
+    assert "test/log_likelihood_hmc" in (of_sweep(tmp_path) / "table.md").read_text()
 
 
 @pytest.mark.slow

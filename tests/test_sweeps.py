@@ -320,6 +320,12 @@ def test_the_figure_and_the_metric_exist(vae_lab, tmp_path):
     assert "sweep.metric=test/elbos is in no run; did you mean test/elbo?" in process.stderr
 
 
+def test_without_a_metric_the_runs_say_what_they_are_judged_by(vae_lab, tmp_path):
+    process = vae_lab("train", "-m", *FAST, "estimator=autoencoder", "seed=0,1")
+    assert process.returncode == 0, process.stderr
+    assert "test/reconstruction" in (of_sweep(tmp_path) / "table.csv").read_text().splitlines()[0]
+
+
 def test_of_a_nuisance_that_diverged_no_lucky_seed_is_taken(tmp_path):
     metrics = [-1.0, None, -3.0, -4.0]
     written = collected(tmp_path, metrics)

@@ -42,6 +42,8 @@ class MNIST(InMemoryDataset):
         split_seed: int = 0,
     ) -> None:
         super().__init__(batch_size, binarize, split_seed)
+        if train_size is not None and train_size < 1:
+            raise ValueError(f"train_size must be at least 1, got {train_size}.")
         self.root = root
         self.files = files
         self.download = download

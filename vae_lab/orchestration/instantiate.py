@@ -49,7 +49,8 @@ def _refused(error: InstantiationException, key: str, node: DictConfig) -> tuple
 def named(error: BaseException, key: str, node: Any) -> str:
     """An error's message with the full key of the argument that it begins with, or else of its node."""
     text = str(error)
-    return f"{key}.{text}" if text.split(" ", 1)[0] in node else f"{key}: {text}"
+    name = text.split(" ", 1)[0].split(".")[0]
+    return f"{key}.{text}" if name in node else f"{key}: {text}"
 
 
 def check(node: Any, key: str, given: Iterable[str] = ()) -> None:
