@@ -49,53 +49,48 @@ class Evaluation:
 
     def check(self, vae: VAE, estimator: Estimator) -> None:
         """Raises `ValueError`, naming the key, if the model does not have what a measure needs."""
-        if not vae.has_encoder:
-            asked = {
-                "importance_samples": self.importance_samples is not None,
-                "amortization_gap": self.amortization_gap,
-            }
-            for name in (name for name in asked if asked[name]):
-                raise ValueError(
-                    f"{name} needs q(z|x), and model/encoder=none has none; use "
-                    "evaluation=marginal_likelihood."
-                )
-            if self.marginal_likelihood is None:
-                raise ValueError(
-                    "marginal_likelihood is null, and a model without an encoder has no other measure; use "
-                    "evaluation=marginal_likelihood."
-                )
-        if self.amortization_gap and vae.has_encoder and not vae.is_amortized:
-            raise ValueError(
-                "amortization_gap compares an encoder with q fitted to each datum, and "
-                "model/encoder=per_datum is fitted itself; set it to false."
-            )
-        if self.amortization_gap and estimator.has_weight_prior:
-            raise ValueError(
-                "amortization_gap needs one decoder for both bounds, and this estimator draws its weights; "
-                "set it to false."
-            )
-        if estimator.target == "reconstruction":
-            self._check_autoencoder(vae)
-        if self.marginal_likelihood is not None and 2 * vae.latent_dim > self.marginal_likelihood.num_samples:
-            raise ValueError(
-                f"marginal_likelihood.num_samples must be at least {2 * vae.latent_dim} for a density over "
-                f"{vae.latent_dim} latent dimensions, got {self.marginal_likelihood.num_samples}."
-            )
-        fits = self.amortization_gap or (vae.has_encoder and not vae.is_amortized)
-        if fits and not vae.posterior.is_reparameterized:
-            raise ValueError(
-                f"fit needs gradients through the samples of q, and {type(vae.posterior).__name__} has none."
-            )
+        for is_wrong, message in self._rules(vae, estimator):
+            if is_wrong:
+                raise ValueError(message)
 
-    def _check_autoencoder(self, vae: VAE) -> None:
-        asked = {
-            "amortization_gap": self.amortization_gap,
-            "marginal_likelihood": self.marginal_likelihood is not None,
-        }
-        for name in (name for name in asked if asked[name]):
-            raise ValueError(f"{name} needs a model p(x, z), and an autoencoder is none; leave it out.")
-        if not vae.is_amortized:
-            raise ValueError("fit needs a bound, and an autoencoder has none; use another encoder.")
+    def _rules(self, vae: VAE, estimator: Estimator) -> list[tuple[bool, str]]:
+        """What must not be, with what to say of it; the first that holds counts."""
+        no_encoder, table = not vae.has_encoder, vae.has_encoder and not vae.is_amortized
+        autoencoder = estimator.target == "reconstruction"
+        needs_q = "needs q(z|x), and model/encoder=none has none; use evaluation=marginal_likelihood."
+        needs_p = "needs a model p(x, z), and an autoencoder is none; leave it out."
+        hmc = self.marginal_likelihood
+        return [
+            (no_encoder and self.importance_samples is not None, f"importance_samples {needs_q}"),
+            (no_encoder and self.amortization_gap, f"amortization_gap {needs_q}"),
+            (
+                no_encoder and hmc is None,
+                "marginal_likelihood is null, and a model without an encoder has no other measure; use "
+                "evaluation=marginal_likelihood.",
+            ),
+            (
+                table and self.amortization_gap,
+                "amortization_gap compares an encoder with q fitted to each datum, and "
+                "model/encoder=per_datum is fitted itself; set it to false.",
+            ),
+            (
+                estimator.has_weight_prior and self.amortization_gap,
+                "amortization_gap needs one decoder for both bounds, and this estimator draws its weights; "
+                "set it to false.",
+            ),
+            (autoencoder and self.amortization_gap, f"amortization_gap {needs_p}"),
+            (autoencoder and hmc is not None, f"marginal_likelihood {needs_p}"),
+            (autoencoder and table, "fit needs a bound, and an autoencoder has none; use another encoder."),
+            (
+                hmc is not None and 2 * vae.latent_dim > hmc.num_samples,
+                f"marginal_likelihood.num_samples must be at least {2 * vae.latent_dim} for a density over "
+                f"{vae.latent_dim} latent dimensions, got {hmc.num_samples if hmc else 0}.",
+            ),
+            (
+                (table or self.amortization_gap) and not vae.posterior.is_reparameterized,
+                f"fit needs gradients through samples of q, and {type(vae.posterior).__name__} has none.",
+            ),
+        ]
 
     def notes(self, vae: VAE, estimator: Estimator) -> list[str]:
         """What must be said of the numbers."""
@@ -105,8 +100,8 @@ class Evaluation:
                 f"log_likelihood_hmc is good below about {GOOD_BELOW} latent dimensions, and there are "
                 f"{vae.latent_dim}"
             )
-        if vae.has_encoder and not vae.is_amortized and estimator.target != "elbo":
-            notes.append("q of held-out data is fitted to the evidence lower bound with beta = 1")
+        if (self.amortization_gap or not vae.is_amortized) and vae.has_encoder and estimator.target != "elbo":
+            notes.append("q is fitted to a datum by the evidence lower bound with beta = 1")
         if estimator.has_weight_prior:
             notes.append("log_likelihood is that of the mean weights, elbo an average over weights")
         return notes
