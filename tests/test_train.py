@@ -214,8 +214,9 @@ def find(folder, samples):
             "estimator/baseline=[running_mean,network,variance_normalization]",
             "estimator.kl=sampled",
         ],
+        ["estimator=full_variational_bayes"],
     ],
-    ids=["reparameterized", "nvil"],
+    ids=["reparameterized", "nvil", "full_variational_bayes"],
 )
 def test_two_processes_equal_one_at_the_same_global_batch(vae_lab, tmp_path, estimator):
     common = ["logger=none", "trainer.precision=64-true", "trainer.max_epochs=6", "dataset.test_size=361"]
@@ -285,6 +286,8 @@ def test_the_autoencoder_has_no_likelihood(vae_lab, tmp_path):
         ["dataset=ppca", "model=linear", "optimizer=sgd", "estimator.kl=sampled"],
         ["model/likelihood=gaussian", "dataset.binarize=none", "trainer.precision=bf16-mixed"],
         ["optimizer/schedule=exponential", "estimator.beta=2", "trainer.select=best"],
+        ["model/encoder=per_datum", "estimator=iwae", "trainer.precision=bf16-mixed",
+         "evaluation.fit.num_steps=5"],
         ["dataset.validation_size=0", "trainer.options={gradient_clip_val: 1.0}"],
     ],
     ids=lambda arguments: arguments[0],
