@@ -100,7 +100,7 @@ def _draw(ours: pl.DataFrame, theirs: pl.DataFrame, path: Path) -> None:
                 axes_of_row[0].set_ylim(*LIMITS[dataset])
         for axes in grid[-1]:
             axes.set_xlabel("training samples")
-        common.explain(canvas, ours, thin="training, running average")
+        common.explain(canvas, ours, theirs, thin="training, running average")
 
 
 def _panel(axes: Axes, ours: pl.DataFrame, theirs: pl.DataFrame) -> None:

@@ -72,4 +72,4 @@ def _draw(ours: pl.DataFrame, theirs: pl.DataFrame, path: Path) -> None:
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
             axes.set_xlabel("training samples")
             axes.set_ylabel("marginal log-likelihood\n(nats per datum)")
-        common.explain(canvas, ours, thin="training")
+        common.explain(canvas, ours, theirs, thin="training")

@@ -106,9 +106,9 @@ def markdown(table: pl.DataFrame, names: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def explain(canvas: Figure, ours: pl.DataFrame, thin: str) -> None:
+def explain(canvas: Figure, ours: pl.DataFrame, theirs: pl.DataFrame, thin: str) -> None:
     """The legend, what the thin lines are, and the budget of our curves."""
-    present = [name for name in COLOURS if name in set(ours["algorithm"])]
+    present = [name for name in COLOURS if name in {*ours["algorithm"], *theirs["algorithm"]}]
     grey: Any = {"color": "#5a5a5a"}
     handles = [Line2D([], [], color=COLOURS[name], label=NAMES[name]) for name in present]
     handles += [
