@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,12 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("VAE_LAB_DATA", REPOSITORY.parent / "shared" / "data")).resolve()
 
 torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items):
+    """The files that run the command line most often come first: whole files go to a worker."""
+    weight = Counter(item.path for item in items if {"vae_lab", "cluster"} & set(item.fixturenames))
+    items.sort(key=lambda item: -weight[item.path])
 
 
 @pytest.fixture

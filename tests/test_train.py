@@ -351,7 +351,7 @@ def test_help_and_completion_answer_at_once_without_torch(vae_lab, tmp_path):
         (["--help"], "vae-lab COMMAND"),
         (["gradients", "--help"], "estimators: importance_weighted, pathwise, single_sample"),
         (["sweep"], "estimator_variance"),
-        (["train", "--help"], "estimator: autoencoder, dreg, iwae, nvil,"),
+        (["train", "--help"], "estimator: autoencoder, dreg, full_variational_bayes,"),
     ):
         process = vae_lab(*arguments)
         assert process.returncode == 0

@@ -12,6 +12,7 @@ from vae_lab.orchestration import lease, manifest, slurm
 from vae_lab.orchestration.manifest import Entry
 
 STYLES = {"failed": "red", "running": "green"}
+ORDER = ("done", "running", "queued", "failed", "missing", "unknown")
 
 
 def main() -> None:
@@ -37,7 +38,7 @@ def main() -> None:
         table.add_row(state, entry.label, what, style=STYLES.get(state, ""))
     console = Console(highlight=False, markup=False)
     console.print(
-        f"{directory.name}: " + ", ".join(f"{number} {state}" for state, number in count.items()),
+        f"{directory.name}: " + ", ".join(f"{count[state]} {state}" for state in ORDER if count[state]),
         style="bold",
     )
     console.print(table)
