@@ -39,6 +39,7 @@ MISTAKES = {
     "rerun=perhaps": "rerun has the wrong type: Value 'perhaps' is not a valid bool",
     "optimizer.lr=fast": "optimizer.lr must be float, got 'fast'.",
     "model.latent_dim=[1": "no viable alternative at input '[1'",
+    "model.encoder=mlp": "model.encoder must be one of its group's options, got 'mlp'.",
     "model.latent_dim=???": "model.latent_dim must be given.",
     "model.latent_dim=${foo}": "Interpolation key 'foo' not found",
     # out of range

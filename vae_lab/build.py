@@ -18,7 +18,7 @@ from vae_lab.evaluation.settings import Evaluation
 from vae_lab.networks import PerDatum
 from vae_lab.noise import NoiseSource
 from vae_lab.optimizers import OptimizerFactory
-from vae_lab.orchestration.instantiate import instantiate, named, unknown_key
+from vae_lab.orchestration.instantiate import instantiate, makes, named, unknown_key
 from vae_lab.probing import ProbeSettings
 from vae_lab.training import TrainerFactory
 from vae_lab.training.estimator_probe import EstimatorProbe
@@ -162,11 +162,12 @@ def prepare_probe(
         raise UserError(f"{key}.{error}") from error
     for name, estimator in estimators.items():
         prepare_estimator(estimator, keys[name], vae, noise, dataset)
-        if any(spec.shared for spec in estimator.noise_spec(vae, one_datum(dataset)).values()):
+        specs = estimator.noise_spec(vae, one_datum(dataset))
+        if any(spec.shared for spec in specs.values()):
             raise UserError(
                 f"{keys[name]}: it draws weights for a whole batch, and the probe measures datum by datum."
             )
-        if not estimator.noise_spec(vae, one_datum(dataset)):
+        if not specs:
             raise UserError(
                 f"{keys[name]}: it uses no noise, so that its gradient has no variance to measure."
             )
@@ -219,8 +220,7 @@ def build_vae(
     q = instantiate(posterior, "model.posterior", latent_dim=latent_dim)
     p = instantiate(likelihood, "model.likelihood")
     outputs = (p.num_outputs * data_shape[0], *data_shape[1:])
-    is_table = encoder["_target_"] == f"{PerDatum.__module__.rpartition('.')[0]}.{PerDatum.__name__}"
-    inputs = (dataset_size,) if is_table else data_shape
+    inputs = (dataset_size,) if makes(encoder, "model.encoder", PerDatum) else data_shape
     return VAE(
         instantiate(encoder, "model.encoder", in_shape=inputs, out_shape=(q.num_outputs,)),
         instantiate(decoder, "model.decoder", in_shape=(latent_dim,), out_shape=outputs),

@@ -16,9 +16,10 @@ from vae_lab.config import GradientsConfig, TrainConfig
 from vae_lab.errors import Busy, UserError, did_you_mean
 from vae_lab.estimators.base import Estimator
 from vae_lab.figures.gradients import draw_gradients
+from vae_lab.networks import NoEncoder, PerDatum
 from vae_lab.noise import NoiseSource
 from vae_lab.orchestration import lease
-from vae_lab.orchestration.instantiate import instantiate
+from vae_lab.orchestration.instantiate import instantiate, makes
 from vae_lab.orchestration.jobs import finished
 from vae_lab.orchestration.provenance import provenance
 from vae_lab.orchestration.run_directory import FAILURE, RunDirectory, checksum, remove_if_unused
@@ -67,7 +68,7 @@ def plan(cfg: DictConfig) -> Plan:
     check_root(cfg, GradientsConfig)
     training, trained = _training(cfg)
     settings = instantiate(cfg.probe, "probe")
-    if training.model.encoder["_target_"].rpartition(".")[2] in ("NoEncoder", "PerDatum"):
+    if makes(training.model.encoder, "model.encoder", NoEncoder, PerDatum):
         raise UserError(f"model.encoder: {NEEDS_NETWORK}")
     parts = build(training, trained.checkpoints)
     noise = instantiate(cfg.noise, "noise", seed=training.seed)

@@ -86,7 +86,12 @@ class VAE(nn.Module):
     @property
     def is_amortized(self) -> bool:
         """Whether q(z|x) is a function of x, which serves every datum."""
-        return not isinstance(self.encoder, NoEncoder | PerDatum)
+        return self.has_encoder and not self.is_per_datum
+
+    @property
+    def is_per_datum(self) -> bool:
+        """Whether q has parameters of its own for each training datum."""
+        return isinstance(self.encoder, PerDatum)
 
     def with_encoder(self, encoder: nn.Module) -> "VAE":
         """The same model, its parameters shared, with another encoder."""
@@ -102,9 +107,7 @@ class VAE(nn.Module):
         Raises:
             ValueError: If there is no encoder.
         """
-        if isinstance(self.encoder, PerDatum):
-            return self.posterior(self.encoder(batch.indices))
-        return self.posterior(self.encoder(batch.x))
+        return self.posterior(self.encoder(batch.indices if self.is_per_datum else batch.x))
 
     def decode(self, z: Tensor) -> Pixels:
         """The distribution p(x|z) for latent variables of shape `(K, B, D)`."""

@@ -54,14 +54,14 @@ class FullVariationalBayes(SingleSampleEstimator):
         super().check(vae)
 
     def prepare(self, vae: VAE, data_shape: Sequence[int], dataset_size: int) -> None:
-        size = sum(parameter.numel() for parameter in vae.decoder.parameters())
-        self.log_std = nn.Parameter(torch.full((size,), math.log(self.initial_std)))
+        self.log_std = nn.Parameter(torch.full((_num_weights(vae),), math.log(self.initial_std)))
         self.dataset_size = dataset_size
 
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
-        size = sum(parameter.numel() for parameter in vae.decoder.parameters())
         draws = 1 if self.training else WEIGHT_SAMPLES
-        return super().noise_spec(vae, batch) | {"weights": NoiseSpec("normal", draws, (size,), shared=True)}
+        return super().noise_spec(vae, batch) | {
+            "weights": NoiseSpec("normal", draws, (_num_weights(vae),), shared=True)
+        }
 
     def reference(self) -> Estimator:
         return self
@@ -97,6 +97,10 @@ class _Weighted(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         output: Tensor = functional_call(self.decoder, dict(self.values), (z,))
         return output
+
+
+def _num_weights(vae: VAE) -> int:
+    return sum(parameter.numel() for parameter in vae.decoder.parameters())
 
 
 def _with_weights(vae: VAE, weights: Tensor) -> VAE:

@@ -55,7 +55,7 @@ class Evaluation:
 
     def _rules(self, vae: VAE, estimator: Estimator) -> list[tuple[bool, str]]:
         """What must not be, with what to say of it; the first that holds counts."""
-        no_encoder, table = not vae.has_encoder, vae.has_encoder and not vae.is_amortized
+        no_encoder, table = not vae.has_encoder, vae.is_per_datum
         autoencoder = estimator.target == "reconstruction"
         needs_q = "needs q(z|x), and model/encoder=none has none; use evaluation=marginal_likelihood."
         needs_p = "needs a model p(x, z), and an autoencoder is none; leave it out."
@@ -100,7 +100,7 @@ class Evaluation:
                 f"log_likelihood_hmc is good below about {GOOD_BELOW} latent dimensions, and there are "
                 f"{vae.latent_dim}"
             )
-        if (self.amortization_gap or not vae.is_amortized) and vae.has_encoder and estimator.target != "elbo":
+        if (self.amortization_gap or vae.is_per_datum) and estimator.target != "elbo":
             notes.append("q is fitted to a datum by the evidence lower bound with beta = 1")
         if estimator.has_weight_prior:
             notes.append("log_likelihood is that of the mean weights, elbo an average over weights")
@@ -108,8 +108,7 @@ class Evaluation:
 
     def with_posterior(self, vae: VAE, batch: Batch, noise: NoiseSource, purpose: str) -> VAE:
         """The model with a q(z|x) that serves the data: itself, or with q fitted if it is not amortised."""
-        not_amortized = vae.has_encoder and not vae.is_amortized
-        return self.fit(vae, batch, noise, purpose) if not_amortized else vae
+        return self.fit(vae, batch, noise, purpose) if vae.is_per_datum else vae
 
     def along_training(
         self, vae: VAE, estimator: Estimator, batch: Batch, noise: NoiseSource, purpose: str

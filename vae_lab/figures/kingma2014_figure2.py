@@ -33,10 +33,9 @@ def figure2(manifest: Manifest, folder: Path) -> list[Path]:
         UserError: If the published curves are missing or malformed.
     """
     theirs = published.curves("kingma2014_figure2")
-    parts = [curve for run in common.longest_runs(manifest) for curve in _curves_of(run)]
-    if not parts:
+    ours = common.ours(manifest, _curves_of)
+    if ours.is_empty():
         return []
-    ours = common.averaged(parts)
     _draw(ours, theirs, folder / "figure.png")
     names = {"dataset": "data", "latent_dim": "latent size", "algorithm": "algorithm"}
     table = common.compare(ours, theirs, AT, _published_split)

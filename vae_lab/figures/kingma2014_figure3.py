@@ -28,10 +28,9 @@ def figure3(manifest: Manifest, folder: Path) -> list[Path]:
         UserError: If the published curves are missing or malformed.
     """
     theirs = published.curves("kingma2014_figure3")
-    parts = [curve for run in common.longest_runs(manifest) for curve in _curves_of(run)]
-    if not parts:
+    ours = common.ours(manifest, _curves_of)
+    if ours.is_empty():
         return []
-    ours = common.averaged(parts)
     _draw(ours, theirs, folder / "figure.png")
     names = {"train_size": "training data", "algorithm": "algorithm"}
     return [folder / "figure.png", *common.write(folder, ours, common.compare(ours, theirs, AT), names)]

@@ -26,8 +26,8 @@ def draw(results: Results, folder: Path) -> list[Path]:
         "against": _against,
         "curves": _curves,
         "gradients": _gradients,
-        "kingma2014_figure2": _kingma2014,
-        "kingma2014_figure3": _kingma2014,
+        "kingma2014_figure2": lambda results, folder: figure2(results.manifest, folder),
+        "kingma2014_figure3": lambda results, folder: figure3(results.manifest, folder),
         "manifolds": _of_models,
         "samples": _of_models,
     }
@@ -64,11 +64,6 @@ def _curves(results: Results, folder: Path) -> list[Path]:
         over_repeats(pl.concat(parts), ["setting", "samples"], curve), words(results.manifest.metric), path
     )
     return [path]
-
-
-def _kingma2014(results: Results, folder: Path) -> list[Path]:
-    draw_figure = figure2 if results.manifest.figure == "kingma2014_figure2" else figure3
-    return draw_figure(results.manifest, folder)
 
 
 def _of_models(results: Results, folder: Path) -> list[Path]:

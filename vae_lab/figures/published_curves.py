@@ -35,6 +35,12 @@ def longest_runs(manifest: Manifest) -> list[Path]:
     return [run for run in longest if run is not None]
 
 
+def ours(manifest: Manifest, curves_of: Callable[[Path], list[pl.DataFrame]]) -> pl.DataFrame:
+    """Our curves in one table, empty if there is none; `curves_of` gives those of one finished run."""
+    curves = [curve for run in longest_runs(manifest) for curve in curves_of(run)]
+    return averaged(curves) if curves else pl.DataFrame()
+
+
 def result(directory: Path) -> dict[str, Any]:
     """The result of a finished run."""
     content: dict[str, Any] = json.loads((directory / "metrics.json").read_bytes())

@@ -55,8 +55,6 @@ def named(error: BaseException, key: str, node: Any) -> str:
 
 def check(node: Any, key: str, given: Iterable[str] = ()) -> None:
     """Checks the keys and the types of a node with a `_target_`, and of those below it."""
-    if not isinstance(node, DictConfig) or "_target_" not in node:
-        raise UserError(f"{key} must be one of its group's options, got {node!r}.")
     target = _target(node, key)
     annotations = _annotations(target)
     parameters = inspect.signature(target).parameters
@@ -119,11 +117,23 @@ def _holds_nodes(value: Any) -> bool:
     )
 
 
-def _target(node: DictConfig, key: str) -> Callable[..., Any]:
+def makes(node: Any, key: str, *kinds: type) -> bool:
+    """Whether a node's target is one of the classes, or a class of theirs.
+
+    Raises:
+        UserError: If the node has no target, or one that cannot be imported.
+    """
+    target = _target(node, key)
+    return isinstance(target, type) and issubclass(target, kinds)
+
+
+def _target(node: Any, key: str) -> Callable[..., Any]:
+    if not isinstance(node, DictConfig | dict) or "_target_" not in node:
+        raise UserError(f"{key} must be one of its group's options, got {node!r}.")
     try:
-        return get_object(node._target_)
+        return get_object(node["_target_"])
     except Exception as error:
-        raise UserError(f"{key}._target_ names nothing that can be imported: {node._target_}.") from error
+        raise UserError(f"{key}._target_ names nothing that can be imported: {node['_target_']}.") from error
 
 
 def _annotations(target: Callable[..., Any]) -> dict[str, Any]:
