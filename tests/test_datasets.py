@@ -108,7 +108,7 @@ def test_fixed_binarisation_is_sorted_by_class_hence_never_cut(real_data):
     assert abs(test[:1000].mean() - test.mean()) > 0.03  # the first thousand are no sample
 
 
-@pytest.mark.parametrize("binarize", ["none", "dynamic", "threshold"])
+@pytest.mark.parametrize("binarize", ["none", "dynamic", "fixed", "threshold"])
 def test_binarisation(binarize):
     data = Digits(binarize=binarize)
     values = data.data.test.x.unique()
@@ -116,6 +116,18 @@ def test_binarisation(binarize):
     again = Digits(binarize=binarize)
     again.seed = 5  # a run's seed changes nothing that is measured
     assert torch.equal(data.data.test.x, again.data.test.x)
+
+
+def test_fixed_binarisation_draws_the_training_data_once_for_all_runs():
+    grey, fixed, again = (Digits(binarize=kind) for kind in ("none", "fixed", "fixed"))
+    again.seed, again.train_curve = 5, 50
+    x, p = fixed.data.train.x, grey.data.train.x
+    assert x.unique().tolist() == [0, 1]
+    assert torch.equal(x, again.data.train.x)
+    assert abs((x - p).sum()) < 4 * (p * (1 - p)).sum().sqrt()  # x ~ Bernoulli(grey)
+    assert not torch.equal(x, p.round())
+    followed = {tuple(datum.flatten().tolist()) for datum in again.curves["train_curve"].x}
+    assert followed <= {tuple(datum.flatten().tolist()) for datum in x}
 
 
 def test_dynamic_binarisation_has_the_grey_value_as_mean():

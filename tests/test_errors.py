@@ -25,7 +25,7 @@ MISTAKES = {
     "model/encoder=mpl": "model/encoder=mpl is not an option; did you mean mlp? There are: conv, kingma2014,",
     "experiment=foo": "experiment=foo is not an option",
     "estimator.kl=analytical": "estimator.kl must be one of analytic, sampled, entropy, got 'analytical'.",
-    "dataset.binarize=often": "dataset.binarize must be one of none, dynamic, threshold, got 'often'.",
+    "dataset.binarize=often": "dataset.binarize must be one of none, dynamic, fixed, threshold, got 'often'.",
     "trainer.accelerator=tpux": "trainer: You selected an invalid accelerator name",
     "trainer.precision=17": "trainer: Precision 17 is invalid",
     "model=null": "Config group override must be a string",

@@ -10,7 +10,7 @@ from torch import Tensor
 from vae_lab.datasets.batches import EvaluationBatches, TrainingBatches
 from vae_lab.noise import NoiseSource, NoiseSpec, permutation
 
-Binarize = Literal["none", "dynamic", "threshold"]
+Binarize = Literal["none", "dynamic", "fixed", "threshold"]
 EVALUATION_BATCH = 1000
 
 
@@ -42,8 +42,8 @@ class InMemoryDataset(pl.LightningDataModule):
 
     Args:
         batch_size: Global batch size `B`, shared among the processes.
-        binarize: `dynamic` draws x ~ Bernoulli(grey) anew at every training step, `threshold` rounds at
-            0.5, `none` leaves the values as they are.
+        binarize: `dynamic` draws x ~ Bernoulli(grey) anew at every training step, `fixed` draws it once and
+            for all runs, `threshold` rounds at 0.5, `none` leaves the values as they are.
         split_seed: Seed of whatever is random in the split and the binarisation of held-out data.
 
     Raises:
@@ -78,7 +78,7 @@ class InMemoryDataset(pl.LightningDataModule):
                 f"got {self.batch_size}."
             )
         self.parts = Parts(
-            parts.train if self.binarize != "threshold" else _threshold(parts.train),
+            parts.train if self.binarize == "dynamic" else self._binarized(parts.train, "train"),
             self._binarized(parts.validation, "validation"),
             self._binarized(parts.test, "test"),
         )
