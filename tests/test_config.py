@@ -8,6 +8,7 @@ from hydra import compose, initialize_config_dir
 from vae_lab import config
 from vae_lab.build import build
 from vae_lab.estimators.base import Estimator
+from vae_lab.evaluation.measures import Measures
 from vae_lab.orchestration import signature
 from vae_lab.orchestration.instantiate import instantiate
 from vae_lab.paths import CONF
@@ -33,13 +34,14 @@ GROUPS = {
     "experiment": [],
 }
 OF_GRADIENTS = {"estimators", "probe"}
+OF_EVALUATE = {"measures"}
 OF_HYDRA = {"hydra/launcher", "hydra/sweeper"}  # chosen one by one in the tests of sweeps
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 
 
 def test_every_folder_of_options_is_tested():
     folders = {str(path.parent.relative_to(CONF)) for path in CONF.rglob("*.yaml")} - {"."}
-    assert folders == set(GROUPS) | OF_GRADIENTS | OF_HYDRA
+    assert folders == set(GROUPS) | OF_GRADIENTS | OF_EVALUATE | OF_HYDRA
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,16 @@ def test_option_of_gradients(group, option):
     assert instantiate(cfg.probe, "probe").num_replicates >= 2
     for name in cfg.estimators:
         assert isinstance(instantiate(cfg.estimators[name], name), Estimator)
+
+
+@pytest.mark.parametrize("option", [path.stem for path in sorted((CONF / "measures").glob("*.yaml"))])
+def test_option_of_evaluate(option):
+    config.register()
+    signature.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("evaluate", [f"measures={option}", "run=some"])
+    assert isinstance(instantiate(cfg.measures, "measures"), Measures)
+    assert len(signature.signature(cfg)) == 12
 
 
 def test_the_readme_names_the_run_that_its_command_makes():

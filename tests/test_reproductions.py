@@ -133,7 +133,7 @@ def test_figure_5_draws_the_models_that_were_tested(vae_lab, tmp_path):
     assert process.returncode == 0, process.stderr
     assert (of_sweep(tmp_path) / "figure.png").stat().st_size > 10_000
     run = next(path.parent for path in tmp_path.glob("outputs/runs/*/metrics.json"))
-    parts, result = load(run)
+    parts, result, _ = load(run)
     stored = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     for name, value in parts.vae.state_dict().items():
         assert torch.equal(value, stored[f"vae.{name}"])

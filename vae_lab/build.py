@@ -241,7 +241,7 @@ def check_root(cfg: DictConfig, schema: type) -> None:
     for key in cfg:
         if key not in known:
             raise UserError(unknown_key(str(key), known))
-    if not 0 <= cfg.seed < 2**32:
+    if cfg.seed is not None and not 0 <= cfg.seed < 2**32:
         raise UserError(f"seed must be at least 0 and below 2^32, got {cfg.seed}.")
 
 

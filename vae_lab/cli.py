@@ -8,6 +8,7 @@ from vae_lab.errors import did_you_mean
 
 COMMANDS = {
     "train": "train one configuration and measure it, or several with -m key=a,b",
+    "evaluate": "measure how good a trained model is, or several: bounds, log-likelihood, latent space",
     "gradients": "measure variance, bias and cost of gradient estimators at a state of a model",
     "sweep": "run a question from sweeps/ to its table and its figure; alone: list the questions",
     "status": "show how the runs of a sweep stand, here or at SLURM",
@@ -56,9 +57,13 @@ def _as_hydra_reads(arguments: list[str]) -> list[str]:
     Example:
         >>> _as_hydra_reads(["seed=1", "-m", "model.latent_dim=2,3"])
         ['-m', 'seed=1', 'model.latent_dim=2,3']
+        >>> _as_hydra_reads(["runs=latent_dim"])
+        ['-m', 'runs=latent_dim']
     """
     flags = [word for word in arguments if word in ("-m", "--multirun")]
     others = [word for word in arguments if word not in flags]
+    if not flags and any(word.startswith("runs=") for word in others):
+        flags = ["-m"]  # each of the runs is a job
     for position, word in enumerate(others[1:], start=1):
         if others[position - 1] in ("--config-path", "-cp"):
             others[position] = os.path.abspath(word)

@@ -13,12 +13,13 @@ class SweepConfig:
 
     Args:
         name: Of the sweep.
-        command: Which runs: `train` or `gradients`.
+        command: Which runs: `train`, `gradients` or `evaluate`.
         scientific: Axes that the question compares.
         nuisance: Axes of which the best value on the validation split is taken for each of those.
         repeats: Axes over which is averaged.
         only: Labels to which an axis is restricted.
-        figure: Kind of figure: `against`, `curves`, `gradients`, `manifolds`, `samples` or a paper's.
+        figure: Kind of figure: `against`, `curves`, `gradients`, `manifolds`, `samples` or a paper's;
+            `default` is `gradients` for that command and `against` for the others.
         metric: What the table and the figure are about; the bound on the test part unless given.
         without_data: Overrides to run with where the data's files are absent.
     """
@@ -29,7 +30,7 @@ class SweepConfig:
     nuisance: dict[str, Any] = field(default_factory=dict)
     repeats: dict[str, Any] = field(default_factory=dict)
     only: dict[str, Any] = field(default_factory=dict)
-    figure: str | None = "against"
+    figure: str | None = "default"
     metric: str | None = None
     without_data: list[str] = field(default_factory=list)
 
@@ -47,7 +48,7 @@ class TrainConfig:
     evaluation: Any = MISSING
     logger: Any = MISSING
     callbacks: Any = MISSING
-    sweep: SweepConfig | None = None
+    sweep: SweepConfig = field(default_factory=SweepConfig)
     seed: int = 0
     rerun: bool = False
     output_dir: str = "outputs"
@@ -64,7 +65,24 @@ class GradientsConfig(TrainConfig):
     at: Any = 0
 
 
+@dataclass
+class EvaluateConfig:
+    """Root keys of `conf/evaluate.yaml`."""
+
+    measures: Any = MISSING
+    logger: Any = MISSING
+    trainer: Any = MISSING
+    run: str | None = None
+    runs: Any = None
+    split: str = "test"
+    sweep: SweepConfig = field(default_factory=SweepConfig)
+    seed: int | None = None
+    rerun: bool = False
+    output_dir: str = "outputs"
+
+
 def register() -> None:
     """Makes the schemas known to Hydra."""
     ConfigStore.instance().store(name="train_schema", node=TrainConfig)
     ConfigStore.instance().store(name="gradients_schema", node=GradientsConfig)
+    ConfigStore.instance().store(name="evaluate_schema", node=EvaluateConfig)

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from vae_lab.build import NEEDS_NETWORK, Parts, build, check_root, prepare_probe
 from vae_lab.config import GradientsConfig, TrainConfig
-from vae_lab.errors import Busy, UserError, did_you_mean
+from vae_lab.errors import Busy, UserError
 from vae_lab.estimators.base import Estimator
 from vae_lab.figures.gradients import draw_gradients
 from vae_lab.networks import NoEncoder, PerDatum
@@ -22,7 +22,7 @@ from vae_lab.orchestration import lease
 from vae_lab.orchestration.instantiate import instantiate, makes
 from vae_lab.orchestration.jobs import finished
 from vae_lab.orchestration.provenance import provenance
-from vae_lab.orchestration.run_directory import FAILURE, RunDirectory, checksum, remove_if_unused
+from vae_lab.orchestration.run_directory import FAILURE, RunDirectory, checksum, find, remove_if_unused
 from vae_lab.orchestration.signature import NOT_DEFINING, flatten, signature
 from vae_lab.probing import ProbeSettings
 from vae_lab.run import quieten_libraries, run
@@ -131,7 +131,7 @@ def _training(cfg: DictConfig) -> tuple[DictConfig, RunDirectory]:
         counts = sorted({count for count in _at(cfg) if isinstance(count, int) and count > 0})
         training.trainer.checkpoint_at = counts or training.trainer.checkpoint_at
         return training, RunDirectory(Path(cfg.output_dir) / "runs" / signature(training), training)
-    path = _run_path(cfg)
+    path = find(cfg.run, cfg.output_dir)
     stored: Any = OmegaConf.load(path / ".hydra" / "config.yaml")
     taken = [key for key in keys if key in stored and key not in OF_THIS_COMMAND]
     _refuse_overrides(set(taken) - {"noise", "evaluation"})
@@ -149,17 +149,6 @@ def _refuse_overrides(taken: set[str]) -> None:
         key = override.lstrip("+~").partition("=")[0]
         if key.split(".")[0].split("/")[0].split("@")[0] in taken and key not in machine:
             raise UserError(f"run= gives the model and its training: leave out {override}.")
-
-
-def _run_path(cfg: DictConfig) -> Path:
-    runs = Path(cfg.output_dir) / "runs"
-    for path in (Path(cfg.run), runs / cfg.run):
-        if (path / ".hydra" / "config.yaml").is_file():
-            return path
-    known = [path.parent.name for path in runs.glob("*/metrics.json")]
-    raise UserError(
-        f"run={cfg.run} is neither a run's directory nor a signature{did_you_mean(cfg.run, known)}"
-    )
 
 
 def _at(cfg: DictConfig) -> list[int | str]:

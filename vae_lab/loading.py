@@ -1,37 +1,55 @@
 """Finished runs, loaded again."""
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
 from vae_lab.build import Parts, build
 from vae_lab.errors import UserError
+from vae_lab.orchestration.run_directory import RunDirectory, checksum, result_of
 from vae_lab.run import quieten_libraries
 from vae_lab.training.callbacks import load_checkpoint, weights_of_vae
 
 
-def load(directory: Path) -> tuple[Parts, dict[str, Any]]:
-    """The parts of a finished run with the weights that were tested, and the content of its `metrics.json`.
+class Trained(NamedTuple):
+    """A finished run.
+
+    Args:
+        parts: Its parts, the model having the weights that were tested.
+        result: The content of its `metrics.json`.
+        checkpoint: Where the weights come from.
+    """
+
+    parts: Parts
+    result: dict[str, Any]
+    checkpoint: Path
+
+
+def load(directory: Path) -> Trained:
+    """A finished run, loaded on the CPU.
 
     Raises:
-        UserError: If the run is not finished, or its checkpoint cannot be read.
+        UserError: If the run is not finished, or its configuration or checkpoint is another run's.
     """
-    try:
-        result = json.loads((directory / "metrics.json").read_bytes())
-        cfg: Any = OmegaConf.load(directory / ".hydra" / "config.yaml")
-    except FileNotFoundError as error:
-        raise UserError(f"{directory} is not the directory of a finished run.") from error
+    result = result_of(directory)
+    cfg: Any = OmegaConf.load(directory / ".hydra" / "config.yaml")
+    run = RunDirectory(directory, cfg)
+    run.check_same(result["definition"])
     quieten_libraries()
     cfg.logger = {"_target_": "vae_lab.tracking.NoTracking"}
     cfg.trainer.update({"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"})
     parts = build(cfg, directory / "checkpoints")
-    name = "best" if parts.settings.select == "best" else "last"
+    path = run.tested_checkpoint(parts.settings.select)
     try:
-        checkpoint = load_checkpoint(directory / "checkpoints" / f"{name}.ckpt")
+        checkpoint = load_checkpoint(path)
     except (ValueError, OSError) as error:
         raise UserError(f"{directory}: {error}") from error
+    if result.get("checkpoint_sha256", (now := checksum(path))) != now:
+        raise UserError(
+            f"{path} is not the checkpoint that was tested, but another run's or a later one; say rerun=true "
+            "to vae-lab train with the same configuration."
+        )
     parts.vae.load_state_dict(weights_of_vae(checkpoint))
     parts.vae.eval()
-    return parts, result
+    return Trained(parts, result, path)

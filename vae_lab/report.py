@@ -11,6 +11,27 @@ if TYPE_CHECKING:
 
 EXPECTED = {"test/elbo", "test/reconstruction", "test/kl", "test/log_likelihood"}  # of most models
 
+EVALUATED = {  # in this order; K, G and A stand for the numbers of samples, and of data of gap and annealing
+    "elbo_sampled_kl": "KL from the samples",
+    "elbo_analytic_kl": "KL in closed form",
+    "log_likelihood": "L_K, K = {K:,}",
+    "exact_log_likelihood": "in closed form",
+    "log_likelihood_ais": "annealed, {A} data",
+    "annealing_gain": "that less L_K, same data",
+    "simulated_lower": "annealed, model's own data",
+    "simulated_upper": "in reverse, same data",
+    "simulated_gap": "between these two",
+    "bits_per_dimension": "of the log-likelihood",
+    "approximation_gap": "the family's, {G} data",
+    "amortization_gap": "the encoder's, same data",
+    "effective_sample_size": "of {K:,} samples",
+    "kl": "the rate: the next two",
+    "mutual_information": "of x and z under q",
+    "marginal_kl": "aggregate q to prior",
+    "mmd": "aggregate q to prior",
+    "active_units": "of {D}",
+}
+
 
 def show(result: dict[str, Any], directory: Path) -> None:
     """Prints the short table of a run's result."""
@@ -52,6 +73,41 @@ def show(result: dict[str, Any], directory: Path) -> None:
     for note in result["notes"]:
         console.print(f"note: {note}", style="yellow", soft_wrap=True)
     console.print(f"in {directory}", soft_wrap=True)
+
+
+def show_evaluation(result: dict[str, Any], directory: Path) -> None:
+    """Prints what was measured of a trained model, with the two standard errors of each mean."""
+    metrics, split, config = result["metrics"], result["definition"]["split"], result["config"]
+    most = max(config["measures.importance_samples"], default=0)
+    sizes = {
+        "K": most,
+        "G": config["measures.gap"],
+        "A": config["measures.annealed_data"],
+        "D": config["model.latent_dim"],
+    }
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column(f"{split} data", style="bold", no_wrap=True)
+    for name in ("mean", "s.e. data", "s.e. MC"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", style="dim")
+    for name in EVALUATED:
+        if name == "log_likelihood":
+            for number in sorted(set(config["measures.importance_samples"]) - {most}):
+                _add_measure(table, metrics, split, f"L_{number}", "")
+        _add_measure(table, metrics, split, name, EVALUATED[name].format(**sizes))
+    console = Console(highlight=False)
+    console.print(table)
+    for note in result["notes"]:
+        console.print(f"note: {note}", style="yellow", soft_wrap=True)
+    console.print(f"in {directory}", soft_wrap=True)
+
+
+def _add_measure(table: Table, metrics: dict[str, float], split: str, name: str, note: str) -> None:
+    if (value := metrics.get(f"{split}/{name}")) is None:
+        return
+    errors = (metrics.get(f"{kind}/{name}") for kind in ("standard_error", "monte_carlo_error"))
+    shown = f"{value:.0f}" if name == "active_units" else f"{value:,.3f}"
+    table.add_row(name, shown, *(f"{error:.3f}" if error else "" for error in errors), note)
 
 
 def show_settings(results: "Results", console: Console) -> None:

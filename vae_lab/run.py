@@ -18,7 +18,7 @@ from vae_lab.figures.of_run import draw_figures
 from vae_lab.module import VAEModule
 from vae_lab.orchestration import lease
 from vae_lab.orchestration.provenance import provenance
-from vae_lab.orchestration.run_directory import RunDirectory
+from vae_lab.orchestration.run_directory import RunDirectory, checksum
 from vae_lab.orchestration.signature import flatten, signature
 from vae_lab.tracking import MetricsCsv
 from vae_lab.training.callbacks import load_checkpoint
@@ -143,8 +143,9 @@ def _fit(cfg: DictConfig, directory: RunDirectory, parts: Parts, module: VAEModu
 def _measure(cfg: DictConfig, directory: RunDirectory, parts: Parts, module: VAEModule) -> dict[str, Any]:
     samples = parts.trainer.global_step * module.batch_size
     metrics = directory.along_training(parts.settings.select, f"validation/{parts.estimator.selection}")
+    tested = directory.tested_checkpoint(parts.settings.select)
     if parts.settings.select == "best":
-        module.load_state_dict(load_checkpoint(directory.best_checkpoint)["state_dict"])
+        module.load_state_dict(load_checkpoint(tested)["state_dict"])
     parts.trainer.test(module, datamodule=parts.dataset, verbose=False)
     metrics |= {"samples": samples} | {f"test/{name}": value for name, value in module.test_metrics.items()}
     exact = _exact_log_likelihoods(parts)
@@ -161,6 +162,7 @@ def _measure(cfg: DictConfig, directory: RunDirectory, parts: Parts, module: VAE
         "selection": parts.estimator.selection,
         "metrics": dict(sorted(metrics.items())),
         "notes": parts.notes,
+        "checkpoint_sha256": checksum(tested),
         "definition": directory.definition,
         "config": flatten(OmegaConf.to_container(cfg, resolve=True)),
         "provenance": provenance(module.device),

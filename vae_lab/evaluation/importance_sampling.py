@@ -1,25 +1,39 @@
-"""The importance-weighted estimate of the marginal log-likelihood."""
+"""The importance-weighted estimate of the marginal log-likelihood, and the weights that it is made of."""
 
 import math
+import warnings
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, NoiseSpec
+from vae_lab.posteriors.base import Conditional
 from vae_lab.vae import VAE, Batch
 
 CHUNK_ROWS = 2000  # decoder rows at a time: as many as stay in a CPU's cache
+MAX_WEIGHTS = 4_000_000  # held at a time, in float64
 
 
-@torch.no_grad()
+class ImportanceSamples(NamedTuple):
+    """What `K` samples of q(z|x) say of each of `B` data, `(K, B)` in float64, in nats.
+
+    Args:
+        log_weight: log p(x, z) - log q(z|x).
+        reconstruction: log p(x|z).
+    """
+
+    log_weight: Tensor
+    reconstruction: Tensor
+
+
 def importance_weighted_log_likelihood(
     vae: VAE, batch: Batch, noise: NoiseSource, num_samples: int
 ) -> Tensor:
     r"""A lower bound of log p(x), in nats per datum, that tightens with `num_samples`.
 
     $$L_K = \log \frac1K \sum_{k=1}^K \frac{p(x, z_k)}{q(z_k|x)}, \quad z_k \sim q(z|x)$$
-
-    Memory is constant in `K`; a datum's value depends on the noise's seed and the datum's number alone.
 
     References:
         Importance Weighted Autoencoders (Burda, Grosse & Salakhutdinov, 2016), equation 8.
@@ -36,30 +50,77 @@ def importance_weighted_log_likelihood(
     Raises:
         ValueError: If `num_samples` is below 1.
     """
-    if num_samples < 1:
-        raise ValueError(f"num_samples must be at least 1, got {num_samples}.")
-    rows = max(1, CHUNK_ROWS // EVALUATION_BLOCK)
-    parts = [
-        _log_likelihood(vae, Batch(x, indices), noise, num_samples)
-        for x, indices in zip(batch.x.split(rows), batch.indices.split(rows), strict=True)
-    ]
-    return torch.cat(parts)
+    parts = importance_samples(vae, batch, noise, num_samples)
+    return torch.cat([part.log_weight.logsumexp(0) for part in parts]) - math.log(num_samples)
 
 
-def _log_likelihood(vae: VAE, batch: Batch, noise: NoiseSource, num_samples: int) -> Tensor:
+def importance_samples(
+    vae: VAE, batch: Batch, noise: NoiseSource, num_samples: int, chunk_rows: int = CHUNK_ROWS
+) -> Iterator[ImportanceSamples]:
+    """The weights of exactly `num_samples` samples of q for each datum, for a few data after another.
+
+    Memory is that of one chunk and its weights, however many data there are; a datum's samples depend on the
+    noise's seed and the datum's number alone. A chunk that memory does not hold is halved, with a warning.
+
+    Args:
+        vae: The model, on any device.
+        batch: `B` data.
+        noise: Source of evaluation noise.
+        num_samples: `K`, at least 1.
+        chunk_rows: Decoder rows at a time, at least 1.
+
+    Raises:
+        ValueError: If a number is below 1.
+    """
+    for name, value in {"num_samples": num_samples, "chunk_rows": chunk_rows}.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}.")
+    start = 0
+    while start < len(batch.x):
+        rows = max(1, min(chunk_rows // EVALUATION_BLOCK, MAX_WEIGHTS // num_samples))
+        some = Batch(batch.x[start : start + rows], batch.indices[start : start + rows])
+        try:
+            samples = _sampled(vae, some, noise, num_samples, chunk_rows)
+        except (RuntimeError, MemoryError) as error:
+            if chunk_rows == 1 or not _is_out_of_memory(error):
+                raise
+            chunk_rows //= 2
+            _say_halved(chunk_rows)
+            continue
+        yield samples
+        start += rows
+
+
+@torch.no_grad()
+def _sampled(
+    vae: VAE, batch: Batch, noise: NoiseSource, num_samples: int, chunk_rows: int
+) -> ImportanceSamples:
     q = vae.encode(batch)
-    log_sum = torch.full((len(batch.x),), -math.inf, dtype=torch.float64, device=batch.x.device)
+    parts = []
     for block, start in enumerate(range(0, num_samples, EVALUATION_BLOCK)):
         size = min(EVALUATION_BLOCK, num_samples - start)
-        spec = {"posterior": NoiseSpec(vae.posterior.noise_law, size, (vae.latent_dim,))}
         eps = noise.evaluation(
-            spec,
+            {"posterior": NoiseSpec(vae.posterior.noise_law, size, (vae.latent_dim,))},
             purpose="importance",
             indices=batch.indices,
             block=block,
             device=batch.x.device,
             dtype=batch.x.dtype,
-        )
-        log_weight = vae.log_weight(batch.x, q.transform(eps["posterior"]), q).double()
-        log_sum = torch.logaddexp(log_sum, log_weight.logsumexp(0))
-    return log_sum - math.log(num_samples)
+        )["posterior"]
+        parts += [_weighed(vae, batch.x, q, some) for some in eps.split(max(1, chunk_rows // len(batch.x)))]
+    return ImportanceSamples(*(torch.cat(each).double() for each in zip(*parts, strict=True)))
+
+
+def _weighed(vae: VAE, x: Tensor, q: Conditional, eps: Tensor) -> ImportanceSamples:
+    z = q.transform(eps)
+    reconstruction = vae.decode(z).log_prob(x)
+    return ImportanceSamples(reconstruction + vae.prior.log_prob(z) - q.log_prob(z), reconstruction)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    kinds = (torch.OutOfMemoryError, MemoryError)
+    return isinstance(error, kinds) or "allocate memory" in str(error) or "enough memory" in str(error)
+
+
+def _say_halved(rows: int) -> None:
+    warnings.warn(f"memory does not hold {2 * rows} decoder rows, so that it gets {rows}.", stacklevel=3)

@@ -13,7 +13,7 @@ from vae_lab.figures.style import figure
 from vae_lab.loading import load
 from vae_lab.noise import NoiseSource
 
-INCHES = 3.2
+INCHES = 4.6
 SIDES = {"FreyFace": 10}  # tiles along each side of a manifold, as in the paper's figure 4; 20 elsewhere
 SAMPLES_SIDE = 10
 
@@ -35,7 +35,7 @@ def manifolds(directories: Sequence[Path], path: Path) -> None:
     """
     panels = []
     for directory in directories:
-        parts, result = load(directory)
+        parts, result, _ = load(directory)
         if (size := parts.vae.latent_dim) != 2:
             raise UserError(f"a manifold needs model.latent_dim=2, and {directory} has {size}.")
         side = SIDES.get(type(parts.dataset).__name__, 20)
@@ -67,7 +67,7 @@ def samples(directories: Sequence[Path], path: Path) -> None:
     """
     panels = []
     for directory in directories:
-        parts, result = load(directory)
+        parts, result, _ = load(directory)
         spec = {"prior": parts.vae.prior.noise_spec(num_samples=1)}
         noise = NoiseSource(seed=0).training(spec, purpose="figure", step=0, batch_size=SAMPLES_SIDE**2)
         images = _means(parts, parts.vae.prior.sample(noise["prior"])[0])
@@ -95,6 +95,6 @@ def _draw(panels: Sequence[tuple[str, Tensor, int]], path: Path) -> None:
             canvas.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
         ):
             grid = make_grid(images, nrow=side, padding=0).permute(1, 2, 0)
-            axes.imshow(grid.numpy(), interpolation="nearest", aspect="equal")
+            axes.imshow(grid.numpy(), aspect="equal")
             axes.set_title(title, fontsize=8)
             axes.set_axis_off()

@@ -33,8 +33,10 @@ class Likelihood(nn.Module):
         num_outputs: How many numbers per pixel the decoder must give, stacked along the first data dimension.
         noise_law: Base law of the noise that `sample` takes, or None if there is no sampling.
         support: Where the data must lie.
+        is_discrete: Whether p(x|z) is a probability, not a density.
     """
 
     num_outputs: int
     noise_law: Law | None
     support: Support
+    is_discrete: bool = False

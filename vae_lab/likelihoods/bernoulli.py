@@ -80,6 +80,7 @@ class Bernoulli(Likelihood):
     num_outputs: int = 1
     noise_law: Law = "uniform"
     support: Support = "unit_interval"
+    is_discrete = True
 
     def forward(self, outputs: Tensor) -> BernoulliPixels:
         return BernoulliPixels(outputs)

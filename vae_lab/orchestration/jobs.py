@@ -21,7 +21,7 @@ class Job(NamedTuple):
 
     Args:
         label: What distinguishes it from the others of its sweep.
-        command: `train` or `gradients`.
+        command: `train`, `gradients` or `evaluate`.
         overrides: From which it was composed.
         cfg: Its configuration, resolved.
         directory: Where its results go.

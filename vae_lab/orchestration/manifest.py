@@ -54,7 +54,7 @@ class Manifest(NamedTuple):
     Args:
         name: Of the sweep.
         question: Which it answers.
-        command: `train` or `gradients`.
+        command: `train`, `gradients` or `evaluate`.
         figure: Kind of figure, or None.
         metric: What the table and the figure are about; empty for what the runs are judged by.
         roles: The role of each axis, by its short name.
@@ -91,7 +91,7 @@ def write(
         name=directory.name,
         question=question,
         command=command,
-        figure=settings.get("figure", "gradients" if command == "gradients" else "against"),
+        figure=_figure(settings["figure"], command),
         metric=settings.get("metric") or "",
         roles={names[axis.key]: axis.role for axis in axes},
         entries=[Entry(point.labels, job.directory) for point, job in zip(points, jobs, strict=True)],
@@ -108,6 +108,12 @@ def write(
             stale.unlink(missing_ok=True)
     write_atomically(directory / FILE, json.dumps(content, indent=1) + "\n")
     return manifest
+
+
+def _figure(asked: str | None, command: str) -> str | None:
+    if asked != "default":
+        return asked
+    return "gradients" if command == "gradients" else "against"
 
 
 def read(directory: Path) -> Manifest:

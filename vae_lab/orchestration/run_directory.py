@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from vae_lab.errors import UserError
+from vae_lab.errors import UserError, did_you_mean
 from vae_lab.orchestration import lease
 from vae_lab.orchestration.signature import BUDGET, Flat, definition, family
 
@@ -38,6 +38,10 @@ class RunDirectory:
         self.checkpoints = path / "checkpoints"
         self.last_checkpoint = self.checkpoints / "last.ckpt"
         self.best_checkpoint = self.checkpoints / "best.ckpt"
+
+    def tested_checkpoint(self, select: str) -> Path:
+        """The checkpoint with the weights that are tested."""
+        return self.best_checkpoint if select == "best" else self.last_checkpoint
 
     def finished(self) -> dict[str, Any] | None:
         """The content of `metrics.json` if the run is done.
@@ -122,6 +126,32 @@ class RunDirectory:
             if mine is not None and theirs >= mine:
                 return False
         return True
+
+
+def result_of(directory: Path) -> dict[str, Any]:
+    """The content of a finished run's `metrics.json`.
+
+    Raises:
+        UserError: If the run is not finished.
+    """
+    try:
+        return json.loads((directory / "metrics.json").read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"{directory} is not the directory of a finished run.") from error
+
+
+def find(run: str, output_dir: str) -> Path:
+    """The directory of a run, finished or not, from its directory or its signature.
+
+    Raises:
+        UserError: If there is none.
+    """
+    runs = Path(output_dir) / "runs"
+    for path in (Path(run), runs / run):
+        if (path / ".hydra" / "config.yaml").is_file():
+            return path
+    known = [path.parent.name for path in runs.glob("*/metrics.json")]
+    raise UserError(f"run={run} is neither a run's directory nor a signature{did_you_mean(run, known)}")
 
 
 def finished_of_family(runs: Path, family: str) -> list[Path]:

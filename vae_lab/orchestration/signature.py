@@ -18,12 +18,13 @@ DEFINING = (
     "callbacks",
     "seed",
 )
-DEFINING_A_MEASUREMENT = ("estimators", "probe", "run", "at")
+DEFINING_A_MEASUREMENT = ("estimators", "probe", "run", "at", "measures", "split")
 NOT_DEFINING = {
     "dataset": {"root", "download"},
     "trainer": {"accelerator", "devices", "num_nodes", "strategy", "checkpoint_seconds", "progress"},
     "callbacks": {"estimator_probe"},
     "probe": {"chunk"},
+    "measures": {"chunk_rows"},
 }
 BUDGET = ("trainer.max_epochs", "trainer.max_samples")
 
@@ -50,7 +51,7 @@ def flatten(config: Any, prefix: str = "") -> Flat:
 def definition(cfg: DictConfig) -> Flat:
     """The resolved values that define a result, flattened: those of a run, or of a measurement too."""
     config = {}
-    for key in (*DEFINING, *(key for key in DEFINING_A_MEASUREMENT if key in cfg)):
+    for key in (key for key in (*DEFINING, *DEFINING_A_MEASUREMENT) if key in cfg):
         node = cfg[key]
         if OmegaConf.is_config(node):
             node = OmegaConf.to_container(node, resolve=True)
@@ -58,7 +59,7 @@ def definition(cfg: DictConfig) -> Flat:
             node = {name: node[name] for name in node if name not in NOT_DEFINING.get(key, ())}
         config[key] = node
     flat = flatten(config)
-    if flat["trainer.max_samples"] is not None:
+    if flat.get("trainer.max_samples") is not None:
         flat["trainer.max_epochs"] = None  # the budget in samples takes the place of the one in epochs
     return flat
 
@@ -74,7 +75,7 @@ def family(cfg: DictConfig) -> str:
     Selection by validation keeps its budget, since the end of a shorter run is one more candidate there.
     """
     flat = definition(cfg)
-    if flat["trainer.select"] == "last":
+    if flat.get("trainer.select") == "last":
         flat = {key: value for key, value in flat.items() if key not in BUDGET}
     return _digest(flat)
 

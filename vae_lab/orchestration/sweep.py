@@ -13,11 +13,11 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
-from vae_lab.config import SweepConfig
 from vae_lab.errors import Busy, UserError, did_you_mean
 from vae_lab.orchestration import lease, manifest, table, warm
 from vae_lab.orchestration.axes import axes, points, short_names
 from vae_lab.orchestration.jobs import Job, compose, pasted
+from vae_lab.orchestration.over_runs import name_of, over_runs
 from vae_lab.orchestration.run_directory import RunDirectory, checksum, read_failure, write_failure
 from vae_lab.paths import SWEEPS
 
@@ -46,13 +46,17 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
     Raises:
         UserError: If a job cannot make a run, or if some have failed in the end.
     """
-    settings: Any = OmegaConf.to_container(master.sweep, resolve=True) if master.sweep else {}
+    settings: Any = OmegaConf.to_container(master.sweep, resolve=True)
     parsed = OverridesParser.create(config_loader=context.config_loader).parse_overrides(list(typed))
     of, fixed = axes(settings, parsed)
-    fixed += _without_data(master, settings, [*fixed, *(f"{axis.key}=" for axis in of)])
-    if (figure := settings.get("figure")) not in (None, *FIGURES):
-        raise UserError(f"sweep.figure={figure} is not a kind of figure{did_you_mean(figure, FIGURES)}")
     every = points(of)
+    if master.get("runs") is not None:
+        settings |= {"name": settings.get("name") or name_of(master.runs)}
+        of, every = over_runs(master.runs, str(master.output_dir), of, every)
+        fixed = [word for word in fixed if not word.startswith("runs=")]
+    fixed += _without_data(master, settings, [*fixed, *(f"{axis.key}=" for axis in of)])
+    if (figure := settings.get("figure")) not in (None, "default", *FIGURES):
+        raise UserError(f"sweep.figure={figure} is not a kind of figure{did_you_mean(figure, FIGURES)}")
     names = short_names([axis.key for axis in of])
     assert list(names.values()) == list(every[0].labels)
     jobs = [
@@ -207,7 +211,6 @@ def _name(axes: Sequence[str], jobs: Sequence[Job]) -> str:
 def _belongs_to(cfg: DictConfig, name: str) -> None:
     """Names the sweep in a configuration, and makes it the group at the tracker unless that has a name."""
     with open_dict(cfg):
-        cfg.sweep = cfg.sweep or SweepConfig()
         cfg.sweep.name = name
         if "group" in cfg.logger and cfg.logger.group is None:
             cfg.logger.group = name
@@ -228,7 +231,7 @@ def _without_data(master: DictConfig, settings: dict[str, Any], fixed: Sequence[
     """What a sweep runs with instead where the files of its dataset are absent, unless the user chose one."""
     instead = [str(override) for override in settings.get("without_data", [])]
     chosen = any(word.lstrip("+").startswith("dataset=") for word in fixed)
-    if not instead or "files" not in master.dataset or chosen:
+    if not instead or chosen or "files" not in master.dataset:
         return []
     root = Path(master.dataset.root).expanduser()
     if all((root / str(name)).is_file() for name in master.dataset.files):

@@ -58,7 +58,7 @@ class Results(NamedTuple):
 
 def collect(manifest: Manifest) -> Results:
     """Reads the results of a sweep from its runs' `metrics.json` alone, finished or not."""
-    rows, missing, selections = [], [], []
+    rows, missing, judged_by = [], [], []
     for entry in manifest.entries:
         try:
             result = json.loads((entry.directory / "metrics.json").read_bytes())
@@ -66,9 +66,9 @@ def collect(manifest: Manifest) -> Results:
             missing.append((entry, *entry.state()))
             continue
         rows.append(_row(entry, result))
-        selections.append(result.get("selection", "elbo"))
+        judged_by.append(result.get("metric") or f"test/{result.get('selection')}")
     runs = _frame(rows)
-    manifest = manifest._replace(metric=manifest.metric or _metric(runs, selections))
+    manifest = manifest._replace(metric=manifest.metric or _metric(runs, judged_by))
     settings = by_setting(manifest, runs) if rows and manifest.metric in runs.columns else pl.DataFrame()
     return Results(manifest, runs, settings, missing)
 
@@ -79,7 +79,7 @@ def by_setting(manifest: Manifest, runs: pl.DataFrame) -> pl.DataFrame:
     The values of the nuisance axes are those with the highest mean of the metric on the validation split (of
     the ELBO there, for a metric that only the test has), never on the test split, among those with the most
     repeats. Then follow the metric's mean over the repeats, its 95 % interval by Student's t, the number of
-    repeats, and the means of the other test metrics.
+    repeats, and the means of the other metrics of that part.
     """
     scientific, nuisance = manifest.axes("scientific"), manifest.axes("nuisance")
     chosen_by = manifest.metric.replace("test/", "validation/")
@@ -87,7 +87,8 @@ def by_setting(manifest: Manifest, runs: pl.DataFrame) -> pl.DataFrame:
     if nuisance and chosen_by not in runs.columns:
         raise UserError(f"sweep.nuisance: nothing on the validation split to choose {nuisance[0]} by.")
     choice = pl.col(chosen_by).mean() if nuisance else pl.lit(0.0)
-    others = [name for name in runs.columns if name.startswith("test/") and name != manifest.metric]
+    part = manifest.metric.rpartition("/")[0]
+    others = [name for name in runs.columns if name.startswith(f"{part}/") and name != manifest.metric]
     keys = [*scientific, *nuisance]
     value = pl.col(manifest.metric)
     summaries = [
@@ -150,9 +151,9 @@ def write(results: Results, directory: Path) -> list[Path]:
     return paths
 
 
-def _metric(runs: pl.DataFrame, selections: Sequence[str]) -> str:
-    """The bound on the test part or, where no run has one, what models are selected by instead."""
-    others = [f"test/{name}" for name in selections if f"test/{name}" in runs.columns]
+def _metric(runs: pl.DataFrame, judged_by: Sequence[str]) -> str:
+    """The bound on the test part or, where no run has one, what the runs are judged by instead."""
+    others = [name for name in judged_by if name in runs.columns]
     return "test/elbo" if "test/elbo" in runs.columns or not others else others[0]
 
 

@@ -29,6 +29,7 @@ _context = get_context("forkserver")
 _IMPORTED = (
     "vae_lab.run",
     "vae_lab.commands.train",
+    "vae_lab.commands.evaluate",
     "vae_lab.commands.gradients",
     "torch._dynamo",
     "wandb.sdk.launch",
@@ -73,7 +74,7 @@ def first_mistake(command: str, jobs: Sequence[tuple[list[str], str]]) -> tuple[
     """The number and the message of the first job that cannot make a run, or None.
 
     Args:
-        command: `train` or `gradients`.
+        command: `train`, `gradients` or `evaluate`.
         jobs: The overrides of each, and its configuration as YAML.
 
     Raises:

@@ -1,0 +1,173 @@
+"""The measures of a trained model, each in nats per datum and with its errors."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from torch import Tensor
+
+from vae_lab.evaluation.annealed_importance_sampling import (
+    AnnealedImportanceSampling,
+    annealed_log_likelihood,
+)
+from vae_lab.evaluation.bounds import bounds
+from vae_lab.evaluation.exact import is_linear_gaussian, linear_gaussian_log_likelihood
+from vae_lab.evaluation.fit_posterior import FitPosterior
+from vae_lab.evaluation.gap import split_gap
+from vae_lab.evaluation.importance_sampling import CHUNK_ROWS
+from vae_lab.evaluation.latent_space import latent_space
+from vae_lab.evaluation.terms import Statistic, Term, difference, join, statistic
+from vae_lab.evaluation.weights import UNRELIABLE
+from vae_lab.noise import NoiseSource, permutation
+from vae_lab.vae import VAE, Batch
+
+AT_A_TIME = 200  # data
+
+
+class Measured(NamedTuple):
+    """What was measured of a model.
+
+    Args:
+        statistics: Means over the data, by name.
+        terms: Measures of each datum, by name.
+        kl_per_dimension: The mean KL term of each latent dimension, `(D,)`; None without a q.
+        notes: What must be said of the numbers.
+    """
+
+    statistics: dict[str, Statistic]
+    terms: dict[str, Term]
+    kl_per_dimension: Tensor | None
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is measured of a trained model.
+
+    Args:
+        importance_samples: Each `K` of the importance-weighted bound, the largest giving the log-likelihood;
+            empty for none.
+        latent_space: Whether q over the data is compared with the prior.
+        gap: For how many data, at random, the gap of the bound is split; 0 for none.
+        fit: How q is fitted to them.
+        annealed: Annealed importance sampling; None for none.
+        annealed_data: For how many data, at random, and for as many that the model draws.
+        chunk_rows: Decoder rows at a time: as many as stay in a CPU's cache, or fill a GPU.
+
+    Raises:
+        ValueError: If a number is out of its range.
+    """
+
+    importance_samples: list[int] = field(default_factory=lambda: [5000])
+    latent_space: bool = True
+    gap: int = 100
+    fit: FitPosterior = field(default_factory=FitPosterior)
+    annealed: AnnealedImportanceSampling | None = None
+    annealed_data: int = 100
+    chunk_rows: int = CHUNK_ROWS
+
+    def __post_init__(self) -> None:
+        for name, least in {"gap": 0, "annealed_data": 1, "chunk_rows": 1}.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}.")
+        if any(number < 1 for number in self.importance_samples):
+            raise ValueError(f"importance_samples must be at least 1, got {min(self.importance_samples)}.")
+        if self.gap and not self.importance_samples:
+            raise ValueError("gap needs importance_samples, which are empty; set it to 0.")
+
+    @property
+    def _numbers(self) -> list[int]:
+        return sorted(set(self.importance_samples))
+
+    def check(self, vae: VAE) -> None:
+        """Raises `ValueError` if the model lacks what a measure needs."""
+        asks_q = self.importance_samples or (self.annealed and self.annealed.initial == "encoder")
+        if not vae.has_encoder and asks_q:
+            raise ValueError(
+                "importance_samples needs q(z|x), and this model has none; use measures=annealed."
+            )
+
+    def __call__(
+        self, vae: VAE, batch: Batch, noise: NoiseSource, progress: Callable[[int], None] = lambda done: None
+    ) -> Measured:
+        """Measures the model on all data of a split.
+
+        Args:
+            vae: The model.
+            batch: The data, with their numbers in the split.
+            noise: Source of evaluation noise.
+            progress: Is told how many data are done.
+        """
+        terms = self._terms(vae, batch, noise, progress)
+        statistics = {name: statistic(term) for name, term in terms.items() if name != "pareto_shape"}
+        kl = None
+        if self.latent_space and vae.is_amortized:
+            others, kl = latent_space(vae, batch, noise)
+            statistics |= others
+        for name, term in self._of_some(vae, batch, noise).items():
+            statistics[name] = statistic(term)
+        if "log_likelihood" in terms and vae.likelihood.is_discrete and _is_binary(batch.x):
+            statistics["bits_per_dimension"] = _in_bits(statistics["log_likelihood"], batch.x[0].numel())
+        return Measured(statistics, terms, kl, _notes(statistics, terms))
+
+    def _terms(
+        self, vae: VAE, batch: Batch, noise: NoiseSource, progress: Callable[[int], None]
+    ) -> dict[str, Term]:
+        parts = []
+        for start in range(0, len(batch.x), AT_A_TIME):
+            some = Batch(*(each[start : start + AT_A_TIME] for each in batch))
+            parts.append(self._of_each(vae, some, noise))
+            progress(start + len(some.x))
+        return join(parts)
+
+    def _of_each(self, vae: VAE, batch: Batch, noise: NoiseSource) -> dict[str, Term]:
+        terms = {}
+        if self.importance_samples and vae.has_encoder:
+            local = self.fit(vae, batch, noise, "test") if vae.is_per_datum else vae
+            terms = bounds(local, batch, noise, self._numbers, self.chunk_rows)
+        if is_linear_gaussian(vae):
+            terms["exact_log_likelihood"] = Term(linear_gaussian_log_likelihood(vae, batch.x))
+        return terms
+
+    def _of_some(self, vae: VAE, batch: Batch, noise: NoiseSource) -> dict[str, Term]:
+        """What takes too long for all data."""
+        terms = {}
+        if self.gap and vae.is_amortized and vae.posterior.is_reparameterized:
+            terms = split_gap(vae, _random(batch, self.gap), noise, self.fit, self._numbers)
+        if self.annealed is not None:
+            some = _random(batch, self.annealed_data)
+            terms |= annealed_log_likelihood(vae, some, noise, self.annealed)
+            if self.importance_samples and vae.is_amortized:
+                weighted = bounds(vae, some, noise, self._numbers)["log_likelihood"]
+                terms["annealing_gain"] = difference(terms["log_likelihood_ais"], weighted)
+        return terms
+
+
+def _random(batch: Batch, number: int) -> Batch:
+    """So many of the data, at random, the same ones each time."""
+    chosen = permutation(len(batch.x), seed=0, purpose="evaluate some", epoch=0)[:number].sort().values
+    return Batch(batch.x[chosen], batch.indices[chosen])
+
+
+def _is_binary(x: Tensor) -> bool:
+    return bool(((x == 0) | (x == 1)).all())
+
+
+def _in_bits(log_likelihood: Statistic, dimensions: int) -> Statistic:
+    value, *errors = (each / (math.log(2) * dimensions) for each in log_likelihood)
+    return Statistic(-value, *errors)
+
+
+def _notes(statistics: Mapping[str, Statistic], terms: Mapping[str, Term]) -> list[str]:
+    notes = []
+    if "pareto_shape" in terms:
+        doubtful = (terms["pareto_shape"].values > UNRELIABLE).double().mean().item()
+        if doubtful > 0:
+            notes.append(
+                f"the importance weights of {100 * doubtful:.2g} % of the data have a Pareto shape above "
+                f"{UNRELIABLE}: log_likelihood is too low there, by how much is not known; measures=annealed"
+            )
+    if "active_units" in statistics and statistics["active_units"].value == 0:
+        notes.append("posterior collapse: no latent dimension is active")
+    return notes

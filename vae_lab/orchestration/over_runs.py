@@ -1,0 +1,66 @@
+"""The points of a sweep that goes over finished runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vae_lab.errors import UserError
+from vae_lab.orchestration import manifest
+from vae_lab.orchestration.axes import Axis, Point, literal
+from vae_lab.orchestration.run_directory import find
+
+
+def over_runs(
+    runs: Any, output_dir: str, axes: Sequence[Axis], points: Sequence[Point]
+) -> tuple[list[Axis], list[Point]]:
+    """Every finished run at every point: the axes of the sweep that made them, then the others.
+
+    Args:
+        runs: The name or the directory of a sweep, or a list of runs.
+        output_dir: Where both lie.
+        axes: What else varies.
+        points: The combinations of its values.
+
+    Raises:
+        UserError: If there is no such sweep or run, or no run is finished.
+    """
+    names, chosen = _of_list(runs, output_dir) if not isinstance(runs, str) else _of_sweep(runs, output_dir)
+    every = [
+        Point(run.labels | point.labels, [*run.overrides, *point.overrides])
+        for run in chosen
+        for point in points
+    ]
+    return [*names, *axes], every
+
+
+def name_of(runs: Any) -> str | None:
+    """The name of the evaluation of a sweep; None for that of a list, which goes by its runs."""
+    return f"{Path(runs).name}-evaluation" if isinstance(runs, str) else None
+
+
+def _of_sweep(sweep: str, output_dir: str) -> tuple[list[Axis], list[Point]]:
+    directory = Path(sweep) if Path(sweep).is_dir() else Path(output_dir, "sweeps", sweep)
+    made = manifest.read(directory)
+    done = [entry for entry in made.entries if entry.is_done]
+    if not done:
+        raise UserError(f"runs={sweep}: none of its {len(made.entries)} runs is done.")
+    if len(done) < len(made.entries):
+        print(f"note: {len(done)} of the {len(made.entries)} runs of {made.name} are done, and are measured.")
+    axes = [Axis(name, role, {}) for name, role in made.roles.items()]
+    return axes, [Point(entry.point, [_run(entry.directory, output_dir)]) for entry in done]
+
+
+def _of_list(runs: Sequence[str], output_dir: str) -> tuple[list[Axis], list[Point]]:
+    if not runs:
+        raise UserError("runs must name a sweep or hold runs, got [].")
+    paths = [find(str(run), output_dir) for run in runs]
+    return (
+        [Axis("run", "scientific", {})],
+        [Point({"run": path.name}, [_run(path, output_dir)]) for path in paths],
+    )
+
+
+def _run(directory: Path, output_dir: str) -> str:
+    """The override that names a run: by its signature where it lies among the others."""
+    among_others = directory.resolve().parent == Path(output_dir, "runs").resolve()
+    return f"run={directory.name if among_others else literal(str(directory))}"
