@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+from vae_lab import posteriors, priors
 from vae_lab.likelihoods import Bernoulli, FixedGaussian
 from vae_lab.networks import MLP, Linear
 from vae_lab.posteriors import Gaussian
@@ -83,6 +85,20 @@ def nonlinear_vae(latent_dim=2):
     vae = VAE(encoder, decoder, q, Bernoulli(), StandardNormal(latent_dim), latent_dim)
     with torch.no_grad():
         for parameter in decoder.parameters():
+            parameter.mul_(3)  # far from linear, and q far from the posterior
+    return vae.double()
+
+
+def hierarchical_vae():
+    """A small VAE of 2x2 binary images with two layers of latent variables, in float64."""
+    torch.manual_seed(4)
+    layers, shape = {"latent_dim": 3, "layer_dims": [2, 1]}, (1, 2, 2)
+    network = partial(MLP, hidden=[4], activation="tanh")
+    q, p = posteriors.Hierarchical(**layers, network=network), priors.Hierarchical(**layers, network=network)
+    encoder = network(in_shape=shape, out_shape=(q.num_outputs,))
+    vae = VAE(encoder, network(in_shape=(2,), out_shape=shape), q, Bernoulli(), p, latent_dim=3)
+    with torch.no_grad():
+        for parameter in vae.generative_parameters():
             parameter.mul_(3)  # far from linear, and q far from the posterior
     return vae.double()
 

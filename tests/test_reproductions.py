@@ -20,7 +20,7 @@ SHORT = ["logger=none", "trainer.max_samples=2000", "trainer.evaluate_at=[500,20
 
 
 def test_published_curves_hold_what_the_paper_says():
-    figure2 = published.curves("kingma2014_figure2")
+    figure2 = published.table("kingma2014_figure2")
     assert figure2.select("dataset", "latent_dim").unique().height == 9
     assert set(figure2["algorithm"]) == {"aevb", "wake_sleep"}
     plateau = figure2.filter(
@@ -30,7 +30,10 @@ def test_published_curves_hold_what_the_paper_says():
         pl.col("training_samples") > 1e6,
     )
     assert plateau["lower_bound_nats"].is_between(565, 573).all()  # for each latent size
-    figure3 = published.curves("kingma2014_figure3")
+    table1 = published.table("burda2016_table1")
+    assert table1.height == 12
+    assert (table1["nll_nats"].is_between(82, 87)).all()
+    figure3 = published.table("kingma2014_figure3")
     assert set(figure3["algorithm"]) == {"aevb", "wake_sleep", "mcem"}
     assert set(figure3["train_size"]) == {1000, 50000}
 
@@ -38,7 +41,7 @@ def test_published_curves_hold_what_the_paper_says():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "the published curves .* are missing"),
+        (None, "the published numbers .* are missing"),
         ("dataset,latent_dim\nmnist,3\n", "must hold dataset, latent_dim, algorithm"),
         (
             "dataset,latent_dim,algorithm,split,training_samples,lower_bound_nats\nmnist,x,a,b,1,2\n",
@@ -54,7 +57,7 @@ def test_a_missing_or_malformed_file_is_one_message(tmp_path, text, message):
     if text is not None:
         (tmp_path / "kingma2014_figure2.csv").write_text(text)
     with pytest.raises(UserError, match=message):
-        published.curves("kingma2014_figure2", tmp_path)
+        published.table("kingma2014_figure2", tmp_path)
 
 
 def curve(values, algorithm="aevb", split="test"):

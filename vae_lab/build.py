@@ -19,6 +19,8 @@ from vae_lab.networks import PerDatum
 from vae_lab.noise import NoiseSource
 from vae_lab.optimizers import OptimizerFactory
 from vae_lab.orchestration.instantiate import instantiate, makes, named, unknown_key
+from vae_lab.posteriors.base import Posterior
+from vae_lab.priors.base import Prior
 from vae_lab.probing import ProbeSettings
 from vae_lab.training import TrainerFactory
 from vae_lab.training.estimator_probe import EstimatorProbe
@@ -219,16 +221,27 @@ def build_vae(
         raise UserError(f"model.latent_dim must be at least 1, got {latent_dim}.")
     q = instantiate(posterior, "model.posterior", latent_dim=latent_dim)
     p = instantiate(likelihood, "model.likelihood")
+    p_z = instantiate(prior, "model.prior", latent_dim=latent_dim)
+    _check_layers(q, p_z)
     outputs = (p.num_outputs * data_shape[0], *data_shape[1:])
     inputs = (dataset_size,) if makes(encoder, "model.encoder", PerDatum) else data_shape
     return VAE(
         instantiate(encoder, "model.encoder", in_shape=inputs, out_shape=(q.num_outputs,)),
-        instantiate(decoder, "model.decoder", in_shape=(latent_dim,), out_shape=outputs),
+        instantiate(decoder, "model.decoder", in_shape=(p_z.layer_dims[0],), out_shape=outputs),
         q,
         p,
-        instantiate(prior, "model.prior", latent_dim=latent_dim),
+        p_z,
         latent_dim,
     )
+
+
+def _check_layers(posterior: Posterior, prior: Prior) -> None:
+    below, above = list(posterior.layer_dims), list(prior.layer_dims)
+    if below != above:
+        raise UserError(
+            f"model.posterior and model.prior must have the same layers, got {below} and {above}; use "
+            "model/posterior=hierarchical with model/prior=hierarchical, or neither."
+        )
 
 
 def check_root(cfg: DictConfig, schema: type) -> None:

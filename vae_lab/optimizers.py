@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 
 class OptimizerFactory:
@@ -78,3 +78,30 @@ class OptimizerFactory:
         every = 1 if self.schedule_interval == "step" else steps_per_epoch
         scheduler = {"scheduler": self.schedule(optimizer), "interval": "step", "frequency": every}
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+
+class Burda2016(LambdaLR):
+    r"""$3^i$ passes through the data at the rate $\eta\, 10^{-i/7}$ for `i` from 0 to 7.
+
+    The stages begin at the passes 0, 1, 4, 13, 40, 121, 364 and 1093, and the last ends at 3280.
+
+    References:
+        Importance Weighted Autoencoders (Burda, Grosse & Salakhutdinov, 2016), section 5.
+
+    Args:
+        optimizer: Whose rates are those of the first pass.
+
+    Example:
+        >>> optimizer = torch.optim.Adam([torch.zeros(1)], lr=1e-3)
+        >>> schedule = Burda2016(optimizer)
+        >>> [round(1e3 * schedule.lr_lambdas[0](epoch), 1) for epoch in (0, 1, 3, 4, 1093, 5000)]
+        [1000.0, 719.7, 719.7, 517.9, 100.0, 100.0]
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        super().__init__(optimizer, lambda epoch: 10 ** (-_stage(epoch) / 7))
+
+
+def _stage(epoch: int) -> int:
+    """How many of the stages 1, 3, 9, ... passes long are over, at most 7."""
+    return next((i for i in range(7) if epoch < (3 ** (i + 1) - 1) // 2), 7)

@@ -18,7 +18,7 @@ EVALUATED = {  # in this order; K, G and A stand for the numbers of samples, and
     "exact_log_likelihood": "in closed form",
     "log_likelihood_ais": "annealed, {A} data",
     "annealing_gain": "that less L_K, same data",
-    "simulated_lower": "annealed, model's own data",
+    "simulated_lower": "annealed, simulated data",
     "simulated_upper": "in reverse, same data",
     "simulated_gap": "between these two",
     "bits_per_dimension": "of the log-likelihood",
@@ -30,6 +30,8 @@ EVALUATED = {  # in this order; K, G and A stand for the numbers of samples, and
     "marginal_kl": "aggregate q to prior",
     "mmd": "aggregate q to prior",
     "active_units": "of {D}",
+    "active_units_1": "in the first layer",
+    "active_units_2": "in the second",
 }
 
 
@@ -106,7 +108,7 @@ def _add_measure(table: Table, metrics: dict[str, float], split: str, name: str,
     if (value := metrics.get(f"{split}/{name}")) is None:
         return
     errors = (metrics.get(f"{kind}/{name}") for kind in ("standard_error", "monte_carlo_error"))
-    shown = f"{value:.0f}" if name == "active_units" else f"{value:,.3f}"
+    shown = f"{value:.0f}" if name.startswith("active") else f"{value:,.3f}"
     table.add_row(name, shown, *(f"{error:.3f}" if error else "" for error in errors), note)
 
 

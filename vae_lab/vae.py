@@ -30,7 +30,7 @@ class VAE(nn.Module):
     Args:
         encoder: Network from `(B, *data_shape)`, or from the data's numbers `(B,)` if it is a `PerDatum`,
             to `(B, posterior.num_outputs)`; `NoEncoder` leaves out q.
-        decoder: Network from `(N, D)` to `(N, likelihood.num_outputs * C, ...)`.
+        decoder: Network from `(N, prior.layer_dims[0])` to `(N, likelihood.num_outputs * C, ...)`.
         posterior: Family of q(z|x).
         likelihood: Family of p(x|z).
         prior: p(z).
@@ -111,7 +111,8 @@ class VAE(nn.Module):
 
     def decode(self, z: Tensor) -> Pixels:
         """The distribution p(x|z) for latent variables of shape `(K, B, D)`."""
-        outputs = self.decoder(z.flatten(0, 1)).unflatten(0, z.shape[:2])
+        seen = z[..., : self.prior.layer_dims[0]]
+        outputs = self.decoder(seen.flatten(0, 1)).unflatten(0, z.shape[:2])
         return self.likelihood(outputs)
 
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:

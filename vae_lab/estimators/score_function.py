@@ -101,6 +101,12 @@ class ScoreFunction(SingleSampleEstimator):
                 f"got {type(vae.posterior).__name__} and {type(vae.prior).__name__}."
             )
 
+        if self.optimal_scaling and not vae.posterior.factorises:
+            raise ValueError(
+                "optimal_scaling needs a posterior that is a product over the latent dimensions, got "
+                f"{type(vae.posterior).__name__}."
+            )
+
     def prepare(self, vae: VAE, data_shape: Sequence[int], dataset_size: int) -> None:
         for part in self.parts.values():
             part.prepare(data_shape)

@@ -65,7 +65,11 @@ class SingleSampleEstimator(Estimator):
         if self.kl == "analytic" and not vae.posterior.has_analytic_kl(vae.prior):
             raise ValueError(
                 f"kl=analytic has no closed form from {type(vae.posterior).__name__} to "
-                f"{type(vae.prior).__name__}; use kl=sampled or kl=entropy."
+                f"{type(vae.prior).__name__}; use kl=sampled."
+            )
+        if self.kl == "entropy" and not vae.posterior.has_entropy:
+            raise ValueError(
+                f"kl=entropy has no closed form for {type(vae.posterior).__name__}; use kl=sampled."
             )
 
     def bound_terms(self, vae: VAE, x: Tensor, z: Tensor, q: Conditional, density: Conditional) -> BoundTerms:

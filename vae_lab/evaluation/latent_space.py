@@ -17,7 +17,8 @@ def latent_space(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[dict[str, 
 
     `kl` is the rate, the mean of KL(q(z|x) || p(z)); `mutual_information` and `marginal_kl` are its two
     parts, the second being the distance of the aggregate posterior to the prior, KL(q(z) || p(z)); `mmd` is
-    another such distance, the squared maximum mean discrepancy. `active_units` counts dimensions.
+    another such distance, the squared maximum mean discrepancy. `active_units` counts dimensions, of all
+    layers and of each.
 
     Args:
         vae: The model.
@@ -38,18 +39,28 @@ def latent_space(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[dict[str, 
     z, prior = q.transform(draws["posterior"]), vae.prior.sample(draws["prior"])
     kl = _kl(vae, q, z)
     rate, information = statistic(Term(kl.sum(1))), statistic(Term(mutual_information(q, z[0])))
-    units = ActiveUnits(vae.latent_dim)
-    units.add(q.mean)
     statistics = {
         "kl": rate,
         "mutual_information": information,
         "marginal_kl": Statistic(rate.value - information.value),
-        "active_units": Statistic(units.count(units.sums)),
+        "active_units": Statistic(_active_units(q.mean)),
     }
+    layers = q.mean.split(list(vae.posterior.layer_dims), dim=1)
+    if len(layers) > 1:
+        counts = {
+            f"active_units_{number}": _active_units(mean) for number, mean in enumerate(layers, start=1)
+        }
+        statistics |= {name: Statistic(count) for name, count in counts.items()}
     if len(batch.x) >= FEWEST:
         order = permutation(len(batch.x), seed=0, purpose="blocks", epoch=0)  # data may be sorted by class
         statistics["mmd"] = statistic(Term(maximum_mean_discrepancy(z[0, order], prior[0])))
     return statistics, kl.double().mean(0)
+
+
+def _active_units(means: Tensor) -> int:
+    units = ActiveUnits(means.shape[1])
+    units.add(means)
+    return units.count(units.sums)
 
 
 def _kl(vae: VAE, q: Conditional, z: Tensor) -> Tensor:

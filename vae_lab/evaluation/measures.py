@@ -133,7 +133,7 @@ class Measures:
     def _of_some(self, vae: VAE, batch: Batch, noise: NoiseSource) -> dict[str, Term]:
         """What takes too long for all data."""
         terms = {}
-        if self.gap and vae.is_amortized and vae.posterior.is_reparameterized:
+        if self.gap and vae.is_amortized and vae.posterior.is_reparameterized and vae.posterior.factorises:
             terms = split_gap(vae, _random(batch, self.gap), noise, self.fit, self._numbers)
         if self.annealed is not None:
             some = _random(batch, self.annealed_data)
@@ -166,7 +166,7 @@ def _notes(statistics: Mapping[str, Statistic], terms: Mapping[str, Term]) -> li
         if doubtful > 0:
             notes.append(
                 f"the importance weights of {100 * doubtful:.2g} % of the data have a Pareto shape above "
-                f"{UNRELIABLE}: log_likelihood is too low there, by how much is not known; measures=annealed"
+                f"{UNRELIABLE}: log_likelihood may be too low there, and measures=annealed tells"
             )
     if "active_units" in statistics and statistics["active_units"].value == 0:
         notes.append("posterior collapse: no latent dimension is active")

@@ -32,7 +32,7 @@ def figure2(manifest: Manifest, folder: Path) -> list[Path]:
     Raises:
         UserError: If the published curves are missing or malformed.
     """
-    theirs = published.curves("kingma2014_figure2")
+    theirs = published.table("kingma2014_figure2")
     ours = common.ours(manifest, _curves_of)
     if ours.is_empty():
         return []

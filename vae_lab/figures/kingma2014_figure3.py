@@ -27,7 +27,7 @@ def figure3(manifest: Manifest, folder: Path) -> list[Path]:
     Raises:
         UserError: If the published curves are missing or malformed.
     """
-    theirs = published.curves("kingma2014_figure3")
+    theirs = published.table("kingma2014_figure3")
     ours = common.ours(manifest, _curves_of)
     if ours.is_empty():
         return []

@@ -6,6 +6,7 @@ import polars as pl
 
 from vae_lab.errors import UserError, did_you_mean
 from vae_lab.figures.against import against, words
+from vae_lab.figures.burda2016_table1 import table1
 from vae_lab.figures.curves import curves
 from vae_lab.figures.gradients import draw_gradients
 from vae_lab.figures.kingma2014_figure2 import figure2
@@ -26,6 +27,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
         "against": _against,
         "curves": _curves,
         "gradients": _gradients,
+        "burda2016_table1": lambda results, folder: table1(results.manifest, folder),
         "kingma2014_figure2": lambda results, folder: figure2(results.manifest, folder),
         "kingma2014_figure3": lambda results, folder: figure3(results.manifest, folder),
         "manifolds": _of_models,

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -18,10 +19,12 @@ class MLP(nn.Module):
         hidden: Widths of the hidden layers, each at least 1; none gives a linear map.
         activation: Nonlinearity after each hidden layer.
         init_std: Standard deviation of the normal from which *every* weight and bias is drawn, or None for
-            torch's own initialisation. Kingma & Welling (2014), section 5, draw from N(0, 0.01).
+            `init`. Kingma & Welling (2014), section 5, draw from N(0, 0.01).
+        init: `torch` is torch's own initialisation, `glorot` the uniform one of Glorot & Bengio (2010),
+            equation 16, with biases 0.
 
     Raises:
-        ValueError: If a width is below 1 or `init_std` is not above 0.
+        ValueError: If a width is below 1, `init_std` is not above 0, or both say how to begin.
 
     Example:
         >>> import torch
@@ -36,18 +39,24 @@ class MLP(nn.Module):
         hidden: Sequence[int],
         activation: Activation = "relu",
         init_std: float | None = None,
+        init: Literal["torch", "glorot"] = "torch",
     ) -> None:
         super().__init__()
         if any(width < 1 for width in hidden):
             raise ValueError(f"hidden must hold widths of at least 1, got {list(hidden)}.")
         if init_std is not None and not init_std > 0:
             raise ValueError(f"init_std must be above 0 or null, got {init_std}.")
+        if init_std is not None and init != "torch":
+            raise ValueError(f"init_std must be null with init={init}, got {init_std}.")
         widths = [math.prod(in_shape), *hidden, math.prod(out_shape)]
         self.layers = nn.Sequential(*_layers(widths, activation))
         self.out_shape = tuple(out_shape)
         if init_std is not None:
             for parameter in self.parameters():
                 nn.init.normal_(parameter, std=init_std)
+        if init == "glorot":
+            for parameter in self.parameters():
+                nn.init.xavier_uniform_(parameter) if parameter.dim() > 1 else nn.init.zeros_(parameter)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.layers(inputs.flatten(1)).unflatten(1, self.out_shape)

@@ -1,5 +1,6 @@
 """What a posterior family offers."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ class Conditional(Protocol):
         ...
 
     def log_prob_per_dimension(self, z: Tensor) -> Tensor:
-        """The terms log q(z_d|x) of `log_prob`, `(K, B, D)`, for a family that factorises."""
+        """The terms of `log_prob`, one for each dimension, `(K, B, D)`."""
         ...
 
     def entropy(self) -> Tensor:
@@ -54,12 +55,16 @@ class Posterior(nn.Module):
         noise_law: Base law of the noise that `transform` takes.
         is_reparameterized: Whether gradients pass through `transform` to the parameters.
         factorises: Whether q(z|x) is a product over the latent dimensions.
+        layer_dims: The sizes of the layers of latent variables; one layer but for a hierarchy.
+        has_entropy: Whether its entropy has a closed form.
     """
 
     outputs: dict[str, int]
     noise_law: Law
     is_reparameterized: bool = True
     factorises: bool = True
+    has_entropy: bool = True
+    layer_dims: Sequence[int]
 
     @property
     def num_outputs(self) -> int:

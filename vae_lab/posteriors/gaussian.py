@@ -73,6 +73,7 @@ class Gaussian(Posterior):
         if latent_dim < 1:
             raise ValueError(f"latent_dim must be at least 1, got {latent_dim}.")
         self.latent_dim = latent_dim
+        self.layer_dims = [latent_dim]
         self.outputs = {"mean": latent_dim, "log_variance": latent_dim}
 
     def forward(self, outputs: Tensor) -> DiagonalGaussian:

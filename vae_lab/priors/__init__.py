@@ -1,5 +1,6 @@
 """Priors p(z)."""
 
+from vae_lab.priors.hierarchical import Hierarchical
 from vae_lab.priors.standard_normal import StandardNormal
 
-__all__ = ["StandardNormal"]
+__all__ = ["Hierarchical", "StandardNormal"]

@@ -1,5 +1,7 @@
 """What a prior offers."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from vae_lab.noise import NoiseSpec
@@ -10,7 +12,10 @@ class Prior(nn.Module):
 
     Attributes:
         factorises: Whether p(z) is a product over the latent dimensions.
+        layer_dims: The sizes of the layers of latent variables, the first of which the decoder sees.
     """
+
+    layer_dims: Sequence[int]
 
     factorises: bool = False
 
@@ -19,7 +24,7 @@ class Prior(nn.Module):
         raise NotImplementedError
 
     def log_prob_per_dimension(self, z: Tensor) -> Tensor:
-        """The terms log p(z_d) of `log_prob`, `(K, B, D)`, for a prior that factorises."""
+        """The terms of `log_prob`, one for each dimension, `(K, B, D)`."""
         raise NotImplementedError
 
     def noise_spec(self, num_samples: int) -> NoiseSpec:

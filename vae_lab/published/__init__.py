@@ -1,9 +1,10 @@
-"""Curves of published figures, beside which ours are drawn.
+"""Curves and tables of papers, beside which ours stand.
 
 `kingma2014_figure2.csv` and `kingma2014_figure3.csv` hold Figures 2 and 3 of Auto-Encoding Variational Bayes
 (Kingma & Welling, 2014, arXiv 1312.6114), read off the vector curves of the published PDF: the error is about
 0.1 nat on MNIST, 3 nats on Frey Face and 0.5 % in the number of samples. Points beyond the lower edge of the
-plot are left out.
+plot are left out. `burda2016_table1.csv` holds the MNIST part of Table 1 of Importance Weighted Autoencoders
+(Burda, Grosse & Salakhutdinov, 2016, arXiv 1509.00519): negative log-likelihoods by 5,000 samples, in nats.
 """
 
 from pathlib import Path
@@ -29,22 +30,29 @@ COLUMNS = {
         "training_samples": pl.Float64,
         "log_likelihood_nats": pl.Float64,
     },
+    "burda2016_table1": {
+        "layers": pl.Int64,
+        "objective": pl.String,
+        "num_samples": pl.Int64,
+        "nll_nats": pl.Float64,
+        "active_units": pl.Int64,
+    },
 }
 
 
-def curves(name: str, folder: Path = FOLDER) -> pl.DataFrame:
-    """The points of a published figure, in nats per datum.
+def table(name: str, folder: Path = FOLDER) -> pl.DataFrame:
+    """The points of a published figure, or the rows of a table, in nats per datum.
 
     Raises:
         UserError: If the file is missing or malformed.
     """
     path, columns = folder / f"{name}.csv", COLUMNS[name]
     try:
-        table = pl.read_csv(path, schema_overrides=columns)
+        rows = pl.read_csv(path, schema_overrides=columns)
     except FileNotFoundError as error:
-        raise UserError(f"the published curves {path} are missing; install vae-lab again.") from error
+        raise UserError(f"the published numbers {path} are missing; install vae-lab again.") from error
     except pl.exceptions.PolarsError as error:
         raise UserError(f"{path} is malformed: {str(error).splitlines()[0]}.") from error
-    if table.columns != list(columns) or table.null_count().sum_horizontal().item():
+    if rows.columns != list(columns) or rows.null_count().sum_horizontal().item():
         raise UserError(f"{path} is malformed: it must hold {', '.join(columns)} in every row.")
-    return table
+    return rows
