@@ -51,7 +51,7 @@ def seconds(function: object, *arguments: object) -> float:
 def main() -> None:
     """Times both and prints the figures."""
     torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else 2)
-    data = int(sys.argv[2]) if len(sys.argv) > 2 else 80
+    data = int(sys.argv[2]) if len(sys.argv) > 2 else 40
     vae, noise = model(), NoiseSource(0)
     batch = Batch(torch.rand(data, 1, 28, 28).round(), torch.arange(data))
     ratios, times = [], []
