@@ -92,6 +92,15 @@ def test_option(group, option, request, monkeypatch):
     if option in ("none", "monte_carlo_em") and group in ("model/encoder", "estimator"):
         overrides += ["estimator=monte_carlo_em", "model/encoder=none", "evaluation=marginal_likelihood"]
         overrides.remove(f"{group}={option}")
+    if option in ("hierarchical", "burda2016_two_layers"):
+        overrides.append("estimator.kl=sampled")
+    if option == "hierarchical":
+        overrides += ["model/posterior=hierarchical", "model/prior=hierarchical"]
+        overrides.remove(f"{group}={option}")
+    if option == "shift":
+        overrides += ["dataset=ppca", "model.latent_dim=10", "model/likelihood=gaussian_fixed"]
+    if option == "rainforth2018":
+        overrides += ["dataset=ppca", "dataset.data_dim=20"]
     if option == "ppca":
         overrides.append("model/likelihood=gaussian")
     config.register()

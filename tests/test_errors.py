@@ -21,7 +21,7 @@ MISTAKES = {
     "+model.encoder.widths=[3]": "model.encoder.widths does not exist. There are: activation, hidden,",
     "trainer.options={max_tim: 1}": "unexpected keyword argument 'max_tim'",
     # unknown options
-    "model=cnv": "model=cnv is not an option; did you mean conv? There are: conv, kingma2014,",
+    "model=cnv": "model=cnv is not an option; did you mean conv? There are: burda2016,",
     "model/encoder=mpl": "model/encoder=mpl is not an option; did you mean mlp? There are: conv, kingma2014,",
     "experiment=foo": "experiment=foo is not an option",
     "estimator.kl=analytical": "estimator.kl must be one of analytic, sampled, entropy, got 'analytical'.",

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vae_lab.networks import MLP, ConvolutionalDecoder, ConvolutionalEncoder, Linear
+from vae_lab.networks import MLP, ConvolutionalDecoder, ConvolutionalEncoder, Linear, Shift
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (1, 28, 20), (3, 32, 17), (2, 5, 1), (1, 1, 1)]
 ENCODERS = {
@@ -51,6 +51,26 @@ def test_init_std_is_the_standard_deviation_of_every_parameter():
 def test_convolutions_refuse_vectors(network):
     with pytest.raises(ValueError, match=r"needs images of shape \(C, H, W\), got data of shape \(10,\)"):
         network((10,), (10,), channels=[4])
+
+
+def test_glorot_bounds_the_weights_and_leaves_out_the_biases():
+    network = MLP((50,), (70,), hidden=[200], init="glorot")
+    for layer in (network.layers[0], network.layers[2]):
+        bound = (6 / sum(layer.weight.shape)) ** 0.5
+        assert layer.weight.abs().max() <= bound
+        assert layer.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.03)
+        assert (layer.bias == 0).all()
+    with pytest.raises(ValueError, match=r"init_std must be null with init=glorot, got 0\.1"):
+        MLP((2,), (2,), hidden=[], init_std=0.1, init="glorot")
+
+
+def test_shift_adds_a_learned_vector():
+    network = Shift((4,), (1, 2, 2))
+    with torch.no_grad():
+        network.bias.copy_(torch.arange(4.0))
+    assert network(torch.ones(3, 4))[0].flatten().tolist() == [1, 2, 3, 4]
+    with pytest.raises(ValueError, match=r"out_shape must have the size of in_shape \[3\], got \[1, 2, 2\]"):
+        Shift((3,), (1, 2, 2))
 
 
 def test_bad_widths():

@@ -1,11 +1,13 @@
+from functools import partial
+
 import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
-from vae_lab.posteriors import Gaussian, IsotropicGaussian
+from vae_lab.posteriors import FixedGaussian, Gaussian, IsotropicGaussian
 from vae_lab.priors import StandardNormal
 
-FAMILIES = [Gaussian, IsotropicGaussian]
+FAMILIES = [Gaussian, IsotropicGaussian, partial(FixedGaussian, std=0.8)]
 LATENT_DIM, BATCH = 3, 4
 
 
@@ -63,6 +65,13 @@ def test_gradients_reach_the_outputs_unless_detached(family):
 def test_isotropic_has_one_variance():
     q, _ = conditional(IsotropicGaussian)
     assert (q.log_scale == q.log_scale[:, :1]).all()
+
+
+def test_fixed_has_the_variance_that_is_given():
+    q, _ = conditional(partial(FixedGaussian, std=0.8))
+    assert torch.allclose(q.log_scale.exp(), torch.full_like(q.mean, 0.8))
+    with pytest.raises(ValueError, match="std must be above 0, got 0"):
+        FixedGaussian(3, std=0)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -32,3 +32,10 @@ def test_the_linear_vae_reaches_the_maximum_likelihood(vae_lab, tmp_path, kl):
     assert metrics["test/elbo"] <= metrics["test/log_likelihood"]
     assert metrics["test/exact_log_likelihood"] == pytest.approx(maximum, abs=0.1)
     assert metrics["test/active_units"] == 3
+
+
+def test_scales_are_the_lengths_of_the_columns():
+    data = PPCA(data_dim=6, latent_dim=3, scales=(1.5, 0.5))
+    assert data.weight.norm(dim=0).tolist() == pytest.approx([1.5, 1.0, 0.5])
+    with pytest.raises(ValueError, match=r"scales must be above 0, got \[1.0, 0.0\]"):
+        PPCA(scales=(1.0, 0.0))

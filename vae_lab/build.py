@@ -227,7 +227,9 @@ def build_vae(
     inputs = (dataset_size,) if makes(encoder, "model.encoder", PerDatum) else data_shape
     return VAE(
         instantiate(encoder, "model.encoder", in_shape=inputs, out_shape=(q.num_outputs,)),
-        instantiate(decoder, "model.decoder", in_shape=(p_z.layer_dims[0],), out_shape=outputs),
+        instantiate(
+            decoder, "model.decoder", in_shape=((*p_z.layer_dims, latent_dim)[0],), out_shape=outputs
+        ),
         q,
         p,
         p_z,
@@ -239,8 +241,8 @@ def _check_layers(posterior: Posterior, prior: Prior) -> None:
     below, above = list(posterior.layer_dims), list(prior.layer_dims)
     if below != above:
         raise UserError(
-            f"model.posterior and model.prior must have the same layers, got {below} and {above}; use "
-            "model/posterior=hierarchical with model/prior=hierarchical, or neither."
+            "model.posterior and model.prior must have the same layers, got layer_dims "
+            f"{below or 'of one layer'} and {above or 'of one layer'}; use hierarchical for both or neither."
         )
 
 

@@ -30,7 +30,7 @@ class VAE(nn.Module):
     Args:
         encoder: Network from `(B, *data_shape)`, or from the data's numbers `(B,)` if it is a `PerDatum`,
             to `(B, posterior.num_outputs)`; `NoEncoder` leaves out q.
-        decoder: Network from `(N, prior.layer_dims[0])` to `(N, likelihood.num_outputs * C, ...)`.
+        decoder: Network from `(N, D)`, or the first layer of it, to `(N, likelihood.num_outputs * C, ...)`.
         posterior: Family of q(z|x).
         likelihood: Family of p(x|z).
         prior: p(z).
@@ -68,6 +68,7 @@ class VAE(nn.Module):
         self.likelihood = likelihood
         self.prior = prior
         self.latent_dim = latent_dim
+        self.layer_dims = list(prior.layer_dims) or [latent_dim]
 
     def generative_parameters(self) -> list[nn.Parameter]:
         """The parameters of the model p(x, z)."""
@@ -111,7 +112,7 @@ class VAE(nn.Module):
 
     def decode(self, z: Tensor) -> Pixels:
         """The distribution p(x|z) for latent variables of shape `(K, B, D)`."""
-        seen = z[..., : self.prior.layer_dims[0]]
+        seen = z[..., : self.layer_dims[0]]
         outputs = self.decoder(seen.flatten(0, 1)).unflatten(0, z.shape[:2])
         return self.likelihood(outputs)
 

@@ -25,6 +25,7 @@ class PPCA(InMemoryDataset):
         data_dim: Length of x.
         latent_dim: Length of z, at least 1 and at most `data_dim`.
         noise_std: $\sigma$, above 0.
+        scales: Lengths of the first and of the last column of W, each above 0; those between go evenly.
         train_size: Data to train on; a tenth as many are drawn for validation, and again for the test.
         split_seed: Seed of W, of $\mu$ and of the data.
 
@@ -43,6 +44,7 @@ class PPCA(InMemoryDataset):
         data_dim: int = 10,
         latent_dim: int = 3,
         noise_std: float = 0.5,
+        scales: tuple[float, float] = (2.0, 1.0),
         train_size: int = 2000,
         split_seed: int = 0,
     ) -> None:
@@ -53,13 +55,15 @@ class PPCA(InMemoryDataset):
             )
         if not noise_std > 0:
             raise ValueError(f"noise_std must be above 0, got {noise_std}.")
+        if not min(scales) > 0:
+            raise ValueError(f"scales must be above 0, got {list(scales)}.")
         if train_size < 10:
             raise ValueError(f"train_size must be at least 10, got {train_size}.")
         self.train_size = train_size
         self.noise_std = noise_std
         generator = np.random.default_rng([split_seed, 0])
         columns = np.linalg.qr(generator.standard_normal((data_dim, latent_dim)))[0]
-        self.weight = torch.from_numpy(columns * np.linspace(2.0, 1.0, latent_dim))
+        self.weight = torch.from_numpy(columns * np.linspace(*scales, latent_dim))
         self.mean = torch.from_numpy(generator.standard_normal(data_dim))
 
     def load(self) -> Parts:

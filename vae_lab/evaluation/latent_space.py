@@ -45,7 +45,7 @@ def latent_space(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[dict[str, 
         "marginal_kl": Statistic(rate.value - information.value),
         "active_units": Statistic(_active_units(q.mean)),
     }
-    layers = q.mean.split(list(vae.posterior.layer_dims), dim=1)
+    layers = q.mean.split(vae.layer_dims, dim=1)
     if len(layers) > 1:
         counts = {
             f"active_units_{number}": _active_units(mean) for number, mean in enumerate(layers, start=1)

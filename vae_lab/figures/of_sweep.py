@@ -11,6 +11,7 @@ from vae_lab.figures.curves import curves
 from vae_lab.figures.gradients import draw_gradients
 from vae_lab.figures.kingma2014_figure2 import figure2
 from vae_lab.figures.kingma2014_figure3 import figure3
+from vae_lab.figures.snr import draw_snr
 from vae_lab.orchestration.manifest import Manifest
 from vae_lab.orchestration.table import Results, over_repeats
 
@@ -32,6 +33,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
         "kingma2014_figure3": lambda results, folder: figure3(results.manifest, folder),
         "manifolds": _of_models,
         "samples": _of_models,
+        "snr": _snr,
     }
     kind = results.manifest.figure
     if results.runs.is_empty() or kind is None:
@@ -78,6 +80,19 @@ def _of_models(results: Results, folder: Path) -> list[Path]:
 
 
 def _gradients(results: Results, folder: Path) -> list[Path]:
+    table = _measurements(results)
+    table.write_csv(folder / "gradients.csv")
+    return [folder / "gradients.csv", *draw_gradients(table, folder).values()]
+
+
+def _snr(results: Results, folder: Path) -> list[Path]:
+    table = _measurements(results)
+    table.write_csv(folder / "gradients.csv")
+    return [folder / "gradients.csv", *draw_snr(table, folder)]
+
+
+def _measurements(results: Results) -> pl.DataFrame:
+    """The rows of all measurements of a sweep, named by what distinguishes them."""
     parts = []
     for entry in results.manifest.entries:
         path = entry.directory / "gradients.parquet"
@@ -85,9 +100,7 @@ def _gradients(results: Results, folder: Path) -> list[Path]:
             others = {name: value for name, value in entry.point.items() if name not in OF_ONE_GROUP}
             setting = ", ".join(f"{name} = {value}" for name, value in others.items())
             parts.append(pl.read_parquet(path).with_columns(pl.lit(setting).alias("setting")))
-    table = pl.concat(parts, how="diagonal_relaxed")
-    table.write_csv(folder / "gradients.csv")
-    return [folder / "gradients.csv", *draw_gradients(table, folder).values()]
+    return pl.concat(parts, how="diagonal_relaxed")
 
 
 def _setting(manifest: Manifest, point: dict[str, str]) -> str:

@@ -5,5 +5,6 @@ from vae_lab.networks.linear import Linear
 from vae_lab.networks.mlp import MLP
 from vae_lab.networks.no_encoder import NoEncoder
 from vae_lab.networks.per_datum import PerDatum
+from vae_lab.networks.shift import Shift
 
-__all__ = ["MLP", "ConvolutionalDecoder", "ConvolutionalEncoder", "Linear", "NoEncoder", "PerDatum"]
+__all__ = ["MLP", "ConvolutionalDecoder", "ConvolutionalEncoder", "Linear", "NoEncoder", "PerDatum", "Shift"]

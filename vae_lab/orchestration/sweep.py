@@ -27,6 +27,7 @@ FIGURES = (
     "gradients",
     "manifolds",
     "samples",
+    "snr",
     "burda2016_table1",
     "kingma2014_figure2",
     "kingma2014_figure3",

@@ -55,7 +55,7 @@ class Posterior(nn.Module):
         noise_law: Base law of the noise that `transform` takes.
         is_reparameterized: Whether gradients pass through `transform` to the parameters.
         factorises: Whether q(z|x) is a product over the latent dimensions.
-        layer_dims: The sizes of the layers of latent variables; one layer but for a hierarchy.
+        layer_dims: The sizes of the layers of latent variables; empty for a single layer.
         has_entropy: Whether its entropy has a closed form.
     """
 
@@ -64,7 +64,7 @@ class Posterior(nn.Module):
     is_reparameterized: bool = True
     factorises: bool = True
     has_entropy: bool = True
-    layer_dims: Sequence[int]
+    layer_dims: Sequence[int] = ()
 
     @property
     def num_outputs(self) -> int:

@@ -73,7 +73,6 @@ class Gaussian(Posterior):
         if latent_dim < 1:
             raise ValueError(f"latent_dim must be at least 1, got {latent_dim}.")
         self.latent_dim = latent_dim
-        self.layer_dims = [latent_dim]
         self.outputs = {"mean": latent_dim, "log_variance": latent_dim}
 
     def forward(self, outputs: Tensor) -> DiagonalGaussian:
@@ -82,6 +81,32 @@ class Gaussian(Posterior):
 
     def has_analytic_kl(self, prior: Prior) -> bool:
         return isinstance(prior, StandardNormal)
+
+
+class FixedGaussian(Gaussian):
+    r"""A Gaussian $N(\mu(x), \sigma^2 I)$ with a given $\sigma$.
+
+    Args:
+        latent_dim: `D`, at least 1.
+        std: $\sigma$, above 0.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> FixedGaussian(latent_dim=3, std=1.0)(torch.zeros(4, 3)).log_scale.sum().item()
+        0.0
+    """
+
+    def __init__(self, latent_dim: int, std: float) -> None:
+        super().__init__(latent_dim)
+        if not std > 0:
+            raise ValueError(f"std must be above 0, got {std}.")
+        self.log_std = math.log(std)
+        self.outputs = {"mean": latent_dim}
+
+    def forward(self, outputs: Tensor) -> DiagonalGaussian:
+        return DiagonalGaussian(outputs, torch.full_like(outputs, self.log_std))
 
 
 class IsotropicGaussian(Gaussian):

@@ -12,12 +12,12 @@ class Prior(nn.Module):
 
     Attributes:
         factorises: Whether p(z) is a product over the latent dimensions.
-        layer_dims: The sizes of the layers of latent variables, the first of which the decoder sees.
+        layer_dims: The sizes of the layers of latent variables, the first of which the decoder sees; empty
+            for a single layer.
     """
 
-    layer_dims: Sequence[int]
-
     factorises: bool = False
+    layer_dims: Sequence[int] = ()
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log p(z), in nats, summed over the last dimension: `(K, B, D)` gives `(K, B)`."""
