@@ -128,6 +128,9 @@ def test_mistakes_leave_nothing(vae_lab, trained, tmp_path):
         ([], "run must be given, the directory or the signature of a finished run; or runs=<a sweep>."),
         (["run=nowhere"], "run=nowhere is neither a run's directory nor a signature"),
         (["runs=nowhere"], "nowhere is not the directory of a sweep"),
+        (["runs=sizes", "seed=0,1"], "seed varies over the runs already; give it one value."),
+        (["runs=a,b"], "runs takes the name of a sweep or a list: write runs=[...] with brackets."),
+        (["run=59e074444826"], "a signature that reads as a number needs quotes"),
         (["runs=[]"], "runs must name a sweep or hold runs, got []."),
         (
             [f"run={run}", "measures.importance_samples=[0]"],
@@ -164,14 +167,14 @@ def test_models_that_lack_something(vae_lab, tmp_path):
     run = only(tmp_path / "outputs" / "runs")
     process = vae_lab("evaluate", f"run={run}", "logger=none")
     assert process.returncode == 1
-    assert "measures.importance_samples needs q(z|x), and this model has none" in process.stderr
+    assert "importance_samples leave nothing to measure, and this model has no q(z|x)" in process.stderr
     few = [
         "measures.annealed.num_temperatures=20",
         "measures.annealed_data=5",
         "measures.gap=0",
         "logger=none",
     ]
-    process = vae_lab("evaluate", f"run={run}", "measures=annealed", "measures.importance_samples=[]", *few)
+    process = vae_lab("evaluate", f"run={run}", "measures=annealed", *few)
     assert process.returncode == 0, process.stderr
     assert "log_likelihood_ais" in process.stdout
     assert "elbo" not in process.stdout

@@ -349,7 +349,10 @@ def test_asking_for_the_service_without_a_network_goes_offline(vae_lab, tmp_path
 def test_help_and_completion_answer_at_once_without_torch(vae_lab, tmp_path):
     for arguments, expected in (
         (["--help"], "vae-lab COMMAND"),
-        (["gradients", "--help"], "estimators: importance_weighted, pathwise, single_sample"),
+        (
+            ["gradients", "--help"],
+            "estimators: importance_weighted, importance_weighted_pathwise, pathwise, single_sample",
+        ),
         (["sweep"], "estimator_variance"),
         (["train", "--help"], "estimator: autoencoder, dreg, full_variational_bayes,"),
     ):

@@ -52,7 +52,9 @@ def plan(cfg: DictConfig) -> Plan:
         raise UserError(f"trainer.accelerator must be cpu or gpu, got {cfg.trainer.accelerator!r}.")
     measures = instantiate(cfg.measures, "measures")
     run = find(cfg.run, cfg.output_dir)
-    result_of(run)
+    definition = result_of(run)["definition"]
+    if "dataset._target_" not in definition or "run" in definition:
+        raise UserError(f"run={cfg.run} is no training, but a measurement.")
     return Plan(measures, run)
 
 
@@ -142,6 +144,7 @@ def _result(cfg: DictConfig, directory: RunDirectory, trained: Trained, measured
         metrics[f"{cfg.split}/{name}"] = value
         metrics |= {} if math.isnan(error) else {f"standard_error/{name}": error}
         metrics |= {} if math.isnan(monte_carlo_error) else {f"monte_carlo_error/{name}": monte_carlo_error}
+    mine = flatten(OmegaConf.to_container(cfg, resolve=True))
     kl = [] if measured.kl_per_dimension is None else measured.kl_per_dimension.tolist()
     return {
         "signature": signature(cfg),
@@ -151,7 +154,7 @@ def _result(cfg: DictConfig, directory: RunDirectory, trained: Trained, measured
         "metrics": metrics | {f"kl_per_dimension/{number}": value for number, value in enumerate(kl)},
         "notes": [*of_run["notes"], *measured.notes],
         "definition": directory.definition,
-        "checkpoints": {str(trained.checkpoint): checksum(trained.checkpoint)},
-        "config": flatten(OmegaConf.to_container(cfg, resolve=True)) | of_run["config"],
+        "checkpoints": {str(trained.checkpoint.resolve()): checksum(trained.checkpoint)},
+        "config": of_run["config"] | {f"evaluate.{name}": value for name, value in mine.items()},
         "provenance": provenance(next(trained.parts.vae.parameters()).device),
     }

@@ -39,6 +39,8 @@ def load(directory: Path) -> Trained:
     quieten_libraries()
     cfg.logger = {"_target_": "vae_lab.tracking.NoTracking"}
     cfg.trainer.update({"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"})
+    if str(cfg.trainer.precision).startswith("16"):
+        cfg.trainer.precision = "32-true"  # which a CPU has
     parts = build(cfg, directory / "checkpoints")
     path = run.tested_checkpoint(parts.settings.select)
     try:

@@ -79,13 +79,14 @@ def show(result: dict[str, Any], directory: Path) -> None:
 
 def show_evaluation(result: dict[str, Any], directory: Path) -> None:
     """Prints what was measured of a trained model, with the two standard errors of each mean."""
-    metrics, split, config = result["metrics"], result["definition"]["split"], result["config"]
-    most = max(config["measures.importance_samples"], default=0)
+    metrics, settings = result["metrics"], result["definition"]
+    split, numbers = settings["split"], settings["measures.importance_samples"]
+    most = max(numbers, default=0)
     sizes = {
         "K": most,
-        "G": config["measures.gap"],
-        "A": config["measures.annealed_data"],
-        "D": config["model.latent_dim"],
+        "G": settings["measures.gap"],
+        "A": settings["measures.annealed_data"],
+        "D": result["config"]["model.latent_dim"],
     }
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column(f"{split} data", style="bold", no_wrap=True)
@@ -94,7 +95,7 @@ def show_evaluation(result: dict[str, Any], directory: Path) -> None:
     table.add_column("", style="dim")
     for name in EVALUATED:
         if name == "log_likelihood":
-            for number in sorted(set(config["measures.importance_samples"]) - {most}):
+            for number in sorted(set(numbers) - {most}):
                 _add_measure(table, metrics, split, f"L_{number}", "")
         _add_measure(table, metrics, split, name, EVALUATED[name].format(**sizes))
     console = Console(highlight=False)

@@ -1,11 +1,13 @@
 """How a model uses its latent dimensions."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from vae_lab.evaluation.active_units import ActiveUnits
 from vae_lab.evaluation.aggregate_posterior import FEWEST, maximum_mean_discrepancy, mutual_information
-from vae_lab.evaluation.terms import Statistic, Term, statistic
+from vae_lab.evaluation.terms import Statistic, Term, of_unknown_error, statistic
 from vae_lab.noise import NoiseSource, NoiseSpec, permutation
 from vae_lab.posteriors.base import Conditional
 from vae_lab.vae import VAE, Batch
@@ -37,12 +39,14 @@ def latent_space(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[dict[str, 
     )
     q = vae.encode(batch)
     z, prior = q.transform(draws["posterior"]), vae.prior.sample(draws["prior"])
-    kl = _kl(vae, q, z)
-    rate, information = statistic(Term(kl.sum(1))), statistic(Term(mutual_information(q, z[0])))
+    is_exact = vae.posterior.has_analytic_kl(vae.prior)
+    kl = q.kl(vae.prior) if is_exact else _sampled_kl(vae, q, z)
+    rate = statistic(Term(kl.sum(1)) if is_exact else of_unknown_error(kl.sum(1)))
+    information = statistic(of_unknown_error(mutual_information(q, z[0])))
     statistics = {
         "kl": rate,
         "mutual_information": information,
-        "marginal_kl": Statistic(rate.value - information.value),
+        "marginal_kl": Statistic(rate.value - information.value, monte_carlo_error=math.nan),
         "active_units": Statistic(_active_units(q.mean)),
     }
     layers = q.mean.split(vae.layer_dims, dim=1)
@@ -53,7 +57,7 @@ def latent_space(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[dict[str, 
         statistics |= {name: Statistic(count) for name, count in counts.items()}
     if len(batch.x) >= FEWEST:
         order = permutation(len(batch.x), seed=0, purpose="blocks", epoch=0)  # data may be sorted by class
-        statistics["mmd"] = statistic(Term(maximum_mean_discrepancy(z[0, order], prior[0])))
+        statistics["mmd"] = statistic(of_unknown_error(maximum_mean_discrepancy(z[0, order], prior[0])))
     return statistics, kl.double().mean(0)
 
 
@@ -63,8 +67,6 @@ def _active_units(means: Tensor) -> int:
     return units.count(units.sums)
 
 
-def _kl(vae: VAE, q: Conditional, z: Tensor) -> Tensor:
-    """KL(q || p) of each datum and dimension, `(N, D)`, in closed form or else from one sample."""
-    if vae.posterior.has_analytic_kl(vae.prior):
-        return q.kl(vae.prior)
+def _sampled_kl(vae: VAE, q: Conditional, z: Tensor) -> Tensor:
+    """The terms of log q(z|x) - log p(z) of each datum and dimension, `(N, D)`, at one sample."""
     return (q.log_prob_per_dimension(z) - vae.prior.log_prob_per_dimension(z))[0]

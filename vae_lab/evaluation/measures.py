@@ -19,10 +19,10 @@ from vae_lab.evaluation.importance_sampling import CHUNK_ROWS
 from vae_lab.evaluation.latent_space import latent_space
 from vae_lab.evaluation.terms import Statistic, Term, difference, join, statistic
 from vae_lab.evaluation.weights import UNRELIABLE
-from vae_lab.noise import NoiseSource, permutation
+from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, permutation
 from vae_lab.vae import VAE, Batch
 
-AT_A_TIME = 200  # data
+AT_A_TIME = 200  # data, at least
 
 
 class Measured(NamedTuple):
@@ -73,20 +73,29 @@ class Measures:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}.")
         if any(number < 1 for number in self.importance_samples):
             raise ValueError(f"importance_samples must be at least 1, got {min(self.importance_samples)}.")
-        if self.gap and not self.importance_samples:
+        if self.gap and not self.importance_samples and self.annealed is None:
             raise ValueError("gap needs importance_samples, which are empty; set it to 0.")
+
+    def _can_fit(self, vae: VAE) -> bool:
+        """Whether a q of parameters of its own for each datum can be compared with the encoder's."""
+        q = vae.posterior
+        return bool(self.importance_samples) and vae.is_amortized and q.is_reparameterized and q.factorises
 
     @property
     def _numbers(self) -> list[int]:
         return sorted(set(self.importance_samples))
 
     def check(self, vae: VAE) -> None:
-        """Raises `ValueError` if the model lacks what a measure needs."""
-        asks_q = self.importance_samples or (self.annealed and self.annealed.initial == "encoder")
-        if not vae.has_encoder and asks_q:
+        """Raises `ValueError` if the model lacks what is asked, or nothing is left to be measured."""
+        if self.annealed and self.annealed.initial == "encoder" and not vae.is_amortized:
             raise ValueError(
-                "importance_samples needs q(z|x), and this model has none; use measures=annealed."
+                "annealed.initial=encoder needs a q(z|x) for every datum, and this model has none; use prior."
             )
+        weighted = vae.has_encoder and bool(self.importance_samples)
+        latent = vae.is_amortized and self.latent_space
+        if not (weighted or latent or self.annealed or is_linear_gaussian(vae)):
+            missing = "" if vae.has_encoder else ", and this model has no q(z|x)"
+            raise ValueError(f"importance_samples leave nothing to measure{missing}; use measures=annealed.")
 
     def __call__(
         self, vae: VAE, batch: Batch, noise: NoiseSource, progress: Callable[[int], None] = lambda done: None
@@ -115,8 +124,9 @@ class Measures:
         self, vae: VAE, batch: Batch, noise: NoiseSource, progress: Callable[[int], None]
     ) -> dict[str, Term]:
         parts = []
-        for start in range(0, len(batch.x), AT_A_TIME):
-            some = Batch(*(each[start : start + AT_A_TIME] for each in batch))
+        size = max(AT_A_TIME, self.chunk_rows // EVALUATION_BLOCK)
+        for start in range(0, len(batch.x), size):
+            some = Batch(*(each[start : start + size] for each in batch))
             parts.append(self._of_each(vae, some, noise))
             progress(start + len(some.x))
         return join(parts)
@@ -133,13 +143,15 @@ class Measures:
     def _of_some(self, vae: VAE, batch: Batch, noise: NoiseSource) -> dict[str, Term]:
         """What takes too long for all data."""
         terms = {}
-        if self.gap and vae.is_amortized and vae.posterior.is_reparameterized and vae.posterior.factorises:
-            terms = split_gap(vae, _random(batch, self.gap), noise, self.fit, self._numbers)
+        if self.gap and self._can_fit(vae):
+            terms = split_gap(
+                vae, _random(batch, self.gap), noise, self.fit, self._numbers[-1], self.chunk_rows
+            )
         if self.annealed is not None:
             some = _random(batch, self.annealed_data)
             terms |= annealed_log_likelihood(vae, some, noise, self.annealed)
             if self.importance_samples and vae.is_amortized:
-                weighted = bounds(vae, some, noise, self._numbers)["log_likelihood"]
+                weighted = bounds(vae, some, noise, self._numbers, self.chunk_rows)["log_likelihood"]
                 terms["annealing_gain"] = difference(terms["log_likelihood_ais"], weighted)
         return terms
 

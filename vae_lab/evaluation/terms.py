@@ -38,7 +38,14 @@ class Statistic(NamedTuple):
 
 def mean_of_samples(samples: Tensor) -> Term:
     """The mean over `K` samples `(K, N)`; the variance of a single one is not known."""
-    return Term(samples.mean(0), samples.var(0) / len(samples) if len(samples) > 1 else _unknown(samples[0]))
+    if len(samples) == 1:
+        return of_unknown_error(samples[0])
+    return Term(samples.mean(0), samples.var(0) / len(samples))
+
+
+def of_unknown_error(values: Tensor) -> Term:
+    """Values whose samples do not tell how far they are off."""
+    return Term(values, torch.full_like(values, math.nan))
 
 
 def statistic(term: Term) -> Statistic:
@@ -55,7 +62,7 @@ def statistic(term: Term) -> Statistic:
 
 
 def difference(a: Term, b: Term) -> Term:
-    """One term less another of the same data, estimated from other samples."""
+    """One term less another of the same data; their variances added, too much for shared samples."""
     known = [term.variances for term in (a, b) if term.variances is not None]
     return Term(a.values - b.values, torch.stack(known).sum(0) if known else None)
 
@@ -68,7 +75,3 @@ def join(parts: Sequence[Mapping[str, Term]]) -> dict[str, Term]:
 def _joined(parts: Sequence[Term]) -> Term:
     variances = [part.variances for part in parts if part.variances is not None]
     return Term(torch.cat([part.values for part in parts]), torch.cat(variances) if variances else None)
-
-
-def _unknown(like: Tensor) -> Tensor:
-    return torch.full_like(like, math.nan)

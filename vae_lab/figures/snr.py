@@ -17,7 +17,8 @@ SLOPES_FROM = 10  # the theory is one of many samples
 def draw_snr(table: pl.DataFrame, folder: Path) -> list[Path]:
     """Draws a row of panels for each state, and writes the slopes on log-log axes.
 
-    The ratio is the length of the mean gradient over the square root of the trace of its covariance.
+    The ratio is the length of the mean gradient over the square root of the trace of its covariance; where
+    the noise hides the mean there is none.
 
     References:
         Tighter variational bounds are not necessarily better (Rainforth et al., 2018), section 3.
@@ -29,16 +30,21 @@ def draw_snr(table: pl.DataFrame, folder: Path) -> list[Path]:
     table = table.filter(pl.col("group").is_in(list(PANELS)), pl.col("snr") > 0).sort("num_samples")
     if table.is_empty():
         return []
-    states = table["samples"].unique().sort().to_list()
+    if "setting" not in table.columns:
+        table = table.with_columns(pl.lit("").alias("setting"))
+    states = table.select("setting", "samples").unique().sort("setting", "samples").rows()
     names = table["estimator"].unique(maintain_order=True).to_list()
     slopes = []
     with figure(folder / "figure.png", 7.4, 0.5 + 2.7 * len(states)) as canvas:
         panels = canvas.subplots(len(states), len(PANELS), squeeze=False)
-        for row, state in zip(panels, states, strict=True):
+        for row, (setting, samples) in zip(panels, states, strict=True):
+            of_state = table.filter(pl.col("setting") == setting, pl.col("samples") == samples)
             for axes, (group, title) in zip(row, PANELS.items(), strict=True):
-                rows = table.filter(pl.col("samples") == state, pl.col("group") == group)
-                slopes += [{"samples": state, "group": group} | found for found in _panel(axes, rows, names)]
-                axes.set_title(f"{title}, after {state:,} training samples", fontsize=9)
+                rows = of_state.filter(pl.col("group") == group)
+                where = {"setting": setting, "samples": samples, "group": group}
+                slopes += [where | found for found in _panel(axes, rows, names)]
+                words = f"{title}, after {samples:,} training samples" + (f"\n{setting}" if setting else "")
+                axes.set_title(words, fontsize=9)
             row[0].set_ylabel("signal-to-noise ratio")
         for axes in panels[-1]:
             axes.set_xlabel("samples per datum K")

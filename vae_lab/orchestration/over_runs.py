@@ -6,7 +6,7 @@ from typing import Any
 
 from vae_lab.errors import UserError
 from vae_lab.orchestration import manifest
-from vae_lab.orchestration.axes import Axis, Point, literal
+from vae_lab.orchestration.axes import Axis, Point
 from vae_lab.orchestration.run_directory import find
 
 
@@ -24,7 +24,11 @@ def over_runs(
     Raises:
         UserError: If there is no such sweep or run, or no run is finished.
     """
-    names, chosen = _of_list(runs, output_dir) if not isinstance(runs, str) else _of_sweep(runs, output_dir)
+    is_list = not isinstance(runs, str) and isinstance(runs, Sequence)
+    names, chosen = _of_list(runs, output_dir) if is_list else _of_sweep(str(runs), output_dir)
+    for label in points[0].labels:
+        if label in chosen[0].labels:
+            raise UserError(f"{label} varies over the runs already; give it one value.")
     every = [
         Point(run.labels | point.labels, [*run.overrides, *point.overrides])
         for run in chosen
@@ -41,6 +45,8 @@ def name_of(runs: Any) -> str | None:
 def _of_sweep(sweep: str, output_dir: str) -> tuple[list[Axis], list[Point]]:
     directory = Path(sweep) if Path(sweep).is_dir() else Path(output_dir, "sweeps", sweep)
     made = manifest.read(directory)
+    if made.command != "train":
+        raise UserError(f"runs={sweep} is a sweep of vae-lab {made.command}, which trains no models.")
     done = [entry for entry in made.entries if entry.is_done]
     if not done:
         raise UserError(f"runs={sweep}: none of its {len(made.entries)} runs is done.")
@@ -56,11 +62,14 @@ def _of_list(runs: Sequence[str], output_dir: str) -> tuple[list[Axis], list[Poi
     paths = [find(str(run), output_dir) for run in runs]
     return (
         [Axis("run", "scientific", {})],
-        [Point({"run": path.name}, [_run(path, output_dir)]) for path in paths],
+        [Point({"run": str(run)}, [_run(path, output_dir)]) for run, path in zip(runs, paths, strict=True)],
     )
 
 
 def _run(directory: Path, output_dir: str) -> str:
     """The override that names a run: by its signature where it lies among the others."""
     among_others = directory.resolve().parent == Path(output_dir, "runs").resolve()
-    return f"run={directory.name if among_others else literal(str(directory))}"
+    name = directory.name if among_others else str(directory)
+    return (
+        "run='" + name.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    )  # quoted: 59e074444826 would be a number

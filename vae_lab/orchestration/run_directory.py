@@ -151,6 +151,10 @@ def find(run: str, output_dir: str) -> Path:
         if (path / ".hydra" / "config.yaml").is_file():
             return path
     known = [path.parent.name for path in runs.glob("*/metrics.json")]
+    if run in ("inf", "nan") or run.replace(".", "").isdigit():
+        raise UserError(
+            f"run={run}: a signature that reads as a number needs quotes: \"run='59e074444826'\"."
+        )
     raise UserError(f"run={run} is neither a run's directory nor a signature{did_you_mean(run, known)}")
 
 

@@ -51,6 +51,8 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
     settings: Any = OmegaConf.to_container(master.sweep, resolve=True)
     parsed = OverridesParser.create(config_loader=context.config_loader).parse_overrides(list(typed))
     of, fixed = axes(settings, parsed)
+    if any(axis.key == "runs" for axis in of):
+        raise UserError("runs takes the name of a sweep or a list: write runs=[...] with brackets.")
     every = points(of)
     if master.get("runs") is not None:
         settings |= {"name": settings.get("name") or name_of(master.runs)}
@@ -140,7 +142,8 @@ def check(jobs: Sequence[Job], elsewhere: bool = False) -> None:
     """
     distinct = {_apart_from_seed(job): job for job in reversed(jobs)}
     checked = list(reversed(distinct.values()))
-    cfgs = [_on_any_device(job.cfg) if elsewhere else job.cfg for job in checked]
+    builds = checked[0].command != "evaluate"  # which asks for no device before it runs
+    cfgs = [_on_any_device(job.cfg) if elsewhere and builds else job.cfg for job in checked]
     texts = [(job.overrides, OmegaConf.to_yaml(cfg)) for job, cfg in zip(checked, cfgs, strict=True)]
     if (mistake := warm.first_mistake(checked[0].command, texts)) is not None:
         number, message = mistake

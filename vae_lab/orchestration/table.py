@@ -154,6 +154,7 @@ def write(results: Results, directory: Path) -> list[Path]:
 def _metric(runs: pl.DataFrame, judged_by: Sequence[str]) -> str:
     """The bound on the test part or, where no run has one, what the runs are judged by instead."""
     others = [name for name in judged_by if name in runs.columns]
+    others.sort(key=lambda name: runs[name].null_count())  # one that all runs have, if there is one
     return "test/elbo" if "test/elbo" in runs.columns or not others else others[0]
 
 
