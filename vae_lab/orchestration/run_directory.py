@@ -151,7 +151,7 @@ def find(run: str, output_dir: str) -> Path:
         if (path / ".hydra" / "config.yaml").is_file():
             return path
     known = [path.parent.name for path in runs.glob("*/metrics.json")]
-    if run in ("inf", "nan") or run.replace(".", "").isdigit():
+    if run == "inf":
         raise UserError(
             f"run={run}: a signature that reads as a number needs quotes: \"run='59e074444826'\"."
         )
