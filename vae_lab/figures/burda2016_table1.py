@@ -7,7 +7,7 @@ import polars as pl
 from vae_lab import published
 from vae_lab.figures import published_curves as common
 from vae_lab.orchestration.manifest import Manifest
-from vae_lab.orchestration.run_directory import write_atomically
+from vae_lab.orchestration.run_directory import result_of, write_atomically
 
 OBJECTIVES = {"Reparameterized": "vae", "IWAE": "iwae"}
 COLUMNS = {
@@ -51,7 +51,7 @@ def table1(manifest: Manifest, folder: Path) -> list[Path]:
 
 
 def _row(run: Path) -> dict[str, object] | None:
-    result = common.result(run)
+    result = result_of(run)
     config, metrics = result["config"], result["metrics"]
     objective = OBJECTIVES.get(common.class_of(config, "estimator"))
     if (

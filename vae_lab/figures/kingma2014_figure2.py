@@ -10,6 +10,7 @@ from vae_lab import published
 from vae_lab.figures import published_curves as common
 from vae_lab.figures.style import figure
 from vae_lab.orchestration.manifest import Manifest
+from vae_lab.orchestration.run_directory import result_of
 
 LIMITS = {"mnist": (-150, -95), "frey_face": (0, 1600)}  # the paper's
 SPLITS = {"test_curve/elbo": "test", "train_curve/elbo": "train", "train/elbo": "train_running"}
@@ -49,7 +50,7 @@ def _published_split(split: str) -> str | None:
 
 def _curves_of(directory: Path) -> list[pl.DataFrame]:
     """The curves of one finished run."""
-    config = common.result(directory)["config"]
+    config = result_of(directory)["config"]
     dataset, estimator = (common.class_of(config, group) for group in ("dataset", "estimator"))
     rows = common.rows_of(directory)
     parts = [

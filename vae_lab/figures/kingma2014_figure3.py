@@ -9,6 +9,7 @@ from vae_lab import published
 from vae_lab.figures import published_curves as common
 from vae_lab.figures.style import figure
 from vae_lab.orchestration.manifest import Manifest
+from vae_lab.orchestration.run_directory import result_of
 
 LIMITS = {1000: (-160, -100), 50000: (-160, -125)}  # the paper's
 SPLITS = {"test_curve/log_likelihood_hmc": "test", "train_curve/log_likelihood_hmc": "train"}
@@ -38,7 +39,7 @@ def figure3(manifest: Manifest, folder: Path) -> list[Path]:
 
 def _curves_of(directory: Path) -> list[pl.DataFrame]:
     """The curves of one finished run."""
-    config = common.result(directory)["config"]
+    config = result_of(directory)["config"]
     if common.class_of(config, "dataset") != "MNIST" or config["dataset.train_size"] is None:
         return []  # nothing that was published
     estimator, rows = common.class_of(config, "estimator"), common.rows_of(directory)

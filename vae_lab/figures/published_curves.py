@@ -1,6 +1,5 @@
 """What the figures of papers share: our curves, the longest run of each, beside the published ones."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from vae_lab.orchestration.manifest import Manifest
-from vae_lab.orchestration.run_directory import longer_and_shorter
+from vae_lab.orchestration.run_directory import longer_and_shorter, result_of
 
 ALGORITHMS = {"Reparameterized": "aevb", "WakeSleep": "wake_sleep", "MonteCarloEM": "mcem"}
 NAMES = {"aevb": "AEVB", "wake_sleep": "wake-sleep", "mcem": "Monte Carlo EM"}
@@ -28,7 +27,7 @@ def longest_runs(manifest: Manifest) -> list[Path]:
         max(
             longer_and_shorter(entry.directory),
             default=None,
-            key=lambda run: (result(run)["metrics"]["samples"], run.name),
+            key=lambda run: (result_of(run)["metrics"]["samples"], run.name),
         )
         for entry in manifest.entries
     )
@@ -39,12 +38,6 @@ def ours(manifest: Manifest, curves_of: Callable[[Path], list[pl.DataFrame]]) ->
     """Our curves in one table, empty if there is none; `curves_of` gives those of one finished run."""
     curves = [curve for run in longest_runs(manifest) for curve in curves_of(run)]
     return averaged(curves) if curves else pl.DataFrame()
-
-
-def result(directory: Path) -> dict[str, Any]:
-    """The result of a finished run."""
-    content: dict[str, Any] = json.loads((directory / "metrics.json").read_bytes())
-    return content
 
 
 def rows_of(directory: Path) -> pl.DataFrame:

@@ -122,7 +122,17 @@ def literal(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + ",".join(map(literal, value)) + "]"
     text = str(value)
-    return text if PLAIN.fullmatch(text) else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return text if PLAIN.fullmatch(text) else quoted(text)
+
+
+def quoted(text: str) -> str:
+    """A word that Hydra's grammar takes as it is, whatever it looks like.
+
+    Example:
+        >>> quoted("59e074444826")
+        "'59e074444826'"
+    """
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _values(key: str, values: Any) -> dict[str, list[str]]:

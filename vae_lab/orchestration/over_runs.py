@@ -6,7 +6,7 @@ from typing import Any
 
 from vae_lab.errors import UserError
 from vae_lab.orchestration import manifest
-from vae_lab.orchestration.axes import Axis, Point
+from vae_lab.orchestration.axes import Axis, Point, quoted
 from vae_lab.orchestration.run_directory import find
 
 
@@ -69,7 +69,6 @@ def _of_list(runs: Sequence[str], output_dir: str) -> tuple[list[Axis], list[Poi
 def _run(directory: Path, output_dir: str) -> str:
     """The override that names a run: by its signature where it lies among the others."""
     among_others = directory.resolve().parent == Path(output_dir, "runs").resolve()
-    name = directory.name if among_others else str(directory)
     return (
-        "run='" + name.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    )  # quoted: 59e074444826 would be a number
+        f"run={quoted(directory.name if among_others else str(directory))}"  # 59e074444826 reads as a number
+    )
