@@ -30,8 +30,14 @@ until_true() { # seconds, what, command...
   done
 }
 
+has_no_jobs() { [ -z "$(squeue --noheader)" ]; }
+
 stop() {
   local name file
+  if runs "$FOLDER/slurmctld.pid"; then # what still runs would outlive its cluster
+    scancel --user="$(id -un)"
+    until_true 30 "the end of the jobs" has_no_jobs
+  fi
   for name in "${NODES[@]/#/slurmd-}" slurmctld slurmdbd mariadb munged; do
     file=$FOLDER/$name.pid
     runs "$file" || continue
@@ -131,6 +137,8 @@ are_idle() { [ "$(sinfo --noheader --Node --partition=main --format=%t | sort | 
 start() {
   install_packages
   stop
+  # A cluster begins with nothing: jobs that were running when the last one ended would come back and hold the nodes.
+  rm -rf "$FOLDER/state" "$FOLDER/mysql" "${NODES[@]/#/$FOLDER/spool-}" "$FOLDER"/*.log
   mkdir -p "$FOLDER"
   configure
   start_munge
@@ -140,7 +148,6 @@ start() {
   sacctmgr --noheader show cluster format=cluster | grep -qw tests || sacctmgr --immediate --quiet add cluster tests
   slurmctld
   until_true 20 slurmctld scontrol ping
-  scontrol update nodename=n[1-2] state=resume 2>/dev/null || true
   for node in "${NODES[@]}"; do slurmd -N "$node"; done
   until_true 30 "two idle nodes" are_idle
   srun --nodes=2 --ntasks=2 true
