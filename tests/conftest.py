@@ -1,5 +1,6 @@
 """What the tests share: the data folder, a small model, and the command line as a user types it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -141,3 +142,15 @@ def posterior(vae, batch):
     precision = torch.eye(vae.latent_dim, dtype=torch.float64) + weight.T @ weight / variance
     covariance = torch.linalg.inv(precision)
     return (batch.x - bias) @ weight @ covariance / variance, covariance
+
+
+def records(file):
+    """All records of an offline W&B run."""
+    command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(file)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def history(file):
+    """The history records of an offline W&B run."""
+    return [record["history"]["item"] for record in records(file) if record["type"] == "history"]

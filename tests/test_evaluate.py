@@ -7,7 +7,7 @@ import sys
 
 import polars as pl
 import pytest
-from conftest import environment
+from conftest import environment, history, records
 
 QUICK = ["logger=none", "trainer.max_samples=2000", "trainer.progress=false"]
 FEW = ["logger=none", "measures.importance_samples=[1,100]", "measures.gap=20"]
@@ -182,3 +182,18 @@ def test_models_that_lack_something(vae_lab, tmp_path):
     assert vae_lab("train", *QUICK, "estimator=autoencoder").returncode == 0
     process = vae_lab("evaluate", f"run={only(tmp_path / 'outputs' / 'runs')}", "logger=none")
     assert "is an autoencoder, which has no p(x, z) to measure." in process.stderr
+
+
+def test_the_run_at_the_tracker_gets_what_was_measured(vae_lab, trained, tmp_path):
+    run = trained[0]
+    process = vae_lab("evaluate", f"run={run.name}", *FEW[1:])
+    assert process.returncode == 0, process.stderr
+    (tracked,) = run.glob("wandb/offline-run-*/*.wandb")
+    assert tracked.name == f"run-{run.name}.wandb"  # the id of the run
+    metrics = result(only(tmp_path / "outputs" / "evaluations"))["metrics"]
+    summary = {}
+    for record in records(tracked):
+        summary |= record.get("summary", {}).get("update", {})
+    for name, value in metrics.items():
+        assert float(summary[f"evaluation/{name}"]) == pytest.approx(value), name
+    assert any("figures/kl_per_dimension.path" in record for record in history(tracked))

@@ -83,7 +83,7 @@ def test_bad_number_of_samples():
 def test_active_units_sum_over_processes():
     means = torch.stack([torch.linspace(-1, 1, 50), torch.full((50,), 3.0), 0.05 * torch.randn(50)], dim=1)
     whole, first, second = (ActiveUnits(3) for _ in range(3))
-    whole.add(means)
-    first.add(means[:20])
-    second.add(means[20:])
+    whole.add(means, means)
+    first.add(means[:20], means[:20])
+    second.add(means[20:], means[20:])
     assert whole.count(whole.sums) == first.count(first.sums + second.sums) == 1

@@ -7,6 +7,7 @@ import torch
 from conftest import hierarchical_vae
 
 from vae_lab import posteriors, priors
+from vae_lab.evaluation.active_units import ActiveUnits, posterior_means
 from vae_lab.evaluation.annealed_importance_sampling import AnnealedImportanceSampling, log_mean
 from vae_lab.evaluation.measures import Measures
 from vae_lab.evaluation.weights import monte_carlo_variance
@@ -95,6 +96,22 @@ def test_measures_count_the_active_units_of_each_layer():
     layers = [found[f"active_units_{number}"].value for number in (1, 2)]
     assert sum(layers) == found["active_units"].value
     assert "amortization_gap" not in found  # a table has rows for the first layer alone
+
+
+def test_an_upper_layer_that_copies_noise_is_not_active():
+    """Its mean given the layer below varies with the noise of that layer, and not with the data."""
+    vae = hierarchical_vae()
+    with torch.no_grad():
+        for parameter in vae.encoder.parameters():
+            parameter.zero_()  # q(z_1|x) = N(0, I)
+        for parameter in vae.posterior.parameters():
+            parameter.mul_(3)
+    below = torch.randn(100, 1, 2, dtype=torch.float64)
+    copied = vae.posterior.networks[0](below)[..., 0]
+    assert copied.var() > 0.1
+    units = ActiveUnits(3)
+    units.add(*posterior_means(vae, batch(), NoiseSource(0)))
+    assert units.count(units.sums) == 0
 
 
 @pytest.mark.parametrize("family", [posteriors.Hierarchical, priors.Hierarchical])

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import environment
+from conftest import environment, history, records
 
-WANDB = Path(sys.executable).with_name("wandb")
 SHORT = ["trainer.max_epochs=3", "evaluation.importance_samples=5"]
 QUIET = [*SHORT, "logger=none"]
 
@@ -171,18 +170,6 @@ def test_kill_9_at_random_moments_changes_nothing(tmp_path, undisturbed, select)
         assert str(record.pop("trainer/global_step")) == row.pop("step")
         numbers = {name: float(value) for name, value in row.items() if value}
         assert {name: value for name, value in record.items() if not name.startswith("_")} == numbers
-
-
-def records(file):
-    """All records of an offline W&B run."""
-    command = [str(WANDB), "leet", "inspect", "--json", str(file)]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    return [json.loads(line) for line in lines]
-
-
-def history(file):
-    """The history records of an offline W&B run."""
-    return [record["history"]["item"] for record in records(file) if record["type"] == "history"]
 
 
 def test_a_longer_budget_continues_a_finished_shorter_run(vae_lab, tmp_path):

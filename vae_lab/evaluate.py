@@ -84,6 +84,9 @@ def evaluate(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
         _write(measured, directory.path)
         result = _result(cfg, directory, trained, measured)
         directory.finish(result)
+    figures = sorted(directory.path.glob("*.png"))
+    tracker = instantiate(cfg.logger, "logger")
+    tracker.log_measured(planned.run, result["run"], result["metrics"], figures)
     return result
 
 

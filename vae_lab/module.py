@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from vae_lab.estimators.base import Estimate, Estimator
-from vae_lab.evaluation.active_units import ActiveUnits
+from vae_lab.evaluation.active_units import ActiveUnits, posterior_means
 from vae_lab.evaluation.settings import Evaluation
 from vae_lab.evaluation.summary import Summary
 from vae_lab.noise import NoiseSource
@@ -153,7 +153,7 @@ class VAEModule(pl.LightningModule):
         vae = self.evaluation.with_posterior(self.vae, batch, self.noise, "test")
         self._summary.add(self.evaluation.at_the_end(vae, self.estimator, batch, self.noise))
         if vae.has_encoder:
-            self._active_units.add(vae.encode(batch).mean)
+            self._active_units.add(*posterior_means(vae, batch, self.noise))
 
     def on_test_epoch_end(self) -> None:
         self.test_metrics: dict[str, float] = self._means(self._summary)

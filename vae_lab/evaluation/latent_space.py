@@ -5,12 +5,14 @@ import math
 import torch
 from torch import Tensor
 
-from vae_lab.evaluation.active_units import ActiveUnits
+from vae_lab.evaluation.active_units import ActiveUnits, posterior_means
 from vae_lab.evaluation.aggregate_posterior import FEWEST, maximum_mean_discrepancy, mutual_information
 from vae_lab.evaluation.terms import Statistic, Term, of_unknown_error, statistic
 from vae_lab.noise import NoiseSource, NoiseSpec, permutation
 from vae_lab.posteriors.base import Conditional
 from vae_lab.vae import VAE, Batch
+
+AT_A_TIME = 1000  # data
 
 
 @torch.no_grad()
@@ -47,24 +49,25 @@ def latent_space(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[dict[str, 
         "kl": rate,
         "mutual_information": information,
         "marginal_kl": Statistic(rate.value - information.value, monte_carlo_error=math.nan),
-        "active_units": Statistic(_active_units(q.mean)),
+        **_active_units(vae, batch, noise),
     }
-    layers = q.mean.split(vae.layer_dims, dim=1)
-    if len(layers) > 1:
-        counts = {
-            f"active_units_{number}": _active_units(mean) for number, mean in enumerate(layers, start=1)
-        }
-        statistics |= {name: Statistic(count) for name, count in counts.items()}
     if len(batch.x) >= FEWEST:
         order = permutation(len(batch.x), seed=0, purpose="blocks", epoch=0)  # data may be sorted by class
         statistics["mmd"] = statistic(of_unknown_error(maximum_mean_discrepancy(z[0, order], prior[0])))
     return statistics, kl.double().mean(0)
 
 
-def _active_units(means: Tensor) -> int:
-    units = ActiveUnits(means.shape[1])
-    units.add(means)
-    return units.count(units.sums)
+def _active_units(vae: VAE, batch: Batch, noise: NoiseSource) -> dict[str, Statistic]:
+    """Of all layers and, if there are several, of each."""
+    layers = [ActiveUnits(size) for size in vae.layer_dims]
+    for start in range(0, len(batch.x), AT_A_TIME):
+        some = Batch(*(each[start : start + AT_A_TIME] for each in batch))
+        parts = (means.split(vae.layer_dims, dim=1) for means in posterior_means(vae, some, noise))
+        for layer, means, again in zip(layers, *parts, strict=True):
+            layer.add(means, again)
+    counts = [layer.count(layer.sums) for layer in layers]
+    of_each = {f"active_units_{number}": Statistic(count) for number, count in enumerate(counts, start=1)}
+    return {"active_units": Statistic(sum(counts))} | (of_each if len(layers) > 1 else {})
 
 
 def _sampled_kl(vae: VAE, q: Conditional, z: Tensor) -> Tensor:

@@ -114,7 +114,7 @@ class Measures:
         if self.latent_space and vae.is_amortized:
             others, kl = latent_space(vae, batch, noise)
             statistics |= others
-        for name, term in self._of_some(vae, batch, noise).items():
+        for name, term in self._of_some(vae, batch, noise, terms).items():
             statistics[name] = statistic(term)
         if "log_likelihood" in terms and vae.likelihood.is_discrete and _is_binary(batch.x):
             statistics["bits_per_dimension"] = _in_bits(statistics["log_likelihood"], batch.x[0].numel())
@@ -140,25 +140,38 @@ class Measures:
             terms["exact_log_likelihood"] = Term(linear_gaussian_log_likelihood(vae, batch.x))
         return terms
 
-    def _of_some(self, vae: VAE, batch: Batch, noise: NoiseSource) -> dict[str, Term]:
-        """What takes too long for all data."""
-        terms = {}
+    def _of_some(
+        self, vae: VAE, batch: Batch, noise: NoiseSource, terms: Mapping[str, Term]
+    ) -> dict[str, Term]:
+        """What takes too long for all data, beside what was measured of them."""
+        found = {}
         if self.gap and self._can_fit(vae):
-            terms = split_gap(
-                vae, _random(batch, self.gap), noise, self.fit, self._numbers[-1], self.chunk_rows
+            chosen = _random(batch, self.gap)
+            found = split_gap(
+                vae,
+                _only(batch, chosen),
+                terms["elbo_sampled_kl"].of(chosen),
+                noise,
+                self.fit,
+                self._numbers[-1],
+                self.chunk_rows,
             )
         if self.annealed is not None:
-            some = _random(batch, self.annealed_data)
-            terms |= annealed_log_likelihood(vae, some, noise, self.annealed)
-            if self.importance_samples and vae.is_amortized:
-                weighted = bounds(vae, some, noise, self._numbers, self.chunk_rows)["log_likelihood"]
-                terms["annealing_gain"] = difference(terms["log_likelihood_ais"], weighted)
-        return terms
+            chosen = _random(batch, self.annealed_data)
+            found |= annealed_log_likelihood(vae, _only(batch, chosen), noise, self.annealed)
+            if "log_likelihood" in terms:
+                weighted = terms["log_likelihood"].of(chosen)
+                found["annealing_gain"] = difference(found["log_likelihood_ais"], weighted)
+        return found
 
 
-def _random(batch: Batch, number: int) -> Batch:
-    """So many of the data, at random, the same ones each time."""
-    chosen = permutation(len(batch.x), seed=0, purpose="evaluate some", epoch=0)[:number].sort().values
+def _random(batch: Batch, number: int) -> Tensor:
+    """The places of so many of the data, at random, the same ones each time."""
+    order = permutation(len(batch.x), seed=0, purpose="evaluate some", epoch=0)
+    return order[:number].sort().values
+
+
+def _only(batch: Batch, chosen: Tensor) -> Batch:
     return Batch(batch.x[chosen], batch.indices[chosen])
 
 

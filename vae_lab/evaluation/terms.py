@@ -20,6 +20,10 @@ class Term(NamedTuple):
     values: Tensor
     variances: Tensor | None = None
 
+    def of(self, chosen: Tensor) -> "Term":
+        """The same of some of the data."""
+        return Term(self.values[chosen], None if self.variances is None else self.variances[chosen])
+
 
 class Statistic(NamedTuple):
     """The mean of a measure over data.

@@ -14,7 +14,7 @@ class Conditional(Protocol):
 
     @property
     def mean(self) -> Tensor:
-        """E[z] of shape `(B, D)`."""
+        """E[z] of shape `(B, D)`; where it has no closed form, a z near the middle of q."""
         ...
 
     def transform(self, eps: Tensor) -> Tensor:
@@ -57,6 +57,7 @@ class Posterior(nn.Module):
         factorises: Whether q(z|x) is a product over the latent dimensions.
         layer_dims: The sizes of the layers of latent variables; empty for a single layer.
         has_entropy: Whether its entropy has a closed form.
+        has_mean: Whether its mean has a closed form.
     """
 
     outputs: dict[str, int]
@@ -64,6 +65,7 @@ class Posterior(nn.Module):
     is_reparameterized: bool = True
     factorises: bool = True
     has_entropy: bool = True
+    has_mean: bool = True
     layer_dims: Sequence[int] = ()
 
     @property

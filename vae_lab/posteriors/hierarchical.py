@@ -104,6 +104,7 @@ class Hierarchical(Posterior):
     noise_law: Law = "normal"
     factorises = False
     has_entropy = False
+    has_mean = False
 
     def __init__(self, latent_dim: int, layer_dims: Sequence[int], network: Callable[..., nn.Module]) -> None:
         super().__init__()

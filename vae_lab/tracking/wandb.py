@@ -30,6 +30,9 @@ class NoTracking:
     def log_figures(self, figures: Mapping[str, Path]) -> None:
         """Nothing."""
 
+    def log_measured(self, *_: Any, **__: Any) -> None:
+        """Nothing."""
+
     def log_sweep(self, directory: Path) -> None:
         """Nothing."""
 
@@ -112,6 +115,24 @@ class WandbFactory:
             import wandb
 
             self.run.log({f"figures/{name}": wandb.Image(str(path)) for name, path in figures.items()})
+
+    def log_measured(
+        self, run: Path, signature: str, metrics: Mapping[str, float], figures: Sequence[Path]
+    ) -> None:
+        """Adds to the W&B run of a finished run what was measured of its model since.
+
+        Args:
+            run: The run's directory, which gets `wandb/`.
+            signature: The run's id.
+            metrics: For the summary of the W&B run, under `evaluation/`.
+            figures: To show.
+        """
+        whose = {name: self.settings[name] for name in ("project", "entity")}
+        self.run = self._init({**whose, "id": signature, "dir": str(run)})
+        if self.run is not None:
+            self.run.summary.update({f"evaluation/{name}": value for name, value in metrics.items()})
+            self.log_figures({path.stem: path for path in figures})
+            self.finish()
 
     def log_sweep(self, directory: Path) -> None:
         """Logs the table and the figures of a finished sweep to one W&B run of its own.
