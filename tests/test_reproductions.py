@@ -139,7 +139,7 @@ def test_figure_5_draws_the_models_that_were_tested(vae_lab, tmp_path):
     parts, result, _ = load(run)
     stored = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     for name, value in parts.vae.state_dict().items():
-        assert torch.equal(value, stored[f"vae.{name}"])
+        assert torch.equal(value, stored[f"model.{name}"])
     assert result == json.loads((run / "metrics.json").read_text())
     with pytest.raises(UserError, match="is not the directory of a finished run"):
         load(tmp_path)

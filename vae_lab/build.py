@@ -1,24 +1,27 @@
 """From configuration to dataset, model and estimator, with everything checked that can be before a run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from vae_lab.alternatives import Autoregressive
+from vae_lab.alternatives.base import Alternative, SelfFitting
 from vae_lab.config import TrainConfig
 from vae_lab.datasets.base import InMemoryDataset
 from vae_lab.errors import UserError
+from vae_lab.estimators import MaximumLikelihood
 from vae_lab.estimators.base import Estimator
 from vae_lab.evaluation.settings import Evaluation
 from vae_lab.networks import PerDatum
 from vae_lab.noise import NoiseSource
 from vae_lab.optimizers import OptimizerFactory
-from vae_lab.orchestration.instantiate import instantiate, makes, named, unknown_key
+from vae_lab.orchestration.instantiate import instantiate, makes, named, parameters_of, unknown_key
 from vae_lab.posteriors.base import Posterior
 from vae_lab.priors.base import Prior
 from vae_lab.probing import ProbeSettings
@@ -26,75 +29,144 @@ from vae_lab.training import TrainerFactory
 from vae_lab.training.estimator_probe import EstimatorProbe
 from vae_lab.vae import VAE, Batch
 
+Model = VAE | Alternative
+
 NEEDS_NETWORK = (
-    "it measures gradients of a network q(z|x), and model/encoder=none or per_datum is none; "
-    "use another encoder."
+    "it measures gradients of a network q(z|x), which model/encoder=none or per_datum and models other than "
+    "VAEs do not have; use another."
 )
 
 
-class Parts(NamedTuple):
-    """What a run is made of."""
+@dataclass(frozen=True)
+class Parts:
+    """What every run is made of."""
 
     dataset: InMemoryDataset
-    vae: VAE
-    estimator: Estimator
+    model: Model
     noise: NoiseSource
+    tracking: Any
+    notes: list[str]
+
+    @property
+    def vae(self) -> VAE:
+        """The model, where it must be a VAE.
+
+        Raises:
+            UserError: If it is none.
+        """
+        if not isinstance(self.model, VAE):
+            raise UserError(f"{type(self.model).__name__} is no VAE: it has neither z nor a bound.")
+        return self.model
+
+
+@dataclass(frozen=True)
+class TrainingParts(Parts):
+    """What a training is made of."""
+
+    estimator: Estimator
     evaluation: Evaluation
     optimizer: OptimizerFactory
     settings: TrainerFactory
     trainer: pl.Trainer
-    tracking: Any
-    notes: list[str]
 
 
-def build(cfg: DictConfig, checkpoints: Path) -> Parts:
-    """Builds the parts of a run, the seed being applied before the model exists; writes nothing.
+def build_run(cfg: DictConfig, checkpoints: Path) -> Parts:
+    """Builds the parts of a run, a training's or those of a model that fits itself; writes nothing.
+
+    Args:
+        cfg: The run's configuration.
+        checkpoints: Folder where a trainer will put its checkpoints.
+
+    Raises:
+        UserError: If the configuration or the data cannot make a run.
+    """
+    check_root(cfg, TrainConfig)
+    return _self_fitting(cfg) if makes(cfg.model, "model", SelfFitting) else build(cfg, checkpoints)
+
+
+def build(cfg: DictConfig, checkpoints: Path) -> TrainingParts:
+    """Builds the parts of a training, the seed being applied before the model exists; writes nothing.
 
     Args:
         cfg: The run's configuration.
         checkpoints: Folder where the trainer will put its checkpoints.
 
     Raises:
-        UserError: If the configuration or the data cannot make a run.
+        UserError: If the configuration or the data cannot make a training.
     """
     check_root(cfg, TrainConfig)
+    for group in ("estimator", "optimizer", "trainer", "evaluation"):
+        if "_target_" not in cfg[group]:
+            raise UserError(f"{group}=none is for a model that fits itself; leave it out.")
     settings = instantiate(cfg.trainer, "trainer")
     optimizer = instantiate(cfg.optimizer, "optimizer")
     estimator = instantiate(cfg.estimator, "estimator")
     noise = instantiate(cfg.noise, "noise", seed=cfg.seed)
     evaluation = instantiate(cfg.evaluation, "evaluation")
     tracking = instantiate(cfg.logger, "logger")
-    dataset = _load(instantiate(cfg.dataset, "dataset"), cfg, evaluation, estimator)
+    dataset = _load(cfg)
+    dataset.test_curve = evaluation.test_curve
+    dataset.train_curve = evaluation.train_curve
+    dataset.updates_per_batch = estimator.updates_per_batch
     trainer = _trainer(settings, dataset, estimator, checkpoints, cfg)
     _check_split(settings, dataset, trainer.world_size)
     pl.seed_everything(cfg.seed, verbose=False)
-    vae = instantiate(cfg.model, "model", data_shape=dataset.shape, dataset_size=len(dataset.data.train.x))
-    prepare_estimator(estimator, "estimator", vae, noise, dataset, trainer.world_size)
+    model = _model(cfg, dataset)
+    prepare_estimator(estimator, "estimator", model, noise, dataset, trainer.world_size)
     if estimator.has_weight_prior and optimizer.weight_decay:
         raise UserError(
             "optimizer.weight_decay must be 0 for an estimator whose bound has the prior on the weights "
             f"already, got {optimizer.weight_decay:g}."
         )
-    if settings.alternate and not vae.has_encoder:
+    if settings.alternate and not model.has_encoder:
         raise UserError(
-            "trainer.alternate lets encoder and decoder take turns, and model/encoder=none has no encoder; "
-            "set it to false."
+            "trainer.alternate lets encoder and decoder take turns, and this model has no encoder; set it to "
+            "false."
         )
     try:
-        evaluation.check(vae, estimator)
+        evaluation.check(model, estimator)
     except ValueError as error:
         raise UserError(named(error, "evaluation", cfg.evaluation)) from error
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    callbacks += _callbacks(cfg, vae, noise, dataset)
-    notes = _check_support(vae, dataset) + ([estimator.bias] if estimator.bias else [])
-    notes += evaluation.notes(vae, estimator)
-    return Parts(dataset, vae, estimator, noise, evaluation, optimizer, settings, trainer, tracking, notes)
+    callbacks += _callbacks(cfg, model, noise, dataset)
+    notes = _check_support(model, dataset) + ([estimator.bias] if estimator.bias else [])
+    notes += evaluation.notes(model, estimator)
+    return TrainingParts(
+        dataset, model, noise, tracking, notes, estimator, evaluation, optimizer, settings, trainer
+    )
+
+
+def _self_fitting(cfg: DictConfig) -> Parts:
+    """The parts of a run whose model fits itself: no estimator, optimizer, trainer or evaluation."""
+    kind = str(cfg.model["_target_"]).rsplit(".", 1)[-1]
+    for group in ("estimator", "optimizer", "trainer", "evaluation"):
+        if set(cfg[group]) - {"accelerator", "devices", "num_nodes"}:
+            raise UserError(f"{group} must be none, as {kind} fits itself; leave it out.")
+    for key, value in {"accelerator": "cpu", "devices": 1, "num_nodes": 1}.items():
+        if cfg.trainer[key] != value:
+            raise UserError(
+                f"trainer.{key} must be {value}, as {kind} fits itself in one process, got "
+                f"{cfg.trainer[key]}."
+            )
+    if cfg.callbacks:
+        raise UserError(f"callbacks must be none, as {kind} fits itself, got {','.join(cfg.callbacks)}.")
+    noise = instantiate(cfg.noise, "noise", seed=cfg.seed)
+    tracking = instantiate(cfg.logger, "logger")
+    dataset = _load(cfg)
+    model = _model(cfg, dataset)
+    return Parts(dataset, model, noise, tracking, _check_support(model, dataset))
+
+
+def _model(cfg: DictConfig, dataset: InMemoryDataset) -> Model:
+    sizes = {"data_shape": dataset.shape, "dataset_size": len(dataset.data.train.x)}
+    taken = parameters_of(cfg.model, "model")
+    return instantiate(cfg.model, "model", **{name: sizes[name] for name in sizes if name in taken})
 
 
 def prepare_estimator(
     estimator: Estimator,
     key: str,
-    vae: VAE,
+    vae: Any,
     noise: NoiseSource,
     dataset: InMemoryDataset,
     world_size: int = 1,
@@ -129,7 +201,14 @@ def prepare_estimator(
     estimator.prepare(vae, dataset.shape, len(dataset.data.train.x))
 
 
-def _check_encoder(estimator: Estimator, vae: VAE) -> None:
+def _check_encoder(estimator: Estimator, vae: Model) -> None:
+    if isinstance(vae, Alternative) != isinstance(estimator, MaximumLikelihood):
+        if isinstance(vae, Alternative):
+            raise ValueError(
+                f"it needs a bound, and {type(vae).__name__} has log p(x) itself; use "
+                "estimator=maximum_likelihood."
+            )
+        raise ValueError("it needs log p(x) itself, and a VAE has a bound; use estimator=reparameterized.")
     if estimator.needs_encoder and not vae.has_encoder:
         raise ValueError(
             "it needs q(z|x), and model/encoder=none has none; use another encoder, or "
@@ -147,7 +226,7 @@ def prepare_probe(
     settings: ProbeSettings,
     keys: Mapping[str, str],
     estimators: Mapping[str, Estimator],
-    vae: VAE,
+    vae: Any,
     noise: NoiseSource,
     dataset: InMemoryDataset,
 ) -> None:
@@ -175,7 +254,9 @@ def prepare_probe(
             )
 
 
-def _callbacks(cfg: DictConfig, vae: VAE, noise: NoiseSource, dataset: InMemoryDataset) -> list[pl.Callback]:
+def _callbacks(
+    cfg: DictConfig, vae: Model, noise: NoiseSource, dataset: InMemoryDataset
+) -> list[pl.Callback]:
     callbacks = []
     for name in cfg.callbacks:
         key = f"callbacks.{name}"
@@ -237,6 +318,22 @@ def build_vae(
     )
 
 
+def build_autoregressive(data_shape: Sequence[int], network: Any, likelihood: Any) -> Autoregressive:
+    """An autoregressive model whose network gives what the likelihood asks for.
+
+    Args:
+        data_shape: Shape of one datum.
+        network: Configuration of a causal network.
+        likelihood: Configuration of a likelihood family.
+
+    Raises:
+        UserError: If a part refuses its arguments.
+    """
+    p = instantiate(likelihood, "model.likelihood")
+    causal = instantiate(network, "model.network", data_shape=data_shape, num_outputs=p.num_outputs)
+    return Autoregressive(data_shape, causal, p)
+
+
 def _check_layers(posterior: Posterior, prior: Prior) -> None:
     below, above = list(posterior.layer_dims), list(prior.layer_dims)
     if below != above:
@@ -260,13 +357,9 @@ def check_root(cfg: DictConfig, schema: type) -> None:
         raise UserError(f"seed must be at least 0 and below 2^32, got {cfg.seed}.")
 
 
-def _load(
-    dataset: InMemoryDataset, cfg: DictConfig, evaluation: Evaluation, estimator: Estimator
-) -> InMemoryDataset:
+def _load(cfg: DictConfig) -> InMemoryDataset:
+    dataset = instantiate(cfg.dataset, "dataset")
     dataset.seed = cfg.seed
-    dataset.test_curve = evaluation.test_curve
-    dataset.train_curve = evaluation.train_curve
-    dataset.updates_per_batch = estimator.updates_per_batch
     try:
         dataset.setup()
     except (ValueError, OSError) as error:
@@ -305,18 +398,21 @@ def _check_split(settings: TrainerFactory, dataset: InMemoryDataset, world_size:
         )
 
 
-def _check_support(vae: VAE, dataset: InMemoryDataset) -> list[str]:
+def _check_support(model: Model, dataset: InMemoryDataset) -> list[str]:
     """Checks that the likelihood can be that of the data; gives what must be said of it in the results."""
-    name = type(vae.likelihood).__name__
-    if vae.likelihood.support != "unit_interval":
-        return []
+    scorer = model.likelihood if isinstance(model, VAE) else model
+    name = type(scorer).__name__
+    x = dataset.data.test.x  # binarised, where the training data are binarised on the fly
+    is_binary = bool(((x == 0) | (x == 1)).all())
+    if scorer.support != "unit_interval":
+        says_little = f"{name} is a density, and the data are binary: its nats are not those of a probability"
+        return [says_little] if is_binary else []
     low, high = (float(bound) for bound in dataset.data.train.x.aminmax())
     if low < 0 or high > 1:
         raise UserError(
             f"model.likelihood: {name} needs data in [0, 1], but the data go from {low:.3g} to {high:.3g}; "
             "use model/likelihood=gaussian."
         )
-    x = dataset.data.test.x  # binarised, where the training data are binarised on the fly
-    if bool(((x == 0) | (x == 1)).all()):
-        return []
-    return [f"{name} on grey values is a cross-entropy with soft targets, not a likelihood"]
+    return (
+        [] if is_binary else [f"{name} on grey values is a cross-entropy with soft targets, not a likelihood"]
+    )

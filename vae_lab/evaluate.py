@@ -10,10 +10,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.progress import Progress
 
-from vae_lab.build import Parts, check_root
+from vae_lab.build import Parts, TrainingParts, check_root
 from vae_lab.config import EvaluateConfig
 from vae_lab.errors import UserError
-from vae_lab.evaluation.measures import Measured, Measures
+from vae_lab.evaluation.measures import SCORES, Measured, Measures
 from vae_lab.figures.kl_per_dimension import kl_per_dimension
 from vae_lab.loading import Trained, load
 from vae_lab.noise import NoiseSource
@@ -82,7 +82,7 @@ def evaluate(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
         directory.clear()
         measured = _measure(cfg, planned.measures, trained.parts, batch, progress)
         _write(measured, directory.path)
-        result = _result(cfg, directory, trained, measured)
+        result = _result(cfg, directory, trained, measured, batch.x.device)
         directory.finish(result)
     figures = sorted(directory.path.glob("*.png"))
     tracker = instantiate(cfg.logger, "logger")
@@ -98,15 +98,16 @@ def _data(cfg: DictConfig, parts: Parts) -> Batch:
     if cfg.trainer.accelerator == "gpu" and not torch.cuda.is_available():
         raise UserError("trainer.accelerator=gpu: there is no GPU here; use cpu.")
     device = torch.device("cuda" if cfg.trainer.accelerator == "gpu" else "cpu")
-    parts.vae.to(device)
-    return Batch(x.to(next(parts.vae.parameters())), torch.arange(len(x), device=device))
+    parts.model.to(device)
+    like = next(iter(parts.model.state_dict().values()))
+    return Batch(x.to(like), torch.arange(len(x), device=device))
 
 
 def _check_model(cfg: DictConfig, measures: Measures, parts: Parts) -> None:
-    if parts.estimator.target == "reconstruction":
+    if isinstance(parts, TrainingParts) and parts.estimator.target == "reconstruction":
         raise UserError(f"run={cfg.run} is an autoencoder, which has no p(x, z) to measure.")
     try:
-        measures.check(parts.vae)
+        measures.check(parts.model)
     except ValueError as error:
         raise UserError(named(error, "measures", cfg.measures)) from error
 
@@ -122,7 +123,7 @@ def _measure(
             bar.update(task, completed=done)
 
         noise = parts.noise if cfg.seed is None else NoiseSource(cfg.seed)
-        return measures(parts.vae, batch, noise, show)
+        return measures(parts.model, batch, noise, show)
 
 
 def _write(measured: Measured, directory: Path) -> None:
@@ -135,11 +136,14 @@ def _write(measured: Measured, directory: Path) -> None:
 
 def _judged_by(measured: Measured) -> str:
     """The log-likelihood by the best way in which it was measured for all data, or else for some."""
-    ways = ("exact_log_likelihood", "log_likelihood", "log_likelihood_ais")
-    return next((name for name in ways if name in measured.statistics), "log_likelihood")
+    return next(
+        (name for name in (*SCORES, "log_likelihood_ais") if name in measured.statistics), "log_likelihood"
+    )
 
 
-def _result(cfg: DictConfig, directory: RunDirectory, trained: Trained, measured: Measured) -> dict[str, Any]:
+def _result(
+    cfg: DictConfig, directory: RunDirectory, trained: Trained, measured: Measured, device: torch.device
+) -> dict[str, Any]:
     """The metrics, among them those of the run on its validation split, by which a sweep chooses."""
     of_run = trained.result
     metrics = {name: value for name, value in of_run["metrics"].items() if name.startswith("validation/")}
@@ -159,5 +163,5 @@ def _result(cfg: DictConfig, directory: RunDirectory, trained: Trained, measured
         "definition": directory.definition,
         "checkpoints": {str(trained.checkpoint.resolve()): checksum(trained.checkpoint)},
         "config": of_run["config"] | {f"evaluate.{name}": value for name, value in mine.items()},
-        "provenance": provenance(next(trained.parts.vae.parameters()).device),
+        "provenance": provenance(device),
     }

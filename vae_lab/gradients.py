@@ -11,7 +11,8 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from vae_lab.build import NEEDS_NETWORK, Parts, build, check_root, prepare_probe
+from vae_lab.build import NEEDS_NETWORK, build, check_root, prepare_probe
+from vae_lab.build import TrainingParts as Parts
 from vae_lab.config import GradientsConfig, TrainConfig
 from vae_lab.errors import Busy, UserError
 from vae_lab.estimators.base import Estimator
@@ -26,7 +27,7 @@ from vae_lab.orchestration.run_directory import FAILURE, RunDirectory, checksum,
 from vae_lab.orchestration.signature import NOT_DEFINING, flatten, signature
 from vae_lab.probing import ProbeSettings
 from vae_lab.run import quieten_libraries, run
-from vae_lab.training.callbacks import load_checkpoint, weights_of_vae
+from vae_lab.training.callbacks import load_checkpoint, weights_of_model
 from vae_lab.vae import VAE
 
 OF_THIS_COMMAND = (
@@ -68,7 +69,7 @@ def plan(cfg: DictConfig) -> Plan:
     check_root(cfg, GradientsConfig)
     training, trained = _training(cfg)
     settings = instantiate(cfg.probe, "probe")
-    if makes(training.model.encoder, "model.encoder", NoEncoder, PerDatum):
+    if "encoder" not in training.model or makes(training.model.encoder, "model.encoder", NoEncoder, PerDatum):
         raise UserError(f"model.encoder: {NEEDS_NETWORK}")
     parts = build(training, trained.checkpoints)
     noise = instantiate(cfg.noise, "noise", seed=training.seed)
@@ -257,7 +258,7 @@ def _weights(state: State, parts: Parts) -> tuple[int, dict[str, torch.Tensor]]:
         return 0, {name: value.clone() for name, value in fresh.items()}
     try:
         checkpoint = load_checkpoint(state.checkpoint)
-        weights = weights_of_vae(checkpoint)
+        weights = weights_of_model(checkpoint)
     except (ValueError, KeyError) as error:
         raise UserError(f"at={state.name}: {error}") from error
     for name in sorted(fresh.keys() | weights.keys()):

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
-from vae_lab.build import Parts, build
+from vae_lab.build import Parts, build_run
 from vae_lab.errors import UserError
 from vae_lab.orchestration.run_directory import RunDirectory, checksum, result_of
 from vae_lab.run import quieten_libraries
-from vae_lab.training.callbacks import load_checkpoint, weights_of_vae
+from vae_lab.training.callbacks import load_checkpoint, weights_of_model
 
 
 class Trained(NamedTuple):
@@ -38,11 +38,12 @@ def load(directory: Path) -> Trained:
     run.check_same(result["definition"])
     quieten_libraries()
     cfg.logger = {"_target_": "vae_lab.tracking.NoTracking"}
-    cfg.trainer.update({"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"})
-    if str(cfg.trainer.precision).startswith("16"):
+    here = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"}
+    cfg.trainer.update({name: value for name, value in here.items() if name in cfg.trainer})
+    if str(cfg.trainer.get("precision")).startswith("16"):
         cfg.trainer.precision = "32-true"  # which a CPU has
-    parts = build(cfg, directory / "checkpoints")
-    path = run.tested_checkpoint(parts.settings.select)
+    parts = build_run(cfg, directory / "checkpoints")
+    path = run.tested_checkpoint(cfg.trainer.get("select", "last"))
     try:
         checkpoint = load_checkpoint(path)
     except (ValueError, OSError) as error:
@@ -52,6 +53,6 @@ def load(directory: Path) -> Trained:
             f"{path} is not the checkpoint that was tested, but another run's or a later one; say rerun=true "
             "to vae-lab train with the same configuration."
         )
-    parts.vae.load_state_dict(weights_of_vae(checkpoint))
-    parts.vae.eval()
+    parts.model.load_state_dict(weights_of_model(checkpoint))
+    parts.model.eval()
     return Trained(parts, result, path)

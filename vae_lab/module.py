@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from vae_lab.alternatives.base import Alternative
 from vae_lab.estimators.base import Estimate, Estimator
 from vae_lab.evaluation.active_units import ActiveUnits, posterior_means
 from vae_lab.evaluation.settings import Evaluation
@@ -22,13 +23,13 @@ LOG_EVERY = 50  # steps that one row of training metrics averages
 
 
 class VAEModule(pl.LightningModule):
-    """Trains a VAE by a gradient estimator.
+    """Trains a VAE by a gradient estimator, or an alternative by its log-likelihood.
 
     Training metrics are averages over the last `LOG_EVERY` minibatches. Validation and test compute the
     estimator's bound in eval mode, without gradients, each datum counting once.
 
     Args:
-        vae: The model.
+        model: What is trained.
         estimator: The gradient estimator.
         optimizer: Settings of the optimizer.
         noise: Source of the training and evaluation noise.
@@ -38,9 +39,11 @@ class VAEModule(pl.LightningModule):
         alternate: Encoder and decoder take their steps in turn instead of together.
     """
 
+    model: Any  # whichever its estimator serves
+
     def __init__(
         self,
-        vae: VAE,
+        model: VAE | Alternative,
         estimator: Estimator,
         optimizer: OptimizerFactory,
         noise: NoiseSource,
@@ -50,7 +53,7 @@ class VAEModule(pl.LightningModule):
         alternate: bool = False,
     ) -> None:
         super().__init__()
-        self.vae = vae
+        self.model = model
         self.estimator = estimator
         self.optimizer = optimizer
         self.noise = noise
@@ -78,15 +81,15 @@ class VAEModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         steps_per_epoch = max(1, self.dataset_size // self.batch_size)
-        others = [*self.vae.inference_parameters(), *self.estimator.parameters()]
-        return self.optimizer.lightning(self.vae.generative_parameters(), others, steps_per_epoch)
+        others = [*self.model.inference_parameters(), *self.estimator.parameters()]
+        return self.optimizer.lightning(self.model.generative_parameters(), others, steps_per_epoch)
 
     def on_train_start(self) -> None:
         self._started_at = time.perf_counter()
 
     def training_step(self, batch: Batch) -> Tensor:
         noise = self.noise.training(
-            self.estimator.noise_spec(self.vae, batch),
+            self.estimator.noise_spec(self.model, batch),
             purpose="train",
             step=self.trainer.global_step,
             batch_size=len(batch.x),
@@ -95,14 +98,14 @@ class VAEModule(pl.LightningModule):
             device=batch.x.device,
             dtype=batch.x.dtype,
         )
-        self._estimate = self.estimator(self.vae, batch, noise)
+        self._estimate = self.estimator(self.model, batch, noise)
         return -self._estimate.surrogate.mean()
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         if not self.alternate:
             return
         even = self.trainer.global_step % 2 == 0
-        for parameter in self.vae.generative_parameters() if even else self.vae.inference_parameters():
+        for parameter in self.model.generative_parameters() if even else self.model.inference_parameters():
             parameter.grad = None
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
@@ -125,8 +128,8 @@ class VAEModule(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         curve = list(self._summaries)[dataloader_idx]
         purpose = curve.removesuffix("_curve")  # at the end of training the curve meets the test's own value
-        vae = self.evaluation.with_posterior(self.vae, batch, self.noise, purpose)
-        terms = self.evaluation.along_training(vae, self.estimator, batch, self.noise, purpose)
+        model = self.evaluation.with_posterior(self.model, batch, self.noise, purpose)
+        terms = self.evaluation.along_training(model, self.estimator, batch, self.noise, purpose)
         self._summaries[curve].add(terms)
 
     def on_validation_end(self) -> None:
@@ -147,17 +150,17 @@ class VAEModule(pl.LightningModule):
 
     def on_test_start(self) -> None:
         self._summary = Summary()
-        self._active_units = ActiveUnits(self.vae.latent_dim)
+        self._active_units = ActiveUnits(self.model.latent_dim if isinstance(self.model, VAE) else 0)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        vae = self.evaluation.with_posterior(self.vae, batch, self.noise, "test")
-        self._summary.add(self.evaluation.at_the_end(vae, self.estimator, batch, self.noise))
-        if vae.has_encoder:
-            self._active_units.add(*posterior_means(vae, batch, self.noise))
+        model = self.evaluation.with_posterior(self.model, batch, self.noise, "test")
+        self._summary.add(self.evaluation.at_the_end(model, self.estimator, batch, self.noise))
+        if isinstance(model, VAE) and model.has_encoder:
+            self._active_units.add(*posterior_means(model, batch, self.noise))
 
     def on_test_epoch_end(self) -> None:
         self.test_metrics: dict[str, float] = self._means(self._summary)
-        if self.vae.has_encoder:
+        if self.model.has_encoder:
             units = self._active_units
             self.test_metrics["active_units"] = units.count(self._over_processes(units.sums))
 

@@ -11,11 +11,14 @@ if TYPE_CHECKING:
 
 EXPECTED = {"test/elbo", "test/reconstruction", "test/kl", "test/log_likelihood"}  # of most models
 
+LOG_LIKELIHOODS = {"exact": "nats per datum, exact", "predictive": "nats per datum, predictive"}
+
 EVALUATED = {  # in this order; K, G and A stand for the numbers of samples, and of data of gap and annealing
     "elbo_sampled_kl": "KL from the samples",
     "elbo_analytic_kl": "KL in closed form",
     "log_likelihood": "L_K, K = {K:,}",
     "exact_log_likelihood": "in closed form",
+    "predictive_log_likelihood": "under q of the proportion",
     "log_likelihood_ais": "annealed, {A} data",
     "annealing_gain": "that less L_K, same data",
     "simulated_lower": "annealed, simulated data",
@@ -54,22 +57,30 @@ def show(result: dict[str, Any], directory: Path) -> None:
         (
             "log-likelihood",
             "test/log_likelihood",
-            f"importance-weighted, K = {config['evaluation.importance_samples']}",
+            LOG_LIKELIHOODS.get(
+                result["log_likelihood"],
+                f"importance-weighted, K = {config.get('evaluation.importance_samples')}",
+            ),
         ),
         ("log-likelihood", "test/log_likelihood_hmc", "from posterior samples by HMC"),
         ("amortization gap", "test/amortization_gap", "bound with q fitted to each datum less the test ELBO"),
         ("exact log-likelihood", "test/exact_log_likelihood", "of the distribution that the data come from"),
     ]
-    asked = config["evaluation.importance_samples"] is not None
+    asked = result["log_likelihood"] is not None
+    has_bound = result["selection"] != "log_likelihood"
     for label, key, note in rows:
         if key in metrics:
             table.add_row(label, f"{metrics[key]:.2f}", note)
-        elif key in EXPECTED and not (key == "test/log_likelihood" and not asked):
+        elif has_bound and key in EXPECTED and not (key == "test/log_likelihood" and not asked):
             table.add_row(label, "n/a", f"not defined for {result['estimator']}")
     if "test/active_units" in metrics:
         table.add_row("active units", str(metrics["test/active_units"]), f"of {config['model.latent_dim']}")
-    speed = result["timing"]["samples_per_second"]
-    table.add_row("training", f"{speed:,.0f}", f"samples/s, {metrics['samples']:,} samples")
+    timing = result["timing"]
+    if "samples_per_second" in timing:
+        speed = f"samples/s, {metrics['samples']:,} samples"
+        table.add_row("training", f"{timing['samples_per_second']:,.0f}", speed)
+    else:
+        table.add_row("fit", f"{timing['training_seconds']:,.1f}", f"seconds, {metrics['samples']:,} data")
     console = Console(highlight=False)
     console.print(table)
     for note in result["notes"]:
@@ -86,7 +97,7 @@ def show_evaluation(result: dict[str, Any], directory: Path) -> None:
         "K": most,
         "G": settings["measures.gap"],
         "A": settings["measures.annealed_data"],
-        "D": result["config"]["model.latent_dim"],
+        "D": result["config"].get("model.latent_dim"),
     }
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column(f"{split} data", style="bold", no_wrap=True)

@@ -12,14 +12,18 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from vae_lab.build import Parts, build
+from vae_lab.alternatives.base import Alternative
+from vae_lab.build import TrainingParts as Parts
+from vae_lab.build import build_run
 from vae_lab.errors import UserError
-from vae_lab.figures.of_run import draw_figures
+from vae_lab.figures.of_run import IMAGES, draw_figures
+from vae_lab.fit import fit
 from vae_lab.module import VAEModule
 from vae_lab.orchestration import lease
 from vae_lab.orchestration.provenance import provenance
 from vae_lab.orchestration.run_directory import RunDirectory, checksum
 from vae_lab.orchestration.signature import flatten, signature
+from vae_lab.sampling import draw
 from vae_lab.tracking import MetricsCsv
 from vae_lab.training.callbacks import load_checkpoint
 
@@ -35,8 +39,10 @@ def run(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
     """
     quieten_libraries()
     _free_gpu_memory()
+    parts = build_run(cfg, directory.checkpoints)
+    if not isinstance(parts, Parts):
+        return fit(cfg, directory, parts)
     leads = getattr(rank_zero_only, "rank", 0) == 0
-    parts = build(cfg, directory.checkpoints)
     if parts.trainer.world_size > 1 and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise UserError(
             "trainer: a run of several processes cannot be part of -m, since each process would start the "
@@ -56,7 +62,7 @@ def run(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
 
 def _module(parts: Parts) -> VAEModule:
     return VAEModule(
-        parts.vae,
+        parts.model,
         parts.estimator,
         parts.optimizer,
         parts.noise,
@@ -150,10 +156,13 @@ def _measure(cfg: DictConfig, directory: RunDirectory, parts: Parts, module: VAE
     metrics |= {"samples": samples} | {f"test/{name}": value for name, value in module.test_metrics.items()}
     exact = _exact_log_likelihoods(parts)
     metrics |= {f"{split}/exact_log_likelihood": value for split, value in exact.items()}
+    sampling_seconds = math.nan
     if getattr(rank_zero_only, "rank", 0) == 0:
         module.log_row({name: value for name, value in metrics.items() if name.startswith("test/")})
+        parts.model.eval()
+        drawn, sampling_seconds = draw(parts.model, parts.dataset.shape, IMAGES)
         figures = draw_figures(
-            directory.path / "figures", directory.rows(), parts, exact=exact.get("validation")
+            directory.path / "figures", directory.rows(), parts, drawn, exact=exact.get("validation")
         )
         parts.tracking.log_figures(figures)
     return {
@@ -161,6 +170,8 @@ def _measure(cfg: DictConfig, directory: RunDirectory, parts: Parts, module: VAE
         "estimator": type(parts.estimator).__name__,
         "selection": parts.estimator.selection,
         "metrics": dict(sorted(metrics.items())),
+        "parameters": sum(parameter.numel() for parameter in parts.model.parameters()),
+        "log_likelihood": _log_likelihood(parts),
         "notes": parts.notes,
         "checkpoint_sha256": checksum(tested),
         "definition": directory.definition,
@@ -168,9 +179,18 @@ def _measure(cfg: DictConfig, directory: RunDirectory, parts: Parts, module: VAE
         "provenance": provenance(module.device),
         "timing": {
             "training_seconds": module.training_seconds,
+            "sampling_seconds": sampling_seconds,
             "samples_per_second": samples / module.training_seconds if module.training_seconds else math.nan,
         },
     }
+
+
+def _log_likelihood(parts: Parts) -> str | None:
+    """What `test/log_likelihood` is."""
+    if isinstance(parts.model, Alternative):
+        return parts.model.log_likelihood
+    number = parts.evaluation.importance_samples
+    return None if number is None or parts.estimator.target == "reconstruction" else f"L_{number}"
 
 
 def _exact_log_likelihoods(parts: Parts) -> dict[str, float]:

@@ -1,11 +1,13 @@
 """The variational autoencoder: prior, encoder and decoder composed into q(z|x), p(x|z) and log-weights."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from vae_lab.likelihoods.base import Likelihood, Pixels
 from vae_lab.networks import NoEncoder, PerDatum
+from vae_lab.noise import NoiseSpec
 from vae_lab.posteriors.base import Conditional, Posterior
 from vae_lab.priors.base import Prior
 
@@ -115,6 +117,21 @@ class VAE(nn.Module):
         seen = z[..., : self.layer_dims[0]]
         outputs = self.decoder(seen.flatten(0, 1)).unflatten(0, z.shape[:2])
         return self.likelihood(outputs)
+
+    def sample_spec(self, data_shape: Sequence[int]) -> dict[str, NoiseSpec]:
+        """The noise that `sample` needs for each datum, by name.
+
+        Raises:
+            ValueError: If the likelihood cannot be sampled.
+        """
+        law = self.likelihood.noise_law
+        if law is None:
+            raise ValueError(f"{type(self.likelihood).__name__} cannot be sampled.")
+        return {"prior": self.prior.noise_spec(1), "pixels": NoiseSpec(law, 1, tuple(data_shape))}
+
+    def sample(self, noise: Mapping[str, Tensor]) -> Tensor:
+        """Data `(B, *data_shape)` drawn from p(z) p(x|z), from noise `(1, B, *event)`."""
+        return self.decode(self.prior.sample(noise["prior"])).sample(noise["pixels"])[0]
 
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x, z) of shape `(K, B)`."""

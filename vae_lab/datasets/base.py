@@ -91,6 +91,12 @@ class InMemoryDataset(pl.LightningDataModule):
         return self.parts
 
     @property
+    def fixed_training_data(self) -> Tensor:
+        """The training data for a model that looks at the same ones again and again: binarised once."""
+        train = self.data.train
+        return (self._binarized(train, "train") if self.binarize == "dynamic" else train).x
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one datum: `(C, H, W)` of an image, `(D,)` of a vector."""
         return tuple(self.data.train.x.shape[1:])

@@ -4,6 +4,7 @@ from vae_lab.estimators.autoencoder import Autoencoder
 from vae_lab.estimators.dreg import DReG
 from vae_lab.estimators.full_variational_bayes import FullVariationalBayes
 from vae_lab.estimators.iwae import IWAE
+from vae_lab.estimators.maximum_likelihood import MaximumLikelihood
 from vae_lab.estimators.monte_carlo_em import MonteCarloEM
 from vae_lab.estimators.reparameterized import Reparameterized
 from vae_lab.estimators.score_function import ScoreFunction
@@ -19,6 +20,7 @@ __all__ = [
     "Autoencoder",
     "DReG",
     "FullVariationalBayes",
+    "MaximumLikelihood",
     "MonteCarloEM",
     "Reparameterized",
     "ScoreFunction",

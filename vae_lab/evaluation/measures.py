@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
+from vae_lab.alternatives.base import Alternative
 from vae_lab.evaluation.annealed_importance_sampling import (
     AnnealedImportanceSampling,
     annealed_log_likelihood,
@@ -22,6 +24,7 @@ from vae_lab.evaluation.weights import UNRELIABLE
 from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, permutation
 from vae_lab.vae import VAE, Batch
 
+SCORES = ("exact_log_likelihood", "predictive_log_likelihood", "log_likelihood")  # the best first
 AT_A_TIME = 200  # data, at least
 
 
@@ -85,8 +88,10 @@ class Measures:
     def _numbers(self) -> list[int]:
         return sorted(set(self.importance_samples))
 
-    def check(self, vae: VAE) -> None:
+    def check(self, vae: VAE | Alternative) -> None:
         """Raises `ValueError` if the model lacks what is asked, or nothing is left to be measured."""
+        if isinstance(vae, Alternative):
+            return
         if self.annealed and self.annealed.initial == "encoder" and not vae.is_amortized:
             raise ValueError(
                 "annealed.initial=encoder needs a q(z|x) for every datum, and this model has none; use prior."
@@ -98,7 +103,11 @@ class Measures:
             raise ValueError(f"importance_samples leave nothing to measure{missing}; use measures=annealed.")
 
     def __call__(
-        self, vae: VAE, batch: Batch, noise: NoiseSource, progress: Callable[[int], None] = lambda done: None
+        self,
+        vae: VAE | Alternative,
+        batch: Batch,
+        noise: NoiseSource,
+        progress: Callable[[int], None] = lambda done: None,
     ) -> Measured:
         """Measures the model on all data of a split.
 
@@ -111,17 +120,20 @@ class Measures:
         terms = self._terms(vae, batch, noise, progress)
         statistics = {name: statistic(term) for name, term in terms.items() if name != "pareto_shape"}
         kl = None
-        if self.latent_space and vae.is_amortized:
-            others, kl = latent_space(vae, batch, noise)
-            statistics |= others
-        for name, term in self._of_some(vae, batch, noise, terms).items():
-            statistics[name] = statistic(term)
-        if "log_likelihood" in terms and vae.likelihood.is_discrete and _is_binary(batch.x):
-            statistics["bits_per_dimension"] = _in_bits(statistics["log_likelihood"], batch.x[0].numel())
+        if isinstance(vae, VAE):
+            if self.latent_space and vae.is_amortized:
+                others, kl = latent_space(vae, batch, noise)
+                statistics |= others
+            for name, term in self._of_some(vae, batch, noise, terms).items():
+                statistics[name] = statistic(term)
+        scorer = vae.likelihood if isinstance(vae, VAE) else vae
+        judged = next((name for name in SCORES if name in terms), None)
+        if judged and scorer.is_discrete and _is_binary(batch.x):
+            statistics["bits_per_dimension"] = _in_bits(statistics[judged], batch.x[0].numel())
         return Measured(statistics, terms, kl, _notes(statistics, terms))
 
     def _terms(
-        self, vae: VAE, batch: Batch, noise: NoiseSource, progress: Callable[[int], None]
+        self, vae: VAE | Alternative, batch: Batch, noise: NoiseSource, progress: Callable[[int], None]
     ) -> dict[str, Term]:
         parts = []
         size = max(AT_A_TIME, self.chunk_rows // EVALUATION_BLOCK)
@@ -131,7 +143,10 @@ class Measures:
             progress(start + len(some.x))
         return join(parts)
 
-    def _of_each(self, vae: VAE, batch: Batch, noise: NoiseSource) -> dict[str, Term]:
+    def _of_each(self, vae: VAE | Alternative, batch: Batch, noise: NoiseSource) -> dict[str, Term]:
+        if isinstance(vae, Alternative):
+            with torch.no_grad():
+                return {f"{vae.log_likelihood}_log_likelihood": Term(vae.log_prob(batch.x).double())}
         terms = {}
         if self.importance_samples and vae.has_encoder:
             local = self.fit(vae, batch, noise, "test") if vae.is_per_datum else vae

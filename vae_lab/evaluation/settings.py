@@ -1,9 +1,11 @@
 """What is measured of a model, along training and at its end."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
+from vae_lab.alternatives.base import Alternative
 from vae_lab.estimators.base import Estimator
 from vae_lab.evaluation.fit_posterior import FitPosterior
 from vae_lab.evaluation.importance_sampling import importance_weighted_log_likelihood
@@ -47,8 +49,16 @@ class Evaluation:
         if self.train_curve < 0:
             raise ValueError(f"train_curve must be at least 0, got {self.train_curve}.")
 
-    def check(self, vae: VAE, estimator: Estimator) -> None:
+    def check(self, vae: VAE | Alternative, estimator: Estimator) -> None:
         """Raises `ValueError`, naming the key, if the model does not have what a measure needs."""
+        if isinstance(vae, Alternative):
+            for name in ("importance_samples", "amortization_gap", "marginal_likelihood"):
+                if getattr(self, name):
+                    raise ValueError(
+                        f"{name} is for a VAE, and {type(vae).__name__} has log p(x) itself; use "
+                        "evaluation=exact."
+                    )
+            return
         for is_wrong, message in self._rules(vae, estimator):
             if is_wrong:
                 raise ValueError(message)
@@ -92,9 +102,11 @@ class Evaluation:
             ),
         ]
 
-    def notes(self, vae: VAE, estimator: Estimator) -> list[str]:
+    def notes(self, vae: VAE | Alternative, estimator: Estimator) -> list[str]:
         """What must be said of the numbers."""
-        notes = []
+        notes: list[str] = []
+        if isinstance(vae, Alternative):
+            return notes
         if self.marginal_likelihood is not None and vae.latent_dim > WARN_ABOVE:
             notes.append(
                 f"log_likelihood_hmc is good below about {GOOD_BELOW} latent dimensions, and there are "
@@ -106,22 +118,28 @@ class Evaluation:
             notes.append("log_likelihood is that of the mean weights, elbo an average over weights")
         return notes
 
-    def with_posterior(self, vae: VAE, batch: Batch, noise: NoiseSource, purpose: str) -> VAE:
+    def with_posterior(self, vae: Any, batch: Batch, noise: NoiseSource, purpose: str) -> Any:
         """The model with a q(z|x) that serves the data: itself, or with q fitted if it is not amortised."""
-        return self.fit(vae, batch, noise, purpose) if vae.is_per_datum else vae
+        if isinstance(vae, VAE) and vae.is_per_datum:
+            return self.fit(vae, batch, noise, purpose)
+        return vae
 
     def along_training(
-        self, vae: VAE, estimator: Estimator, batch: Batch, noise: NoiseSource, purpose: str
+        self, vae: VAE | Alternative, estimator: Estimator, batch: Batch, noise: NoiseSource, purpose: str
     ) -> dict[str, Tensor]:
         """The estimator's terms and the marginal likelihood, for a model whose q serves the data."""
+        if isinstance(vae, Alternative):
+            return {"log_likelihood": vae.log_prob(batch.x).double()}
         terms = self._bound(vae, estimator, batch, noise, purpose) if vae.has_encoder else {}
         return terms | self._marginal_likelihood(vae, batch, noise)
 
     def at_the_end(
-        self, vae: VAE, estimator: Estimator, batch: Batch, noise: NoiseSource
+        self, vae: VAE | Alternative, estimator: Estimator, batch: Batch, noise: NoiseSource
     ) -> dict[str, Tensor]:
         """What is measured of the test part: as along training, and what takes longer."""
         terms = self.along_training(vae, estimator, batch, noise, "test")
+        if isinstance(vae, Alternative):
+            return terms
         if self.importance_samples is not None and estimator.target != "reconstruction":
             terms["log_likelihood"] = importance_weighted_log_likelihood(
                 vae, batch, noise, self.importance_samples

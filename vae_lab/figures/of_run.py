@@ -3,33 +3,51 @@
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from vae_lab.build import Parts
+from vae_lab.build import TrainingParts
 from vae_lab.figures.images import image_grid, interleave
 from vae_lab.figures.learning_curve import learning_curve
 from vae_lab.noise import NoiseSource, permutation
-from vae_lab.vae import Batch
+from vae_lab.vae import VAE, Batch
 
 COLUMNS, IMAGES = 8, 32
 
 
 def draw_figures(
-    folder: Path, rows: list[dict[str, str]], parts: Parts, exact: float | None = None
+    folder: Path, rows: list[dict[str, str]], parts: TrainingParts, drawn: Tensor, exact: float | None = None
 ) -> dict[str, Path]:
-    """Draws the learning curve, reconstructions beside originals, and prior samples; gives their paths."""
+    """Draws what a training leaves; gives the paths.
+
+    Args:
+        folder: Where the figures go.
+        rows: Rows of `metrics.csv`.
+        parts: The training's.
+        drawn: Data that the model has drawn.
+        exact: The exact log-likelihood of the validation data where it is known.
+    """
     folder.mkdir(exist_ok=True)
-    names = ["learning_curve", *(["reconstructions"] if parts.vae.has_encoder else []), "prior_samples"]
-    paths = {name: folder / f"{name}.png" for name in names}
-    learning_curve(rows, parts.estimator.selection, paths["learning_curve"], exact)
-    parts.vae.eval()
-    with torch.no_grad():
-        if parts.vae.has_encoder:
-            _reconstructions(parts, paths["reconstructions"])
-        _prior_samples(parts, paths["prior_samples"])
-    return {name: path for name, path in paths.items() if path.is_file()}
+    learning_curve(rows, parts.estimator.selection, folder / "learning_curve.png", exact)
+    parts.model.eval()
+    if isinstance(parts.model, VAE):
+        with torch.no_grad():
+            if parts.model.has_encoder:
+                _reconstructions(parts, folder / "reconstructions.png")
+            _prior_samples(parts, folder / "prior_samples.png")
+    else:
+        draw_samples(folder, drawn)
+    return {path.stem: path for path in sorted(folder.glob("*.png"))}
 
 
-def _reconstructions(parts: Parts, path: Path) -> None:
+def draw_samples(folder: Path, drawn: Tensor) -> dict[str, Path]:
+    """Draws data that a model has drawn; gives the path."""
+    folder.mkdir(exist_ok=True)
+    path = folder / "samples.png"
+    image_grid([("samples", drawn)], path, COLUMNS)
+    return {path.stem: path}
+
+
+def _reconstructions(parts: TrainingParts, path: Path) -> None:
     test = parts.dataset.data.test.x
     chosen = permutation(len(test), seed=0, purpose="figure", epoch=0)[:IMAGES]
     x = _like_model(test[chosen], parts)
@@ -44,7 +62,7 @@ def _reconstructions(parts: Parts, path: Path) -> None:
         image_grid([("test data, one per row", x), ("reconstructions", means)], path, COLUMNS)
 
 
-def _prior_samples(parts: Parts, path: Path) -> None:
+def _prior_samples(parts: TrainingParts, path: Path) -> None:
     vae = parts.vae
     spec = {"prior": vae.prior.noise_spec(num_samples=1)}
     noise = NoiseSource(seed=0).training(spec, purpose="figure", step=0, batch_size=IMAGES)
@@ -52,6 +70,6 @@ def _prior_samples(parts: Parts, path: Path) -> None:
     image_grid([("means of p(x|z) for z from the prior", vae.decode(z).mean[0])], path, COLUMNS)
 
 
-def _like_model(tensor: torch.Tensor, parts: Parts) -> torch.Tensor:
+def _like_model(tensor: Tensor, parts: TrainingParts) -> Tensor:
     reference = next(parts.vae.parameters())
     return tensor.to(device=reference.device, dtype=reference.dtype)

@@ -1,5 +1,6 @@
 """Bodies of encoders and decoders: modules from one shape to another."""
 
+from vae_lab.networks.causal import PixelCNN, Recurrent
 from vae_lab.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
 from vae_lab.networks.linear import Linear
 from vae_lab.networks.mlp import MLP
@@ -7,4 +8,14 @@ from vae_lab.networks.no_encoder import NoEncoder
 from vae_lab.networks.per_datum import PerDatum
 from vae_lab.networks.shift import Shift
 
-__all__ = ["MLP", "ConvolutionalDecoder", "ConvolutionalEncoder", "Linear", "NoEncoder", "PerDatum", "Shift"]
+__all__ = [
+    "MLP",
+    "ConvolutionalDecoder",
+    "ConvolutionalEncoder",
+    "Linear",
+    "NoEncoder",
+    "PerDatum",
+    "PixelCNN",
+    "Recurrent",
+    "Shift",
+]

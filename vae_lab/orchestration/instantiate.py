@@ -127,6 +127,15 @@ def makes(node: Any, key: str, *kinds: type) -> bool:
     return isinstance(target, type) and issubclass(target, kinds)
 
 
+def parameters_of(node: Any, key: str) -> set[str]:
+    """The names of the arguments that a node's target takes.
+
+    Raises:
+        UserError: If the node has no target, or one that cannot be imported.
+    """
+    return set(inspect.signature(_target(node, key)).parameters)
+
+
 def _target(node: Any, key: str) -> Callable[..., Any]:
     if not isinstance(node, DictConfig | dict) or "_target_" not in node:
         raise UserError(f"{key} must be one of its group's options, got {node!r}.")

@@ -120,7 +120,7 @@ class RunDirectory:
     def _is_shorter(self, other: Flat) -> bool:
         """Whether the other budget is below this one, both being of the same kind."""
         for key in BUDGET:
-            mine, theirs = self.definition[key], other[key]
+            mine, theirs = self.definition.get(key), other.get(key)
             if (mine is None) != (theirs is None):
                 return False
             if mine is not None and theirs >= mine:

@@ -126,10 +126,13 @@ class Checkpoints(pl.Callback):
             partial.replace(self.folder / f"{name}.ckpt")
 
 
-def weights_of_vae(checkpoint: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+PREFIX = "model."  # of the model's parameters among those of the module
+
+
+def weights_of_model(checkpoint: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """The parameters of the model in a checkpoint, by their names in the model."""
     stored = checkpoint["state_dict"]
-    return {name.removeprefix("vae."): value for name, value in stored.items() if name.startswith("vae.")}
+    return {name.removeprefix(PREFIX): value for name, value in stored.items() if name.startswith(PREFIX)}
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

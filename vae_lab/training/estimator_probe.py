@@ -51,7 +51,7 @@ class EstimatorProbe(pl.Callback):
             return
         started = time.perf_counter()
         dataset = trainer.datamodule  # type: ignore[attr-defined]
-        rows = self.probe.measure(module.vae, dataset, self.estimators, module.noise)
+        rows = self.probe.measure(module.model, dataset, self.estimators, module.noise)
         module.log_row(
             {
                 f"probe/{row.estimator}/{row.group}/{metric}": getattr(row, metric)

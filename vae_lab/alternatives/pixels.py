@@ -1,0 +1,55 @@
+"""Independent pixels of a likelihood family, their outputs found from weighted data instead of a decoder."""
+
+import torch
+from torch import Tensor
+
+from vae_lab.likelihoods import Bernoulli, Gaussian
+from vae_lab.likelihoods.base import Likelihood
+
+MIN_VARIANCE = 1e-12
+
+
+def check_pixels(likelihood: Likelihood) -> None:
+    """Raises `ValueError` if the family has no closed form here."""
+    if not isinstance(likelihood, Bernoulli | Gaussian):
+        raise ValueError(
+            f"likelihood must be bernoulli or gaussian, whose fit has a closed form, got "
+            f"{type(likelihood).__name__}."
+        )
+
+
+def fitted_outputs(likelihood: Likelihood, x: Tensor, weights: Tensor, smoothing: float) -> Tensor:
+    r"""The outputs that a decoder would have to give for the data of each component.
+
+    For Bernoulli pixels $\mathrm{logit} \frac{\sum_n w_{kn} x_n + a}{\sum_n w_{kn} + 2a}$, the mode of the
+    posterior under Beta(a + 1, a + 1); for Gaussian ones the weighted mean and log-variance.
+
+    Args:
+        likelihood: Bernoulli or Gaussian.
+        x: Data `(N, *data_shape)`.
+        weights: Of each datum in each component, `(K, N)`.
+        smoothing: `a`.
+
+    Returns:
+        `(K, 1, num_outputs * C, ...)`.
+
+    Raises:
+        ValueError: If a Gaussian pixel is the same in all data.
+    """
+    total, flat = weights.sum(1, keepdim=True), x.flatten(1)
+    if isinstance(likelihood, Bernoulli):
+        outputs = torch.logit((weights @ flat + smoothing) / (total + 2 * smoothing))
+        return outputs.unflatten(1, (1, *x.shape[1:]))
+    mean = weights @ flat / total
+    variance = torch.stack(
+        [weight @ (flat - centre).square() for weight, centre in zip(weights, mean, strict=True)]
+    )
+    variance = variance / total
+    if bool((variance < MIN_VARIANCE).any()):
+        number = int((variance < MIN_VARIANCE).any(0).sum())
+        raise ValueError(
+            f"likelihood=gaussian has no density for {number} pixels that are the same in all data; use data "
+            "without constant pixels, such as Frey Face."
+        )
+    parts = [each.unflatten(1, (1, *x.shape[1:])) for each in (mean, variance.log())]
+    return torch.cat(parts, dim=2)

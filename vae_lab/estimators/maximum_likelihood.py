@@ -1,0 +1,28 @@
+"""The gradient of a log-likelihood that is known."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from vae_lab.estimators.base import Estimate, Estimator
+from vae_lab.noise import NoiseSpec
+from vae_lab.vae import Batch
+
+
+class MaximumLikelihood(Estimator):
+    r"""$\nabla_\theta \log p_\theta(x)$, for models that have it without latent variables.
+
+    It uses no noise.
+    """
+
+    target = "log_likelihood"
+    selection = "log_likelihood"
+    needs_encoder = False
+
+    def noise_spec(self, vae: Any, batch: Batch) -> dict[str, NoiseSpec]:
+        return {}
+
+    def forward(self, vae: Any, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
+        log_likelihood = vae.log_prob(batch.x)
+        return Estimate(log_likelihood, log_likelihood, {"log_likelihood": log_likelihood.detach()})

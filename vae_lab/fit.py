@@ -1,0 +1,106 @@
+"""One run of a model that fits itself, from its parts to its files."""
+
+import time
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from vae_lab.alternatives.base import SelfFitting
+from vae_lab.build import Parts
+from vae_lab.datasets.base import EVALUATION_BATCH
+from vae_lab.errors import UserError
+from vae_lab.figures.of_run import IMAGES, draw_samples
+from vae_lab.orchestration import lease
+from vae_lab.orchestration.provenance import provenance
+from vae_lab.orchestration.run_directory import RunDirectory, checksum
+from vae_lab.orchestration.signature import flatten, signature
+from vae_lab.sampling import draw
+from vae_lab.tracking import MetricsCsv
+from vae_lab.training.callbacks import PREFIX
+
+
+def fit(cfg: DictConfig, directory: RunDirectory, parts: Parts) -> dict[str, Any]:
+    """Fits, tests and writes one run; a run that was interrupted begins again.
+
+    Returns:
+        The content of `metrics.json`.
+
+    Raises:
+        UserError: If the data do not determine the model.
+    """
+    progress: dict[str, Any] = {"samples": 0, "total": None, "metric": "train/log_likelihood", "value": None}
+    with lease.hold(directory.path, lambda: progress):
+        if not cfg.rerun and (done := directory.finished()) is not None:
+            return done  # by another process, since this one looked
+        directory.clear()
+        directory.begin()
+        try:
+            seconds = _fit(cfg, directory, parts, progress)
+            result = _measure(cfg, directory, parts, seconds)
+        finally:
+            parts.tracking.finish()
+        directory.finish(result)
+    return result
+
+
+def _fit(cfg: DictConfig, directory: RunDirectory, parts: Parts, progress: dict[str, Any]) -> float:
+    """Writes a row for each step and the checkpoint; gives the seconds that the fit took."""
+    rows = MetricsCsv(directory.metrics_csv)
+    trackers = parts.tracking.start(
+        directory.path,
+        signature(cfg),
+        config=OmegaConf.to_container(cfg, resolve=True),
+        job_type=type(parts.model).__name__,
+        history=rows,
+    )
+    assert isinstance(parts.model, SelfFitting)
+    x = parts.dataset.fixed_training_data
+    seconds, started = 0.0, time.perf_counter()
+    try:
+        for step, metrics in enumerate(parts.model.fit(x, parts.noise), start=1):
+            seconds += time.perf_counter() - started
+            row: dict[str, float] = {"samples": step * len(x), "epoch": step}
+            row |= {f"train/{name}": value for name, value in metrics.items() if name != "iteration"}
+            progress |= {"samples": step * len(x), "value": metrics.get("log_likelihood")}
+            for logger in (rows, *trackers):
+                logger.log_metrics(row, step=step)
+            started = time.perf_counter()
+    except ValueError as error:
+        raise UserError(f"model.{error}") from error
+    state = {f"{PREFIX}{name}": value for name, value in parts.model.state_dict().items()}
+    partial = directory.last_checkpoint.with_suffix(".partial")
+    torch.save({"state_dict": state, "vae_lab": {"samples": progress["samples"]}}, partial)
+    partial.replace(directory.last_checkpoint)
+    return seconds
+
+
+def _measure(cfg: DictConfig, directory: RunDirectory, parts: Parts, seconds: float) -> dict[str, Any]:
+    model: Any = parts.model.eval()
+    splits = {"validation": parts.dataset.data.validation, "test": parts.dataset.data.test}
+    metrics: dict[str, float] = {"samples": len(parts.dataset.data.train.x)}
+    for name, split in splits.items():
+        if len(split.x):
+            metrics[f"{name}/log_likelihood"] = _mean_log_prob(model, split.x)
+    drawn, sampling_seconds = draw(model, parts.dataset.shape, IMAGES)
+    parts.tracking.log_figures(draw_samples(directory.path / "figures", drawn))
+    return {
+        "signature": signature(cfg),
+        "estimator": type(model).__name__,
+        "selection": "log_likelihood",
+        "metrics": metrics,
+        "parameters": model.num_parameters,
+        "log_likelihood": model.log_likelihood,
+        "notes": parts.notes,
+        "checkpoint_sha256": checksum(directory.last_checkpoint),
+        "definition": directory.definition,
+        "config": flatten(OmegaConf.to_container(cfg, resolve=True)),
+        "provenance": provenance(torch.device("cpu")),
+        "timing": {"training_seconds": seconds, "sampling_seconds": sampling_seconds},
+    }
+
+
+@torch.no_grad()
+def _mean_log_prob(model: SelfFitting, x: Tensor) -> float:
+    return torch.cat([model.log_prob(part).double() for part in x.split(EVALUATION_BATCH)]).mean().item()
