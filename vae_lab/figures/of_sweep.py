@@ -11,6 +11,7 @@ from vae_lab.figures.curves import curves
 from vae_lab.figures.gradients import draw_gradients
 from vae_lab.figures.kingma2014_figure2 import figure2
 from vae_lab.figures.kingma2014_figure3 import figure3
+from vae_lab.figures.model_zoo import model_zoo
 from vae_lab.figures.snr import draw_snr
 from vae_lab.orchestration.manifest import Manifest
 from vae_lab.orchestration.table import Results, over_repeats
@@ -32,6 +33,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
         "kingma2014_figure2": lambda results, folder: figure2(results.manifest, folder),
         "kingma2014_figure3": lambda results, folder: figure3(results.manifest, folder),
         "manifolds": _of_models,
+        "model_zoo": lambda results, folder: model_zoo(results.manifest, folder),
         "samples": _of_models,
         "snr": _snr,
     }
