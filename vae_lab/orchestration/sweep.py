@@ -29,6 +29,7 @@ FIGURES = (
     "samples",
     "snr",
     "burda2016_table1",
+    "model_zoo",
     "kingma2014_figure2",
     "kingma2014_figure3",
 )
