@@ -2,15 +2,66 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import distributions as td
 
-from vae_lab.likelihoods import Bernoulli, FixedGaussian, Gaussian, ScalarGaussian
+from vae_lab.likelihoods import (
+    Bernoulli,
+    Beta,
+    Categorical,
+    ContinuousBernoulli,
+    DiscretizedLogistic,
+    FixedGaussian,
+    Gaussian,
+    ScalarGaussian,
+)
+from vae_lab.likelihoods.support import check_support
 
 SHAPE = (2, 3, 3)  # (C, H, W)
+
+
+class Levels:
+    """Grey levels with probabilities `(K, B, L, C, H, W)`, by sums over them all."""
+
+    def __init__(self, p):
+        self.p = p
+        self.values = torch.linspace(0, 1, p.shape[2], dtype=torch.float64).reshape(-1, 1, 1, 1)
+
+    def log_prob(self, x):
+        return (self.p * (self.values - x.unsqueeze(2)).abs().lt(1e-9)).sum(2).log()
+
+    @property
+    def mean(self):
+        return (self.p * self.values).sum(2)
+
+    @property
+    def variance(self):
+        return (self.p * self.values.square()).sum(2) - self.mean.square()
+
+
+def logistic_bins(outputs, levels):
+    """Probabilities of the bins, as differences of the distribution function at their ends."""
+    location, log_scale = outputs.chunk(2, 2)
+    location, scale = location.sigmoid().unsqueeze(2), (log_scale - math.log(10)).exp().unsqueeze(2)
+    ends = ((torch.arange(levels - 1, dtype=torch.float64) + 0.5) / (levels - 1)).reshape(-1, 1, 1, 1)
+    standardised = (ends - location) / scale
+    edge = torch.full_like(standardised[:, :, :1], math.inf)
+    lower, upper = torch.cat([-edge, standardised], dim=2), torch.cat([standardised, edge], dim=2)
+    from_above = torch.sigmoid(-lower) - torch.sigmoid(-upper)  # without cancellation in the upper tail
+    return torch.where(lower > 0, from_above, torch.sigmoid(upper) - torch.sigmoid(lower))
+
+
 REFERENCES = {
     "bernoulli": (Bernoulli(), lambda o: td.Bernoulli(logits=o)),
     "fixed_gaussian": (FixedGaussian(std=0.3), lambda o: td.Normal(o, 0.3)),
     "scalar_gaussian": (ScalarGaussian(initial_std=2.0), lambda o: td.Normal(o, 2.0)),
+    "continuous_bernoulli": (ContinuousBernoulli(), lambda o: td.ContinuousBernoulli(logits=o)),
+    "beta": (
+        Beta(),
+        lambda o: td.Beta(*(F.softplus(each) + 1e-3 for each in o.chunk(2, 2))),
+    ),
+    "categorical": (Categorical(levels=4), lambda o: Levels(o.unflatten(2, (4, 2)).softmax(2))),
+    "discretized_logistic": (DiscretizedLogistic(levels=4), lambda o: Levels(logistic_bins(o, 4))),
     "gaussian": (Gaussian(), lambda o: td.Normal(o[:, :, :2], (0.5 * o[:, :, 2:]).exp())),
     "gaussian_sigmoid": (
         Gaussian(mean_activation="sigmoid"),
@@ -24,14 +75,20 @@ def case(request):
     family, reference = REFERENCES[request.param]
     generator = torch.Generator().manual_seed(0)
     channels = SHAPE[0] * family.num_outputs
-    outputs = 3 * torch.randn(4, 5, channels, *SHAPE[1:], generator=generator, dtype=torch.float64)
+    outputs = torch.randn(4, 5, channels, *SHAPE[1:], generator=generator, dtype=torch.float64)
+    if isinstance(family, Beta):
+        outputs = 1 + outputs.abs()  # without infinite ends
+    elif not isinstance(family, DiscretizedLogistic):  # whose reference would come to 0
+        outputs = 3 * outputs
     return family.double(), outputs, reference(outputs)
 
 
 def data(family):
     generator = torch.Generator().manual_seed(1)
     x = torch.rand(5, *SHAPE, generator=generator, dtype=torch.float64)
-    return x.round() if isinstance(family, Bernoulli) else 4 * x - 2
+    if family.levels:
+        return (x * (family.levels - 1)).round() / (family.levels - 1)
+    return x if family.support != "real" else 4 * x - 2
 
 
 def test_log_prob_is_the_sum_over_pixels_of_torch(case):
@@ -49,16 +106,23 @@ def test_mean_is_that_of_torch(case):
 def test_the_density_integrates_to_one(case):
     family, outputs, _ = case
     pixel = family(outputs[:1, :1, :, :1, :1])  # one datum of C channels
-    if isinstance(family, Bernoulli):
-        values = torch.cartesian_prod(*[torch.tensor([0.0, 1.0]).double()] * 2)
+    if family.levels:
+        values = torch.cartesian_prod(*[torch.linspace(0, 1, family.levels).double()] * 2)
         cell = 1.0
+    elif family.support != "real":  # by powers of the distance to the ends, where a Beta may be infinite
+        line = (torch.arange(2000, dtype=torch.float64) + 0.5) / 2000
+        inner = line**4 / (line**4 + (1 - line) ** 4)
+        slopes = 4 * (line * (1 - line)) ** 3 / (line**4 + (1 - line) ** 4).square()
+        values = torch.cartesian_prod(inner, inner)
+        cell = torch.cartesian_prod(slopes, slopes).prod(1) / 2000**2
     else:
         line = torch.linspace(-40, 40, 1601, dtype=torch.float64)
         values, cell = torch.cartesian_prod(line, line), (80 / 1600) ** 2
     total = 0.0
-    for chunk in values.split(100_000):
-        x = chunk.reshape(-1, 2, 1, 1)
-        total += float(pixel.log_prob(x).detach().exp().sum()) * cell
+    for start in range(0, len(values), 100_000):
+        x = values[start : start + 100_000].reshape(-1, 2, 1, 1)
+        weights = cell if isinstance(cell, float) else cell[start : start + 100_000]
+        total += float((pixel.log_prob(x).detach().exp() * weights).sum())
     assert total == pytest.approx(1, abs=1e-6)
 
 
@@ -101,3 +165,60 @@ def test_one_set_of_logits_for_many_data_is_the_same_by_a_matrix_product():
     expanded = Bernoulli()(logits.expand(-1, 3, -1, -1, -1)).log_prob(x)
     assert together.shape == (7, 3)
     assert torch.allclose(together, expanded)
+
+
+def test_the_continuous_bernoulli_is_smooth_where_its_formula_is_not():
+    logits = torch.linspace(-0.03, 0.03, 61, dtype=torch.float64).reshape(-1, 1, 1)
+    pixels = ContinuousBernoulli()(logits)
+    for values in (pixels.mean, pixels.log_prob(torch.tensor([[0.3]])), pixels.sample(0 * logits + 0.3)):
+        assert values.flatten().diff().diff().abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("scale", [-12.0, 0.0, 3.0])
+def test_the_discretized_logistic_adds_up_to_one_for_bytes(scale):
+    x = (torch.arange(256) / 255).reshape(256, 1, 1, 1)
+    outputs = (
+        torch.stack([torch.tensor(0.7), torch.tensor(scale)])
+        .reshape(1, 1, 2, 1, 1)
+        .expand(1, 256, -1, -1, -1)
+    )
+    log_p = DiscretizedLogistic()(outputs).log_prob(x)
+    assert log_p.isfinite().all()
+    assert log_p.double().exp().sum().item() == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("family", [DiscretizedLogistic, Categorical])
+def test_bad_levels(family):
+    with pytest.raises(ValueError, match="levels must be at least 2, got 1"):
+        family(levels=1)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "x", "message"),
+    [
+        (Bernoulli(), [0, 2], r"Bernoulli needs data in \[0, 1\], but the data go from 0 to 2"),
+        (Beta(), [0, 0.5], "Beta has no finite density at 0 and 1, which the data have"),
+        (Categorical(levels=4), [0, 0.5], "levels=4 scores the values k/3, and the data have others"),
+        (DiscretizedLogistic(), [0, 0.5], "levels=256 scores the values k/255, and the data have others"),
+    ],
+)
+def test_data_that_cannot_be_scored(likelihood, x, message):
+    with pytest.raises(ValueError, match=message):
+        check_support(type(likelihood).__name__, likelihood.support, likelihood.levels, torch.tensor(x))
+
+
+def test_what_is_said_of_odd_pairs():
+    def said(likelihood, x):
+        return check_support(
+            type(likelihood).__name__, likelihood.support, likelihood.levels, torch.tensor(x)
+        )
+
+    assert "soft targets" in said(Bernoulli(), [0, 0.5])[0]
+    assert "is a density, and the data are binary" in said(ContinuousBernoulli(), [0.0, 1.0])[0]
+    for likelihood in (
+        Gaussian(),
+        ContinuousBernoulli(),
+        Categorical(levels=3),
+        DiscretizedLogistic(levels=3),
+    ):
+        assert said(likelihood, [0, 0.5]) == []

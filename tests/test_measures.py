@@ -233,6 +233,22 @@ def test_annealing_finds_what_importance_sampling_cannot():
     assert found["annealing_gain"].value > 3
 
 
+def test_no_measure_changes_with_the_number_of_threads(monkeypatch):
+    monkeypatch.setattr("vae_lab.evaluation.measures.AT_A_TIME", 3)
+    vae, batch = linear_gaussian_vae(), gaussian_batch(size=10)
+    found = []
+    for number in (1, 2, 3):
+        torch.set_num_threads(number)
+        found.append(Measures([2, 40], gap=0, chunk_rows=30)(vae, batch, NOISE))
+        assert torch.get_num_threads() == number
+    torch.set_num_threads(1)
+    for other in found[1:]:
+        for name, statistic_of_one in found[0].statistics.items():
+            assert other.statistics[name].value == statistic_of_one.value, name
+        for name, term in found[0].terms.items():
+            assert torch.equal(other.terms[name].values, term.values), name
+
+
 def test_the_gap_splits_as_the_closed_form_does():
     r"""For a factorised Gaussian and precision $\Lambda$ the family loses half of $\sum \log \Lambda_{dd} -
     \log \det \Lambda$ for every datum.

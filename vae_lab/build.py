@@ -18,6 +18,7 @@ from vae_lab.errors import UserError
 from vae_lab.estimators import MaximumLikelihood
 from vae_lab.estimators.base import Estimator
 from vae_lab.evaluation.settings import Evaluation
+from vae_lab.likelihoods.support import check_support
 from vae_lab.networks import PerDatum
 from vae_lab.noise import NoiseSource
 from vae_lab.optimizers import OptimizerFactory
@@ -399,20 +400,10 @@ def _check_split(settings: TrainerFactory, dataset: InMemoryDataset, world_size:
 
 
 def _check_support(model: Model, dataset: InMemoryDataset) -> list[str]:
-    """Checks that the likelihood can be that of the data; gives what must be said of it in the results."""
+    """Checks that the model can score the data; gives what must be said of its log-likelihoods."""
     scorer = model.likelihood if isinstance(model, VAE) else model
-    name = type(scorer).__name__
-    x = dataset.data.test.x  # binarised, where the training data are binarised on the fly
-    is_binary = bool(((x == 0) | (x == 1)).all())
-    if scorer.support != "unit_interval":
-        says_little = f"{name} is a density, and the data are binary: its nats are not those of a probability"
-        return [says_little] if is_binary else []
-    low, high = (float(bound) for bound in dataset.data.train.x.aminmax())
-    if low < 0 or high > 1:
-        raise UserError(
-            f"model.likelihood: {name} needs data in [0, 1], but the data go from {low:.3g} to {high:.3g}; "
-            "use model/likelihood=gaussian."
-        )
-    return (
-        [] if is_binary else [f"{name} on grey values is a cross-entropy with soft targets, not a likelihood"]
-    )
+    data = dataset.data
+    try:
+        return check_support(type(scorer).__name__, scorer.support, scorer.levels, data.test.x, data.train.x)
+    except ValueError as error:
+        raise UserError(f"model.likelihood: {error}") from error

@@ -29,7 +29,7 @@ class Autoregressive(Alternative):
         self.network = network
         self.likelihood = likelihood
         self.support = likelihood.support
-        self.is_discrete = likelihood.is_discrete
+        self.levels = likelihood.levels
 
     def log_prob(self, x: Tensor) -> Tensor:
         return self.likelihood(self.network(x).unsqueeze(0)).log_prob(x)[0]

@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from vae_lab.likelihoods.base import Support
+from vae_lab.likelihoods.support import Support
 from vae_lab.noise import NoiseSource, NoiseSpec
 
 LogLikelihood = Literal["exact", "predictive"]
@@ -17,14 +17,14 @@ class Alternative(nn.Module):
     Attributes:
         data_shape: Shape of one datum.
         support: Where the data must lie.
-        is_discrete: Whether p(x) is a probability, not a density.
+        levels: How many values a pixel takes if p(x) is a probability; None if it is a density.
         log_likelihood: What `log_prob` is: `exact` for the fitted parameters, or the `predictive` density of
             an approximate posterior over them.
     """
 
     data_shape: tuple[int, ...]
     support: Support
-    is_discrete: bool
+    levels: int | None
     log_likelihood: LogLikelihood = "exact"
     has_encoder = is_amortized = is_per_datum = False
 

@@ -35,7 +35,7 @@ class BernoulliMixture(SelfFitting):
     """
 
     support = "unit_interval"
-    is_discrete = True
+    levels = 2
     log_weights: Tensor
     logits: Tensor
 

@@ -68,7 +68,7 @@ class FiniteMixture(SelfFitting):
         self.max_iterations = max_iterations
         self.tolerance = tolerance
         self.support = likelihood.support
-        self.is_discrete = likelihood.is_discrete
+        self.levels = likelihood.levels
         channels = likelihood.num_outputs * data_shape[0]
         self.register_buffer("prior", torch.tensor(list(concentration), dtype=torch.float64))
         self.register_buffer("gamma", self.prior.clone())
@@ -119,7 +119,7 @@ class FiniteMixture(SelfFitting):
 
     def _log_prior_of_pixels(self) -> Tensor:
         """That of Beta(a + 1, a + 1) up to a constant, under which smoothing is the mode."""
-        if not self.is_discrete:
+        if self.levels is None:
             return torch.zeros((), dtype=torch.float64)
         log_sigmoid = torch.nn.functional.logsigmoid
         return self.smoothing * (log_sigmoid(self.outputs) + log_sigmoid(-self.outputs)).sum()

@@ -31,7 +31,7 @@ class GaussianMixture(SelfFitting):
     """
 
     support = "real"
-    is_discrete = False
+    levels = None
     weights: Tensor
     means: Tensor
     scales: Tensor

@@ -34,7 +34,7 @@ class IndependentPixels(SelfFitting):
         self.likelihood = likelihood
         self.smoothing = smoothing
         self.support = likelihood.support
-        self.is_discrete = likelihood.is_discrete
+        self.levels = likelihood.levels
         channels = likelihood.num_outputs * data_shape[0]
         self.register_buffer("outputs", torch.zeros(1, 1, channels, *data_shape[1:]))
 

@@ -30,7 +30,7 @@ class PPCA(SelfFitting):
     """
 
     support = "real"
-    is_discrete = False
+    levels = None
     mean: Tensor
     weight: Tensor
     variance: Tensor

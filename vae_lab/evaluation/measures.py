@@ -18,9 +18,11 @@ from vae_lab.evaluation.exact import is_linear_gaussian, linear_gaussian_log_lik
 from vae_lab.evaluation.fit_posterior import FitPosterior
 from vae_lab.evaluation.gap import split_gap
 from vae_lab.evaluation.importance_sampling import CHUNK_ROWS
+from vae_lab.evaluation.in_threads import in_threads
 from vae_lab.evaluation.latent_space import latent_space
 from vae_lab.evaluation.terms import Statistic, Term, difference, join, statistic
 from vae_lab.evaluation.weights import UNRELIABLE
+from vae_lab.likelihoods.support import is_on_levels
 from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, permutation
 from vae_lab.vae import VAE, Batch
 
@@ -128,19 +130,21 @@ class Measures:
                 statistics[name] = statistic(term)
         scorer = vae.likelihood if isinstance(vae, VAE) else vae
         judged = next((name for name in SCORES if name in terms), None)
-        if judged and scorer.is_discrete and _is_binary(batch.x):
+        if judged and scorer.levels is not None and is_on_levels(batch.x, scorer.levels):
             statistics["bits_per_dimension"] = _in_bits(statistics[judged], batch.x[0].numel())
         return Measured(statistics, terms, kl, _notes(statistics, terms))
 
     def _terms(
         self, vae: VAE | Alternative, batch: Batch, noise: NoiseSource, progress: Callable[[int], None]
     ) -> dict[str, Term]:
-        parts = []
         size = max(AT_A_TIME, self.chunk_rows // EVALUATION_BLOCK)
-        for start in range(0, len(batch.x), size):
-            some = Batch(*(each[start : start + size] for each in batch))
-            parts.append(self._of_each(vae, some, noise))
-            progress(start + len(some.x))
+        pieces = [
+            Batch(*(each[start : start + size] for each in batch)) for start in range(0, len(batch.x), size)
+        ]
+        parts = []
+        for found in in_threads(lambda piece: self._of_each(vae, piece, noise), pieces, batch.x.device):
+            parts.append(found)
+            progress(min(size * len(parts), len(batch.x)))
         return join(parts)
 
     def _of_each(self, vae: VAE | Alternative, batch: Batch, noise: NoiseSource) -> dict[str, Term]:
@@ -188,10 +192,6 @@ def _random(batch: Batch, number: int) -> Tensor:
 
 def _only(batch: Batch, chosen: Tensor) -> Batch:
     return Batch(batch.x[chosen], batch.indices[chosen])
-
-
-def _is_binary(x: Tensor) -> bool:
-    return bool(((x == 0) | (x == 1)).all())
 
 
 def _in_bits(log_likelihood: Statistic, dimensions: int) -> Statistic:

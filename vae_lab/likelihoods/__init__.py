@@ -1,6 +1,19 @@
 """Families of likelihoods p(x|z)."""
 
 from vae_lab.likelihoods.bernoulli import Bernoulli
+from vae_lab.likelihoods.beta import Beta
+from vae_lab.likelihoods.categorical import Categorical
+from vae_lab.likelihoods.continuous_bernoulli import ContinuousBernoulli
+from vae_lab.likelihoods.discretized_logistic import DiscretizedLogistic
 from vae_lab.likelihoods.gaussian import FixedGaussian, Gaussian, ScalarGaussian
 
-__all__ = ["Bernoulli", "FixedGaussian", "Gaussian", "ScalarGaussian"]
+__all__ = [
+    "Bernoulli",
+    "Beta",
+    "Categorical",
+    "ContinuousBernoulli",
+    "DiscretizedLogistic",
+    "FixedGaussian",
+    "Gaussian",
+    "ScalarGaussian",
+]

@@ -1,12 +1,11 @@
 """What a likelihood family offers."""
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 from torch import Tensor, nn
 
+from vae_lab.likelihoods.support import Support
 from vae_lab.noise import Law
-
-Support = Literal["unit_interval", "real"]
 
 
 class Pixels(Protocol):
@@ -33,10 +32,11 @@ class Likelihood(nn.Module):
         num_outputs: How many numbers per pixel the decoder must give, stacked along the first data dimension.
         noise_law: Base law of the noise that `sample` takes, or None if there is no sampling.
         support: Where the data must lie.
-        is_discrete: Whether p(x|z) is a probability, not a density.
+        levels: How many values a pixel takes, evenly spaced in [0, 1], if p(x|z) is a probability; None if
+            it is a density.
     """
 
     num_outputs: int
     noise_law: Law | None
     support: Support
-    is_discrete: bool = False
+    levels: int | None = None

@@ -21,7 +21,7 @@ class _LogProb(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, logits: Tensor) -> Tensor:
         magnitude = logits.abs()
-        nats = (x - 0.5).mul(logits).sub_(magnitude, alpha=0.5)
+        nats = ((x - 0.5) * logits).sub_(magnitude, alpha=0.5)
         return nats.add_(magnitude.sigmoid_().log_())
 
     @staticmethod
@@ -31,7 +31,7 @@ class _LogProb(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor]:
         x, logits = ctx.saved_tensors
-        of_x = gradient * logits if ctx.needs_input_grad[0] else None
+        of_x = (gradient * logits).sum_to_size(x.shape) if ctx.needs_input_grad[0] else None
         return of_x, gradient * (x - logits.sigmoid())
 
 
@@ -49,11 +49,12 @@ class BernoulliPixels:
         if self.logits.shape[1] == 1 < len(x):  # the same logits for all data: one matrix product
             logits = self.logits.flatten(1)
             return logits @ x.flatten(1).T - F.softplus(logits).sum(-1, keepdim=True)
-        targets, logits = torch.broadcast_tensors(x, self.logits)
         if self.logits.is_cuda:
-            nats = -F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+            nats = -F.binary_cross_entropy_with_logits(
+                self.logits, x.expand_as(self.logits), reduction="none"
+            )
         else:
-            nats = _LogProb.apply(targets, logits)
+            nats = _LogProb.apply(x, self.logits)
         return nats.flatten(2).sum(-1)
 
     def sample(self, eps: Tensor) -> Tensor:
@@ -80,7 +81,7 @@ class Bernoulli(Likelihood):
     num_outputs: int = 1
     noise_law: Law = "uniform"
     support: Support = "unit_interval"
-    is_discrete = True
+    levels = 2
 
     def forward(self, outputs: Tensor) -> BernoulliPixels:
         return BernoulliPixels(outputs)

@@ -1,0 +1,57 @@
+"""Beta pixels."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vae_lab.likelihoods.base import Likelihood, Support
+from vae_lab.noise import Law
+
+LEAST = 1e-3  # of both parameters
+
+
+@dataclass(frozen=True)
+class BetaPixels:
+    """Independent Beta pixels, both parameters of shape `(K, B, *data_shape)`."""
+
+    alpha: Tensor
+    beta: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        return self.alpha / (self.alpha + self.beta)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        normalizer = torch.lgamma(self.alpha) + torch.lgamma(self.beta) - torch.lgamma(self.alpha + self.beta)
+        nats = (self.alpha - 1) * x.log() + (self.beta - 1) * torch.log1p(-x) - normalizer
+        return nats.flatten(2).sum(-1)
+
+    def sample(self, eps: Tensor) -> Tensor:
+        """By the inverse of the distribution function, on the CPU."""
+        from scipy.special import betaincinv
+
+        arguments = (each.detach().double().cpu().numpy() for each in (self.alpha, self.beta, eps))
+        return torch.from_numpy(betaincinv(*arguments)).to(eps)
+
+
+class Beta(Likelihood):
+    r"""Independent Beta pixels on (0, 1), the decoder giving both parameters through a softplus.
+
+    $$\log p(x|z) = \sum_i (\alpha_i - 1) \log x_i + (\beta_i - 1) \log(1 - x_i) - \log B(\alpha_i, \beta_i)$$
+
+    The density is infinite or 0 at 0 and 1: data with such values must be dequantised.
+
+    Example:
+        >>> Beta()(torch.zeros(1, 1, 2, 2, 2)).mean.unique().tolist()
+        [0.5]
+    """
+
+    num_outputs: int = 2
+    noise_law: Law = "uniform"
+    support: Support = "open_unit_interval"
+
+    def forward(self, outputs: Tensor) -> BetaPixels:
+        alpha, beta = (F.softplus(each) + LEAST for each in outputs.chunk(2, dim=2))
+        return BetaPixels(alpha, beta)

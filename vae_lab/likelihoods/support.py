@@ -1,0 +1,58 @@
+"""Which data a likelihood can score, and what its nats are then."""
+
+from typing import Literal
+
+from torch import Tensor
+
+Support = Literal["unit_interval", "open_unit_interval", "real"]
+
+
+def is_on_levels(x: Tensor, levels: int) -> bool:
+    """Whether all values are among `levels` evenly spaced ones of [0, 1].
+
+    Example:
+        >>> is_on_levels(torch.tensor([0.0, 0.5]), 2), is_on_levels(torch.tensor([0.0, 0.5]), 3)
+        (False, True)
+    """
+    if bool(((x < 0) | (x > 1)).any()):
+        return False
+    steps = x * (levels - 1)
+    return bool(((steps - steps.round()).abs() < 1e-3).all())
+
+
+def check_support(name: str, support: Support, levels: int | None, *data: Tensor) -> list[str]:
+    """What must be said of log-likelihoods of these data.
+
+    Args:
+        name: Of the likelihood.
+        support: Where it can score data.
+        levels: How many values a pixel takes, None for a density.
+        data: Parts of the data as they are scored, and before any binarisation.
+
+    Raises:
+        ValueError: If it cannot score them; the message says what can.
+    """
+    low = min(float(x.min()) for x in data if len(x))
+    high = max(float(x.max()) for x in data if len(x))
+    scored = data[0]
+    if support != "real" and (low < 0 or high > 1):
+        raise ValueError(
+            f"{name} needs data in [0, 1], but the data go from {low:.3g} to {high:.3g}; use "
+            "model/likelihood=gaussian."
+        )
+    if support == "open_unit_interval" and bool(((scored <= 0) | (scored >= 1)).any()):
+        raise ValueError(
+            f"{name} has no finite density at 0 and 1, which the data have; use dataset.dequantize=true "
+            "dataset.binarize=none, or model/likelihood=continuous_bernoulli."
+        )
+    if levels is None:
+        says_little = f"{name} is a density, and the data are binary: its nats are not those of a probability"
+        return [says_little] if is_on_levels(scored, 2) else []
+    if is_on_levels(scored, levels):
+        return []
+    if levels == 2:
+        return [f"{name} on grey values is a cross-entropy with soft targets, not a likelihood"]
+    raise ValueError(
+        f"{name} with levels={levels} scores the values k/{levels - 1}, and the data have others; "
+        "give model.likelihood.levels as many grey levels as the data have, without dequantisation."
+    )
