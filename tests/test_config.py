@@ -81,7 +81,7 @@ def test_the_readme_names_the_run_that_its_command_makes():
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids="/".join)
 def test_option(group, option, request, monkeypatch):
-    of_files = ("mnist", "fashion_mnist", "frey_face", "binarized_mnist")
+    of_files = ("mnist", "fashion_mnist", "frey_face", "frey_face_1500", "binarized_mnist")
     if option in of_files or group == "experiment":
         request.getfixturevalue("real_data")
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
@@ -99,8 +99,12 @@ def test_option(group, option, request, monkeypatch):
     elif option in ("none", "monte_carlo_em") and group in ("model/encoder", "estimator"):
         overrides += ["estimator=monte_carlo_em", "model/encoder=none", "evaluation=marginal_likelihood"]
         overrides.remove(f"{group}={option}")
-    if option in ("hierarchical", "burda2016_two_layers"):
+    if option in ("hierarchical", "burda2016_two_layers") or group == "model/prior":
         overrides.append("estimator.kl=sampled")
+    if option in ("categorical", "discretized_logistic"):
+        overrides += ["dataset.binarize=none", "model.likelihood.levels=17"]
+    if option == "beta":
+        overrides += ["dataset.binarize=none", "dataset.dequantize=true"]
     if option == "hierarchical":
         overrides += ["model/posterior=hierarchical", "model/prior=hierarchical"]
         overrides.remove(f"{group}={option}")

@@ -19,7 +19,7 @@ from vae_lab.estimators import MaximumLikelihood
 from vae_lab.estimators.base import Estimator
 from vae_lab.evaluation.settings import Evaluation
 from vae_lab.likelihoods.support import check_support
-from vae_lab.networks import PerDatum
+from vae_lab.networks import NoEncoder, PerDatum
 from vae_lab.noise import NoiseSource
 from vae_lab.optimizers import OptimizerFactory
 from vae_lab.orchestration.instantiate import instantiate, makes, named, parameters_of, unknown_key
@@ -303,15 +303,23 @@ def build_vae(
         raise UserError(f"model.latent_dim must be at least 1, got {latent_dim}.")
     q = instantiate(posterior, "model.posterior", latent_dim=latent_dim)
     p = instantiate(likelihood, "model.likelihood")
-    p_z = instantiate(prior, "model.prior", latent_dim=latent_dim)
+    sizes = {"latent_dim": latent_dim, "data_shape": data_shape}
+    taken = parameters_of(prior, "model.prior")
+    p_z = instantiate(prior, "model.prior", **{name: sizes[name] for name in sizes if name in taken})
     _check_layers(q, p_z)
+    if p_z.needs_encoder and makes(encoder, "model.encoder", PerDatum, NoEncoder):
+        raise UserError(
+            f"model.prior: {type(p_z).__name__} is made of an encoder, and model/encoder=none or per_datum "
+            "is none; use another encoder."
+        )
     outputs = (p.num_outputs * data_shape[0], *data_shape[1:])
     inputs = (dataset_size,) if makes(encoder, "model.encoder", PerDatum) else data_shape
+    body = instantiate(encoder, "model.encoder", in_shape=inputs, out_shape=(q.num_outputs,))
+    seen = (*p_z.layer_dims, latent_dim)[0]
+    p_z.connect(body, q)
     return VAE(
-        instantiate(encoder, "model.encoder", in_shape=inputs, out_shape=(q.num_outputs,)),
-        instantiate(
-            decoder, "model.decoder", in_shape=((*p_z.layer_dims, latent_dim)[0],), out_shape=outputs
-        ),
+        body,
+        instantiate(decoder, "model.decoder", in_shape=(seen,), out_shape=outputs),
         q,
         p,
         p_z,

@@ -16,7 +16,7 @@ AT_A_TIME = 1000  # data
 
 
 @torch.no_grad()
-def latent_space(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[dict[str, Statistic], Tensor]:
+def latent_space(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[dict[str, Statistic], Tensor | None]:
     r"""What q says of the latent space, and the KL term of each dimension.
 
     `kl` is the rate, the mean of KL(q(z|x) || p(z)); `mutual_information` and `marginal_kl` are its two
@@ -30,7 +30,8 @@ def latent_space(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[dict[str, 
         noise: Source of evaluation noise.
 
     Returns:
-        The statistics by name, and the mean KL of each dimension, `(D,)`, in nats.
+        The statistics by name, and the mean KL of each dimension, `(D,)`, in nats; None if log p(z) is no sum
+        over the dimensions.
     """
     specs = {
         "posterior": NoiseSpec(vae.posterior.noise_law, 1, (vae.latent_dim,)),
@@ -41,9 +42,8 @@ def latent_space(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[dict[str, 
     )
     q = vae.encode(batch)
     z, prior = q.transform(draws["posterior"]), vae.prior.sample(draws["prior"])
-    is_exact = vae.posterior.has_analytic_kl(vae.prior)
-    kl = q.kl(vae.prior) if is_exact else _sampled_kl(vae, q, z)
-    rate = statistic(Term(kl.sum(1)) if is_exact else of_unknown_error(kl.sum(1)))
+    kl, of_dimension = _kl(vae, q, z)
+    rate = statistic(kl)
     information = statistic(of_unknown_error(mutual_information(q, z[0])))
     statistics = {
         "kl": rate,
@@ -54,7 +54,7 @@ def latent_space(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[dict[str, 
     if len(batch.x) >= FEWEST:
         order = permutation(len(batch.x), seed=0, purpose="blocks", epoch=0)  # data may be sorted by class
         statistics["mmd"] = statistic(of_unknown_error(maximum_mean_discrepancy(z[0, order], prior[0])))
-    return statistics, kl.double().mean(0)
+    return statistics, of_dimension
 
 
 def _active_units(vae: VAE, batch: Batch, noise: NoiseSource) -> dict[str, Statistic]:
@@ -70,6 +70,12 @@ def _active_units(vae: VAE, batch: Batch, noise: NoiseSource) -> dict[str, Stati
     return {"active_units": Statistic(sum(counts))} | (of_each if len(layers) > 1 else {})
 
 
-def _sampled_kl(vae: VAE, q: Conditional, z: Tensor) -> Tensor:
-    """The terms of log q(z|x) - log p(z) of each datum and dimension, `(N, D)`, at one sample."""
-    return (q.log_prob_per_dimension(z) - vae.prior.log_prob_per_dimension(z))[0]
+def _kl(vae: VAE, q: Conditional, z: Tensor) -> tuple[Term, Tensor | None]:
+    """KL(q(z|x) || p(z)) of each datum, in closed form or at one sample, and its mean for each dimension."""
+    if vae.posterior.has_analytic_kl(vae.prior):
+        terms = q.kl(vae.prior)
+        return Term(terms.sum(1)), terms.double().mean(0)
+    if not vae.prior.has_terms:
+        return of_unknown_error((q.log_prob(z) - vae.prior.log_prob(z))[0]), None
+    terms = (q.log_prob_per_dimension(z) - vae.prior.log_prob_per_dimension(z))[0]
+    return of_unknown_error(terms.sum(1)), terms.double().mean(0)

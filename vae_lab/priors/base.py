@@ -1,6 +1,7 @@
 """What a prior offers."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -14,10 +15,17 @@ class Prior(nn.Module):
         factorises: Whether p(z) is a product over the latent dimensions.
         layer_dims: The sizes of the layers of latent variables, the first of which the decoder sees; empty
             for a single layer.
+        has_terms: Whether `log_prob` is a sum over the latent dimensions, each given others.
+        needs_encoder: Whether it is made of the encoder, to which it must be connected.
     """
 
     factorises: bool = False
     layer_dims: Sequence[int] = ()
+    has_terms: bool = False
+    needs_encoder: bool = False
+
+    def connect(self, encoder: nn.Module, posterior: Any) -> None:
+        """Gives the prior what q(z|x) is made of."""
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log p(z), in nats, summed over the last dimension: `(K, B, D)` gives `(K, B)`."""

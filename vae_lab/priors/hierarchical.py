@@ -32,6 +32,8 @@ class Hierarchical(Prior):
         ValueError: If the layers are fewer than two, one is empty, or they do not add up to `latent_dim`.
     """
 
+    has_terms = True
+
     def __init__(self, latent_dim: int, layer_dims: Sequence[int], network: Callable[..., nn.Module]) -> None:
         super().__init__()
         check_layers(latent_dim, layer_dims)

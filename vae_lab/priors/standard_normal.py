@@ -24,6 +24,7 @@ class StandardNormal(Prior):
     """
 
     factorises = True
+    has_terms = True
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()

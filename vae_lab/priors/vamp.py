@@ -1,0 +1,65 @@
+"""The variational mixture of posteriors as prior."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from vae_lab.noise import NoiseSpec
+from vae_lab.priors.base import Prior
+from vae_lab.priors.gaussian_mixture import choose
+
+if TYPE_CHECKING:  # posteriors know priors
+    from vae_lab.posteriors.base import Conditional, Posterior
+
+
+class VampPrior(Prior):
+    r"""$p(z) = \frac1K \sum_k q(z|u_k)$ for learned pseudo-inputs $u_k$, clipped to [0, 1].
+
+    The encoder is part of the prior: gradients of log p(z) reach it, too.
+
+    References:
+        VAE with a VampPrior (Tomczak & Welling, 2018), equation 9.
+
+    Args:
+        latent_dim: `D`.
+        data_shape: Shape of one pseudo-input.
+        num_components: `K`, at least 1.
+
+    Raises:
+        ValueError: If `num_components` is below 1.
+    """
+
+    needs_encoder = True
+
+    def __init__(self, latent_dim: int, data_shape: Sequence[int], num_components: int = 500) -> None:
+        super().__init__()
+        if num_components < 1:
+            raise ValueError(f"num_components must be at least 1, got {num_components}.")
+        self.latent_dim = latent_dim
+        self.pseudo_inputs = nn.Parameter(0.05 + 0.01 * torch.randn(num_components, *data_shape))
+
+    def connect(self, encoder: nn.Module, posterior: "Posterior") -> None:
+        # Beside the submodules: encoder and posterior are the model's, and are trained as such.
+        self.__dict__["recognition"] = (encoder, posterior)
+
+    def _components(self) -> "Conditional":
+        encoder, posterior = self.__dict__["recognition"]
+        return posterior(encoder(self.pseudo_inputs.clamp(0, 1)))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        number = len(self.pseudo_inputs)
+        log_q = self._components().log_prob(z.flatten(0, -2).unsqueeze(1).expand(-1, number, -1))
+        return (log_q.logsumexp(1) - math.log(number)).reshape(z.shape[:-1])
+
+    def noise_spec(self, num_samples: int) -> NoiseSpec:
+        return NoiseSpec("normal", num_samples, (self.latent_dim + 1,))  # one for the choice
+
+    def sample(self, eps: Tensor) -> Tensor:
+        q: Any = self._components()
+        weights = torch.ones(len(self.pseudo_inputs), device=eps.device, dtype=eps.dtype)
+        chosen = choose(eps[..., -1].flatten(), weights)
+        of_chosen = type(q)(*(parameter[chosen] for parameter in q.parameters))
+        return of_chosen.transform(eps[..., :-1].flatten(0, -2).unsqueeze(0)).reshape(*eps.shape[:-1], -1)
