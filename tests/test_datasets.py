@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 
 from vae_lab import config
 from vae_lab.datasets import PPCA, Digits
-from vae_lab.datasets.base import split_off
+from vae_lab.datasets.base import InMemoryDataset, split_off
 from vae_lab.datasets.batches import EvaluationBatches, TrainingBatches
 from vae_lab.errors import UserError
 from vae_lab.orchestration.instantiate import instantiate
@@ -130,9 +130,41 @@ def test_fixed_binarisation_draws_the_training_data_once_for_all_runs():
     assert followed <= {tuple(datum.flatten().tolist()) for datum in x}
 
 
+def binarized(x, uniform):
+    return (uniform < x).to(x.dtype)
+
+
+@pytest.mark.parametrize("make", [Digits, None], ids=["digits", "frey_face"])
+def test_dequantisation_fills_the_steps_between_grey_levels(make, request):
+    if make is None:
+        request.getfixturevalue("real_data")
+    grey, data = (
+        (make(binarize="none"), make(binarize="none", dequantize=True))
+        if make
+        else (dataset("frey_face"), dataset("frey_face", "dataset.dequantize=true"))
+    )
+    levels, scale = data.levels, data.scale
+    x = data.data.test.x
+    assert 0 < x.min() < x.max() < 1
+    told = (x * levels).floor() == (grey.data.test.x * scale).round()  # up to rounding at a level's end
+    assert told.float().mean() > 0.9999
+    within = (x * levels) % 1
+    assert abs(within.mean() - 0.5) < 4 * (1 / 12 / within.numel()) ** 0.5
+    again = data.redraw(grey.data.train.x, torch.full_like(grey.data.train.x, 0.5))
+    assert torch.allclose(again * levels - 0.5, (grey.data.train.x * scale).round(), atol=1e-3)
+
+
+def test_data_that_cannot_be_dequantised():
+    for make in (lambda: Digits(dequantize=True), lambda: InMemoryDataset(dequantize=True)):
+        with pytest.raises(
+            ValueError, match="dequantize needs the grey levels of images, with binarize=none"
+        ):
+            make()
+
+
 def test_dynamic_binarisation_has_the_grey_value_as_mean():
     x = torch.full((1, 50), 0.3)
-    batches = TrainingBatches(x, batch_size=1, num_steps=2000, first_step=0, seed=0, binarize=True)
+    batches = TrainingBatches(x, batch_size=1, num_steps=2000, first_step=0, seed=0, redraw=binarized)
     draws = torch.cat([batch.x for batch in batches])
     assert draws.unique().tolist() == [0, 1]
     standard_error = (0.3 * 0.7 / draws.numel()) ** 0.5
@@ -140,7 +172,7 @@ def test_dynamic_binarisation_has_the_grey_value_as_mean():
 
 
 def batches(**arguments):
-    defaults = {"batch_size": 6, "num_steps": 20, "first_step": 0, "seed": 0, "binarize": True}
+    defaults = {"batch_size": 6, "num_steps": 20, "first_step": 0, "seed": 0, "redraw": binarized}
     x = torch.rand(20, 3, generator=torch.Generator().manual_seed(0))
     return TrainingBatches(x, **(defaults | arguments))
 

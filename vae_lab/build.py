@@ -131,6 +131,7 @@ def build(cfg: DictConfig, checkpoints: Path) -> TrainingParts:
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     callbacks += _callbacks(cfg, model, noise, dataset)
     notes = _check_support(model, dataset) + ([estimator.bias] if estimator.bias else [])
+    notes += [estimator.objective] if estimator.objective else []
     notes += evaluation.notes(model, estimator)
     return TrainingParts(
         dataset, model, noise, tracking, notes, estimator, evaluation, optimizer, settings, trainer

@@ -98,6 +98,7 @@ class VAEModule(pl.LightningModule):
             device=batch.x.device,
             dtype=batch.x.dtype,
         )
+        self.estimator.samples = self.samples
         self._estimate = self.estimator(self.model, batch, noise)
         return -self._estimate.surrogate.mean()
 

@@ -91,5 +91,4 @@ class ProbeSettings:
 
     def _training(self, vae: VAE, dataset: InMemoryDataset) -> TrainingBatches:
         x = dataset.data.train.x.to(next(vae.parameters()))
-        binarize = dataset.binarize == "dynamic"
-        return TrainingBatches(x, self.batch_size, 1 + self.warm_up, 0, dataset.seed, binarize)
+        return TrainingBatches(x, self.batch_size, 1 + self.warm_up, 0, dataset.seed, dataset.redraw)

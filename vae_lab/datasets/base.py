@@ -7,11 +7,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from vae_lab.datasets.batches import EvaluationBatches, TrainingBatches
+from vae_lab.datasets.batches import EvaluationBatches, Redraw, TrainingBatches
 from vae_lab.noise import NoiseSource, NoiseSpec, permutation
 
 Binarize = Literal["none", "dynamic", "fixed", "threshold"]
 EVALUATION_BATCH = 1000
+SMALLEST = 2.0**-24  # distance from 1 that single precision has
 
 
 class Split(NamedTuple):
@@ -38,20 +39,38 @@ class InMemoryDataset(pl.LightningDataModule):
 
     The training batches are a function of (seed, step) alone, so that a resumed run repeats the
     uninterrupted one. Validation and test data are binarised once, with noise keyed by datum and
-    `split_seed`: every run of every seed is measured on the same data.
+    `split_seed`: every run of every seed is measured on the same data. Dequantisation goes likewise.
 
     Args:
         batch_size: Global batch size `B`, shared among the processes.
         binarize: `dynamic` draws x ~ Bernoulli(grey) anew at every training step, `fixed` draws it once and
             for all runs, `threshold` rounds at 0.5, `none` leaves the values as they are.
+        dequantize: Whether uniform noise fills the steps between grey levels, anew at every training step:
+            grey level k of L becomes (k + u) / L. The log-density of such data bounds the log-probability of
+            the grey levels from below, up to D log L.
         split_seed: Seed of whatever is random in the split and the binarisation of held-out data.
 
     Raises:
-        ValueError: If `batch_size` is below 1 or, once the data are there, above the training part's size.
+        ValueError: If `batch_size` is below 1 or, once the data are there, above the training part's size;
+            if data are to be dequantised that are binarised, or have no grey levels.
     """
 
-    def __init__(self, batch_size: int = 100, binarize: Binarize = "none", split_seed: int = 0) -> None:
+    levels: int | None = None  # grey levels of the images
+    scale: float = 255.0  # by which grey levels are divided
+
+    def __init__(
+        self,
+        batch_size: int = 100,
+        binarize: Binarize = "none",
+        split_seed: int = 0,
+        dequantize: bool = False,
+    ) -> None:
         super().__init__()
+        if dequantize and (binarize != "none" or self.levels is None):
+            raise ValueError(
+                "dequantize needs the grey levels of images, with binarize=none, got dequantize=true."
+            )
+        self.dequantize = dequantize
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
         self.batch_size = batch_size
@@ -78,9 +97,9 @@ class InMemoryDataset(pl.LightningDataModule):
                 f"got {self.batch_size}."
             )
         self.parts = Parts(
-            parts.train if self.binarize == "dynamic" else self._binarized(parts.train, "train"),
-            self._binarized(parts.validation, "validation"),
-            self._binarized(parts.test, "test"),
+            parts.train if self.redraw else self._drawn(parts.train, "train"),
+            self._drawn(parts.validation, "validation"),
+            self._drawn(parts.test, "test"),
         )
 
     @property
@@ -92,9 +111,9 @@ class InMemoryDataset(pl.LightningDataModule):
 
     @property
     def fixed_training_data(self) -> Tensor:
-        """The training data for a model that looks at the same ones again and again: binarised once."""
+        """The training data for a model that looks at the same ones again and again: drawn once."""
         train = self.data.train
-        return (self._binarized(train, "train") if self.binarize == "dynamic" else train).x
+        return (self._drawn(train, "train") if self.redraw else train).x
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -109,7 +128,7 @@ class InMemoryDataset(pl.LightningDataModule):
             num_steps=self.trainer.max_steps,
             first_step=self.trainer.global_step,
             seed=self.seed,
-            binarize=self.binarize == "dynamic",
+            redraw=self.redraw,
             updates_per_batch=self.updates_per_batch,
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
@@ -129,7 +148,7 @@ class InMemoryDataset(pl.LightningDataModule):
     def _followed(self) -> Split:
         """A random part of the training data, which are not in any order that could be relied on."""
         order = permutation(len(self.data.train.x), seed=self.split_seed, purpose="train curve", epoch=0)
-        return self._binarized(self.data.train.take(order[: self.train_curve].sort().values), "train curve")
+        return self._drawn(self.data.train.take(order[: self.train_curve].sort().values), "train curve")
 
     def val_dataloader(self) -> list[EvaluationBatches]:
         return [self._evaluation_batches(part) for part in self.curves.values()]
@@ -142,15 +161,28 @@ class InMemoryDataset(pl.LightningDataModule):
         x = split.x.to(self.trainer.strategy.root_device)
         return EvaluationBatches(x, EVALUATION_BATCH, self.trainer.global_rank, self.trainer.world_size)
 
-    def _binarized(self, split: Split, purpose: str) -> Split:
+    @property
+    def redraw(self) -> Redraw | None:
+        """What draws training data anew at every step, if something does."""
+        return self._redraw if self.binarize == "dynamic" or self.dequantize else None
+
+    def _redraw(self, x: Tensor, uniform: Tensor) -> Tensor:
+        if self.dequantize:
+            assert self.levels is not None
+            x = (x * self.scale + uniform) / self.levels
+            return x.clamp(SMALLEST, 1 - SMALLEST)  # a density on (0, 1) may be infinite at the ends
+        return (uniform < x).to(x.dtype)
+
+    def _drawn(self, split: Split, purpose: str) -> Split:
+        """The part as it is measured: drawn once, or thresholded."""
         if self.binarize == "threshold":
             return _threshold(split)
-        if self.binarize == "none" or len(split.x) == 0:
+        if not (self.redraw or self.binarize == "fixed") or len(split.x) == 0:
             return split
         spec = {"pixels": NoiseSpec("uniform", 1, tuple(split.x.shape[1:]))}
         indices = torch.arange(len(split.x))
         noise = NoiseSource(self.split_seed).evaluation(spec, purpose=f"binarize {purpose}", indices=indices)
-        return Split((noise["pixels"][0] < split.x).to(split.x.dtype), split.labels)
+        return Split(self._redraw(split.x, noise["pixels"][0]), split.labels)
 
 
 def split_off(split: Split, size: int, seed: int, name: str = "validation_size") -> tuple[Split, Split]:

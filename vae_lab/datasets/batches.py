@@ -1,6 +1,6 @@
 """Batches cut from a tensor in memory by whole-tensor indexing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import torch
@@ -8,6 +8,8 @@ from torch import Tensor
 
 from vae_lab.noise import NoiseSource, NoiseSpec, permutation
 from vae_lab.vae import Batch
+
+Redraw = Callable[[Tensor, Tensor], Tensor]
 
 
 class TrainingBatches:
@@ -23,7 +25,8 @@ class TrainingBatches:
         num_steps: Steps of the whole run.
         first_step: Where to begin: the optimizer steps already taken.
         seed: The run's seed.
-        binarize: Whether each batch is drawn as x ~ Bernoulli(x).
+        redraw: Gives the pixels that a batch has this time, from those stored and uniform noise of their
+            shape; None leaves them.
         updates_per_batch: Steps with one batch before the next one comes.
         rank: Which process this is.
         world_size: How many there are.
@@ -42,7 +45,7 @@ class TrainingBatches:
         num_steps: int,
         first_step: int,
         seed: int,
-        binarize: bool = False,
+        redraw: Redraw | None = None,
         updates_per_batch: int = 1,
         rank: int = 0,
         world_size: int = 1,
@@ -54,7 +57,8 @@ class TrainingBatches:
         self.first_step = first_step
         self.seed = seed
         self.updates_per_batch = updates_per_batch
-        self.noise = NoiseSource(seed) if binarize else None
+        self.noise = NoiseSource(seed)
+        self.redraw = redraw
         self.rank = rank
         self.world_size = world_size
         self._order = lru_cache(maxsize=2)(self._permutation)
@@ -67,7 +71,7 @@ class TrainingBatches:
             number = step // self.updates_per_batch
             indices = self.indices(number)
             x = self.x.index_select(0, indices)
-            yield Batch(x if self.noise is None else self._binarized(x, number), indices)
+            yield Batch(x if self.redraw is None else self.redraw(x, self._uniform(x, number)), indices)
 
     def indices(self, number: int) -> Tensor:
         """The numbers of the data in this process's part of a batch."""
@@ -87,8 +91,7 @@ class TrainingBatches:
     def _permutation(self, epoch: int) -> Tensor:
         return permutation(len(self.x), seed=self.seed, purpose="order", epoch=epoch).to(self.x.device)
 
-    def _binarized(self, x: Tensor, number: int) -> Tensor:
-        assert self.noise is not None
+    def _uniform(self, x: Tensor, number: int) -> Tensor:
         noise = self.noise.training(
             {"pixels": NoiseSpec("uniform", 1, tuple(x.shape[1:]))},
             purpose="binarize",
@@ -99,7 +102,7 @@ class TrainingBatches:
             device=x.device,
             dtype=x.dtype,
         )
-        return (noise["pixels"][0] < x).to(x.dtype)
+        return noise["pixels"][0]
 
 
 class EvaluationBatches:

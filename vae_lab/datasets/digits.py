@@ -14,20 +14,25 @@ class Digits(InMemoryDataset):
     Args:
         batch_size: Global batch size.
         binarize: As for `InMemoryDataset`.
+        dequantize: As for `InMemoryDataset`.
         validation_size: Data held out for model selection.
         test_size: Data held out for the test.
         split_seed: Seed of the split.
     """
 
+    levels = 17
+    scale = 16.0
+
     def __init__(
         self,
         batch_size: int = 100,
         binarize: Binarize = "dynamic",
+        dequantize: bool = False,
         validation_size: int = 200,
         test_size: int = 360,
         split_seed: int = 0,
     ) -> None:
-        super().__init__(batch_size, binarize, split_seed)
+        super().__init__(batch_size, binarize, split_seed, dequantize)
         self.validation_size = validation_size
         self.test_size = test_size
 

@@ -16,6 +16,7 @@ class FreyFace(InMemoryDataset):
         root: The data folder.
         files: Path in `root` and SHA-256 of the array of bytes of shape (1965, 28, 20).
         batch_size: Global batch size.
+        dequantize: As for `InMemoryDataset`.
         scale: Grey levels are divided by this; 256 puts them in [0, 1).
         train_size: Frames to train on, the validation frames included; the rest are the test part.
         validation_size: How many of the training frames are held out for model selection.
@@ -25,17 +26,20 @@ class FreyFace(InMemoryDataset):
         ValueError: If `scale` is not above 0.
     """
 
+    levels = 256
+
     def __init__(
         self,
         root: str,
         files: Mapping[str, str],
         batch_size: int = 100,
+        dequantize: bool = False,
         scale: float = 256.0,
         train_size: int = 1600,
         validation_size: int = 200,
         split_seed: int = 0,
     ) -> None:
-        super().__init__(batch_size, binarize="none", split_seed=split_seed)
+        super().__init__(batch_size, binarize="none", split_seed=split_seed, dequantize=dequantize)
         if not scale > 0:
             raise ValueError(f"scale must be above 0, got {scale}.")
         self.root = root

@@ -23,12 +23,14 @@ class MNIST(InMemoryDataset):
         download: Whether torchvision may download what is missing.
         batch_size: Global batch size.
         binarize: As for `InMemoryDataset`.
+        dequantize: As for `InMemoryDataset`.
         train_size: Images to train on, the validation images included, at random; None for all 60,000.
         validation_size: How many of the training images are held out for model selection.
         split_seed: Seed of the split.
     """
 
     source: ClassVar = torchvision.datasets.MNIST
+    levels = 256
 
     def __init__(
         self,
@@ -37,11 +39,12 @@ class MNIST(InMemoryDataset):
         download: bool = True,
         batch_size: int = 100,
         binarize: Binarize = "dynamic",
+        dequantize: bool = False,
         train_size: int | None = None,
         validation_size: int = 10000,
         split_seed: int = 0,
     ) -> None:
-        super().__init__(batch_size, binarize, split_seed)
+        super().__init__(batch_size, binarize, split_seed, dequantize)
         if train_size is not None and train_size < 1:
             raise ValueError(f"train_size must be at least 1, got {train_size}.")
         self.root = root

@@ -35,6 +35,7 @@ class Estimator(nn.Module):
     Attributes:
         target: The bound that it stands for, against which its bias is judged: `elbo`, `L_5`, ...
         selection: The term of its `Estimate` by which models are selected on the validation split.
+        objective: What is ascended in place of a plain target, in words, or None.
         bias: Why its mean is not the gradient of its target, or None if it is.
         needs_independent_samples: Whether it is biased if a datum's samples depend on each other.
         couples_data: Whether a datum's surrogate depends on the other data of its batch.
@@ -45,8 +46,10 @@ class Estimator(nn.Module):
         updates_per_batch: Optimizer steps with one batch before the next one comes.
     """
 
+    samples: int | None = None  # training samples so far, while a model is trained
     target: str = "elbo"
     selection: str = "elbo"
+    objective: str | None = None
     bias: str | None = None
     needs_independent_samples: bool = False
     couples_data: bool = False

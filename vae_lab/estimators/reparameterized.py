@@ -22,9 +22,12 @@ class Reparameterized(SingleSampleEstimator):
         num_samples: `K`, at least 1.
         kl: Form of the KL term: `analytic`, `sampled` or `entropy`.
         beta: Weight of the KL term, not negative.
+        warm_up: Training samples over which that weight rises from 0; 0 for none.
+        cycles: How often it rises so.
+        free_bits: Nats of each latent dimension that cost nothing; needs `kl=analytic`.
 
     Raises:
-        ValueError: If `num_samples` is below 1 or `beta` below 0.
+        ValueError: If a number is out of its range, or free bits meet another `kl`.
     """
 
     def check(self, vae: VAE) -> None:
@@ -38,6 +41,6 @@ class Reparameterized(SingleSampleEstimator):
         q = vae.encode(batch)
         z = q.transform(noise["posterior"])
         terms = self.bound_terms(vae, batch.x, z, q, density=q)
-        signal = terms.log_likelihood - self.beta * terms.sampled_kl
-        bound = signal.mean(0) - self.beta * terms.exact_kl
-        return Estimate(surrogate=bound, bound=bound.detach(), terms=terms.report(self.beta))
+        beta = self.weight
+        bound = (terms.log_likelihood - beta * terms.sampled_kl).mean(0) - beta * terms.penalty
+        return Estimate(surrogate=bound, bound=bound.detach(), terms=terms.report(beta))

@@ -35,6 +35,9 @@ class ScoreFunction(SingleSampleEstimator):
         num_samples: `K`, at least 1; at least 2 where a datum's other samples are used.
         kl: Form of the KL term: `analytic`, `sampled` or `entropy`.
         beta: Weight of the KL term, not negative.
+        warm_up: Training samples over which that weight rises from 0; 0 for none.
+        cycles: How often it rises so.
+        free_bits: Nats of each latent dimension that cost nothing; needs `kl=analytic`.
         rao_blackwell: The signal of latent dimension d leaves out the KL terms of the other dimensions, on
             which z_d has no influence. With `kl=analytic` there is nothing to leave out.
         optimal_scaling: Takes the score as a control variate, with the coefficient of least variance for
@@ -54,15 +57,18 @@ class ScoreFunction(SingleSampleEstimator):
         beta: float = 1.0,
         rao_blackwell: bool = False,
         optimal_scaling: bool = False,
+        warm_up: int | float = 0,
+        cycles: int = 1,
+        free_bits: float = 0.0,
     ) -> None:
-        super().__init__(num_samples, kl, beta)
+        super().__init__(num_samples, kl, beta, warm_up, cycles, free_bits)
         self.baseline = nn.ModuleDict(baseline or {})
         self.rao_blackwell = rao_blackwell
         self.optimal_scaling = optimal_scaling
         comparing = [name for name, part in self.parts.items() if part.needs_independent_samples]
         comparing += ["optimal_scaling"] if optimal_scaling else []
         self.needs_independent_samples = bool(comparing)
-        self.couples_data = any(part.couples_data for part in self.parts.values())
+        self.couples_data |= any(part.couples_data for part in self.parts.values())
         self.bias = next((part.bias for part in self.parts.values() if part.bias), None)
         if rao_blackwell and kl == "analytic":
             raise ValueError(
@@ -112,15 +118,16 @@ class ScoreFunction(SingleSampleEstimator):
             part.prepare(data_shape)
 
     def reference(self) -> Reparameterized:
-        return Reparameterized(self.num_samples, self.kl, self.beta)
+        return Reparameterized(self.num_samples, self.kl, self.beta, free_bits=self.free_bits)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)
         z = q.transform(noise["posterior"]).detach()
         terms = self.bound_terms(vae, batch.x, z, q, density=q.detach())
-        objective = terms.log_likelihood - self.beta * terms.sampled_kl
+        beta = self.weight
+        objective = terms.log_likelihood - beta * terms.sampled_kl
         if self.rao_blackwell:
-            signal = (terms.log_likelihood.unsqueeze(-1) - self.beta * self._kl_terms(vae, z, q)).detach()
+            signal = (terms.log_likelihood.unsqueeze(-1) - beta * self._kl_terms(vae, z, q)).detach()
             log_q = q.log_prob_per_dimension(z)
         else:
             signal, log_q = objective.detach().unsqueeze(-1), q.log_prob(z).unsqueeze(-1)
@@ -128,9 +135,9 @@ class ScoreFunction(SingleSampleEstimator):
         surrogate = (advantage * log_q).sum(-1) + objective
         if self.optimal_scaling:
             surrogate = surrogate - scaled_score(advantage, q, z)
-        exact = self.beta * terms.exact_kl
+        exact = beta * terms.penalty
         bound = objective.detach().mean(0) - exact.detach()
-        return Estimate(surrogate.mean(0) - exact - loss, bound, terms.report(self.beta), statistics)
+        return Estimate(surrogate.mean(0) - exact - loss, bound, terms.report(beta), statistics)
 
     def update(self, means: Mapping[str, Tensor]) -> None:
         for name, part in self.parts.items():

@@ -20,11 +20,13 @@ class BoundTerms(NamedTuple):
         log_likelihood: log p(x|z), `(K, B)`.
         sampled_kl: The part of the KL term that depends on the sample, `(K, B)`.
         exact_kl: The part in closed form, `(B,)`.
+        penalty: What the objective has in place of `exact_kl`, `(B,)`.
     """
 
     log_likelihood: Tensor
     sampled_kl: Tensor
     exact_kl: Tensor
+    penalty: Tensor
 
     def report(self, beta: float) -> dict[str, Tensor]:
         """The bound and its two terms, averaged over samples, without gradients."""
@@ -37,18 +39,45 @@ class BoundTerms(NamedTuple):
 class SingleSampleEstimator(Estimator):
     r"""An estimator of the gradient of $E_q[\log p(x|z)] - \beta\, \mathrm{KL}(q(z|x) \,\|\, p(z))$.
 
+    With free bits the KL term is $\sum_d \max(\lambda, \frac1B \sum_b \mathrm{KL}_{bd})$ over the minibatch.
+    Validation and test have the final beta; `elbo`, by which models are selected, is always that with
+    beta = 1 and without free bits.
+
+    References:
+        Ladder variational autoencoders (Sønderby et al., 2016), section 2.3, for the warm-up; Cyclical
+        annealing schedule (Fu et al., 2019), equation 6; Improving variational inference with inverse
+        autoregressive flow (Kingma et al., 2016), equation 15, for the free bits.
+
     Args:
         num_samples: `K`, samples per datum over which the estimate is averaged, at least 1.
         kl: `analytic` takes the KL term in closed form (estimator B of the paper), `sampled` estimates it by
             log q(z|x) - log p(z) (estimator A), `entropy` by -H(q) - log p(z).
         beta: Weight of the KL term, not negative; 1 gives the evidence lower bound.
+        warm_up: Training samples over which the weight rises from 0 to `beta`; 0 for none.
+        cycles: How often it rises so, staying at `beta` for as long in between.
+        free_bits: lambda, nats of each latent dimension that cost nothing; needs `kl=analytic`.
 
     Raises:
-        ValueError: If `num_samples` is below 1 or `beta` below 0.
+        ValueError: If a number is out of its range, or free bits meet another `kl`.
     """
 
-    def __init__(self, num_samples: int = 1, kl: KL = "analytic", beta: float = 1.0) -> None:
+    def __init__(
+        self,
+        num_samples: int = 1,
+        kl: KL = "analytic",
+        beta: float = 1.0,
+        warm_up: int | float = 0,
+        cycles: int = 1,
+        free_bits: float = 0.0,
+    ) -> None:
         super().__init__()
+        for name, value in {"warm_up": warm_up, "free_bits": free_bits}.items():
+            if not value >= 0:
+                raise ValueError(f"{name} must not be negative, got {value}.")
+        if cycles < 1:
+            raise ValueError(f"cycles must be at least 1, got {cycles}.")
+        if free_bits and kl != "analytic":
+            raise ValueError(f"free_bits needs kl=analytic, the KL term of each dimension, got kl={kl}.")
         if num_samples < 1:
             raise ValueError(f"num_samples must be at least 1, got {num_samples}.")
         if not beta >= 0:
@@ -56,7 +85,24 @@ class SingleSampleEstimator(Estimator):
         self.num_samples = num_samples
         self.kl = kl
         self.beta = beta
+        self.warm_up = warm_up
+        self.cycles = cycles
+        self.free_bits = free_bits
+        self.couples_data = free_bits > 0
         self.target = "elbo" if beta == 1 else f"elbo, beta = {beta:g}"
+        self.target += f", {free_bits:g} free nats" if free_bits else ""
+        said = [f"with {free_bits:g} free nats per latent dimension"] if free_bits else []
+        said += [f"while beta rose to {beta:g} over {warm_up:,.0f} samples"] if warm_up else []
+        said += [f"in {cycles} cycles"] if warm_up and cycles > 1 else []
+        self.objective = f"trained {' '.join(said)}; elbo is that with beta = 1" if said else None
+
+    @property
+    def weight(self) -> float:
+        """The weight of the KL term now: `beta`, unless a training is warming up."""
+        if not self.warm_up or not self.training or self.samples is None:
+            return self.beta
+        cycle, position = divmod(self.samples, 2 * self.warm_up)
+        return self.beta * (1.0 if cycle >= self.cycles else min(1.0, position / self.warm_up))
 
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
         return {"posterior": NoiseSpec(vae.posterior.noise_law, self.num_samples, (vae.latent_dim,))}
@@ -76,8 +122,15 @@ class SingleSampleEstimator(Estimator):
         """The terms at samples `z`; log q is that of `density`: `q` itself, or `q` cut from the graph."""
         log_likelihood = vae.decode(z).log_prob(x)
         if self.kl == "analytic":
-            return BoundTerms(log_likelihood, torch.zeros_like(log_likelihood), q.kl(vae.prior).sum(-1))
+            kl = q.kl(vae.prior)
+            exact = kl.sum(-1)
+            penalty = exact
+            if self.free_bits:
+                penalty = kl.mean(0).clamp(min=self.free_bits).sum().expand_as(exact)
+            return BoundTerms(log_likelihood, torch.zeros_like(log_likelihood), exact, penalty)
         if self.kl == "entropy":
-            return BoundTerms(log_likelihood, -vae.prior.log_prob(z), -q.entropy())
+            entropy = q.entropy()
+            return BoundTerms(log_likelihood, -vae.prior.log_prob(z), -entropy, -entropy)
         sampled_kl = density.log_prob(z) - vae.prior.log_prob(z)
-        return BoundTerms(log_likelihood, sampled_kl, torch.zeros_like(log_likelihood[0]))
+        none = torch.zeros_like(log_likelihood[0])
+        return BoundTerms(log_likelihood, sampled_kl, none, none)

@@ -28,15 +28,24 @@ class StickingTheLanding(SingleSampleEstimator):
         num_samples: `K`, at least 1.
         kl: `sampled`; no other form of the KL term has a score term to leave out.
         beta: Weight of the KL term, not negative.
+        warm_up: Training samples over which that weight rises from 0; 0 for none.
+        cycles: How often it rises so.
 
     Raises:
-        ValueError: If `num_samples` is below 1, `beta` below 0, or `kl` is not `sampled`.
+        ValueError: If a number is out of its range, or `kl` is not `sampled`.
     """
 
-    def __init__(self, num_samples: int = 1, kl: Literal["sampled"] = "sampled", beta: float = 1.0) -> None:
+    def __init__(
+        self,
+        num_samples: int = 1,
+        kl: Literal["sampled"] = "sampled",
+        beta: float = 1.0,
+        warm_up: int | float = 0,
+        cycles: int = 1,
+    ) -> None:
         if kl != "sampled":
             raise ValueError(f"kl must be sampled, got {kl}: no other form has a score term to leave out.")
-        super().__init__(num_samples, kl, beta)
+        super().__init__(num_samples, kl, beta, warm_up, cycles)
 
     def check(self, vae: VAE) -> None:
         check_pathwise(vae)
@@ -48,5 +57,5 @@ class StickingTheLanding(SingleSampleEstimator):
         q = vae.encode(batch)
         z = q.transform(noise["posterior"])
         terms = self.bound_terms(vae, batch.x, z, q, density=q.detach())
-        bound = (terms.log_likelihood - self.beta * terms.sampled_kl).mean(0)
-        return Estimate(surrogate=bound, bound=bound.detach(), terms=terms.report(self.beta))
+        bound = (terms.log_likelihood - self.weight * terms.sampled_kl).mean(0)
+        return Estimate(surrogate=bound, bound=bound.detach(), terms=terms.report(self.weight))
