@@ -1,18 +1,30 @@
 import pytest
 import torch
 
-from vae_lab.networks import MLP, ConvolutionalDecoder, ConvolutionalEncoder, Linear, Shift
+from vae_lab.networks import (
+    MLP,
+    ConvolutionalDecoder,
+    ConvolutionalEncoder,
+    Linear,
+    ResidualDecoder,
+    ResidualEncoder,
+    Shift,
+)
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (1, 28, 20), (3, 32, 17), (2, 5, 1), (1, 1, 1)]
 ENCODERS = {
     "mlp": lambda shape: MLP(shape, (4,), hidden=[16, 8], activation="tanh"),
     "linear": lambda shape: Linear(shape, (4,)),
     "conv": lambda shape: ConvolutionalEncoder(shape, (4,), channels=[4, 8, 16]),
+    "residual": lambda shape: ResidualEncoder(shape, (4,), channels=[4, 8, 6]),
+    "residual_without_norm": lambda shape: ResidualEncoder(shape, (4,), channels=[4, 8], norm="none"),
 }
 DECODERS = {
     "mlp": lambda shape: MLP((4,), shape, hidden=[16, 8]),
     "linear": lambda shape: Linear((4,), shape),
     "conv": lambda shape: ConvolutionalDecoder((4,), shape, channels=[16, 8, 4]),
+    "residual": lambda shape: ResidualDecoder((4,), shape, channels=[6, 8, 4]),
+    "residual_without_norm": lambda shape: ResidualDecoder((4,), shape, channels=[8, 4], norm="none"),
 }
 
 
@@ -47,7 +59,23 @@ def test_init_std_is_the_standard_deviation_of_every_parameter():
         assert parameter.std().item() == pytest.approx(0.01, rel=5 / (2 * parameter.numel()) ** 0.5)
 
 
-@pytest.mark.parametrize("network", [ConvolutionalEncoder, ConvolutionalDecoder])
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_what_is_said_of_a_datum_does_not_depend_on_its_batch(encoder):
+    network = ENCODERS[encoder]((1, 8, 8)).double()
+    x = torch.rand(6, 1, 8, 8, dtype=torch.float64)
+    assert torch.allclose(network(x)[2:3], network(x[2:3]))
+
+
+@pytest.mark.parametrize("network", [ResidualEncoder, ResidualDecoder])
+def test_a_norm_that_a_batch_shares_is_refused(network):
+    with pytest.raises(ValueError, match="norm must not be batch: the bound of a datum would depend on"):
+        network((1, 8, 8), (1, 8, 8), channels=[4], norm="batch")
+
+
+CONVOLUTIONAL = [ConvolutionalEncoder, ConvolutionalDecoder, ResidualEncoder, ResidualDecoder]
+
+
+@pytest.mark.parametrize("network", CONVOLUTIONAL)
 def test_convolutions_refuse_vectors(network):
     with pytest.raises(ValueError, match=r"needs images of shape \(C, H, W\), got data of shape \(10,\)"):
         network((10,), (10,), channels=[4])

@@ -526,7 +526,7 @@ def test_every_run_of_every_sweep_composes_and_can_be_built(path, request):
     signature.register()
     settings = OmegaConf.to_container(OmegaConf.load(path).sweep)
     common = [f"hydra.searchpath=[file://{ROOT}]", f"+sweeps={path.stem}", "logger=none"]
-    if "train_size" in path.read_text():  # which digits do not have
+    if any(word in path.read_text() for word in ("train_size", "dataset=frey_face")):  # not for digits
         request.getfixturevalue("real_data")
     else:
         common.append("dataset=digits")

@@ -6,6 +6,7 @@ from vae_lab.networks.linear import Linear
 from vae_lab.networks.mlp import MLP
 from vae_lab.networks.no_encoder import NoEncoder
 from vae_lab.networks.per_datum import PerDatum
+from vae_lab.networks.residual import ResidualDecoder, ResidualEncoder
 from vae_lab.networks.shift import Shift
 
 __all__ = [
@@ -17,5 +18,7 @@ __all__ = [
     "PerDatum",
     "PixelCNN",
     "Recurrent",
+    "ResidualDecoder",
+    "ResidualEncoder",
     "Shift",
 ]

@@ -37,8 +37,8 @@ class ConvolutionalEncoder(nn.Module):
         activation: Activation = "relu",
     ) -> None:
         super().__init__()
-        _check(in_shape, channels)
-        sizes = _sizes(in_shape, len(channels))
+        check_images(in_shape, channels)
+        sizes = halvings(in_shape, len(channels))
         self.convolutions = nn.Sequential(*_convolutions([in_shape[0], *channels], activation))
         features = channels[-1] * sizes[-1][0] * sizes[-1][1]
         self.head = nn.Sequential(nn.Flatten(), nn.Linear(features, math.prod(out_shape)))
@@ -74,8 +74,8 @@ class ConvolutionalDecoder(nn.Module):
         activation: Activation = "relu",
     ) -> None:
         super().__init__()
-        _check(out_shape, channels)
-        sizes = _sizes(out_shape, len(channels))[::-1]
+        check_images(out_shape, channels)
+        sizes = halvings(out_shape, len(channels))[::-1]
         self.smallest = (channels[0], *sizes[0])
         self.head = nn.Linear(math.prod(in_shape), math.prod(self.smallest))
         self.convolutions = nn.Sequential(
@@ -86,7 +86,8 @@ class ConvolutionalDecoder(nn.Module):
         return self.convolutions(self.head(z.flatten(1)).unflatten(1, self.smallest))
 
 
-def _check(shape: Sequence[int], channels: Sequence[int]) -> None:
+def check_images(shape: Sequence[int], channels: Sequence[int]) -> None:
+    """Raises `ValueError` if data are no images, or a number of channels is below 1."""
     if len(shape) != 3:
         raise ValueError(
             f"a convolutional network needs images of shape (C, H, W), got data of shape {tuple(shape)}; "
@@ -96,7 +97,7 @@ def _check(shape: Sequence[int], channels: Sequence[int]) -> None:
         raise ValueError(f"channels must hold at least one number, each at least 1, got {list(channels)}.")
 
 
-def _sizes(shape: Sequence[int], depth: int) -> list[tuple[int, int]]:
+def halvings(shape: Sequence[int], depth: int) -> list[tuple[int, int]]:
     """Height and width before the first and after each of `depth` halvings."""
     sizes = [(shape[1], shape[2])]
     for _ in range(depth):
