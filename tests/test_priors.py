@@ -64,7 +64,7 @@ def batch():
     return Batch(torch.tensor(images).reshape(16, *SHAPE).double(), torch.arange(16))
 
 
-def grid(half_width=9, points=361):
+def grid(half_width=9, points=181):
     axis = torch.linspace(-half_width, half_width, points, dtype=torch.float64)
     return torch.cartesian_prod(axis, axis), 2 * (axis[1] - axis[0]).log()
 
