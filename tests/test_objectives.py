@@ -85,6 +85,7 @@ def test_the_exact_bound_is_kept_in_sight():
         ({"warm_up": -1}, "warm_up must not be negative, got -1"),
         ({"free_bits": -0.1}, r"free_bits must not be negative, got -0\.1"),
         ({"cycles": 0}, "cycles must be at least 1, got 0"),
+        ({"cycles": 2}, "cycles must be 1 without warm_up, got 2"),
         ({"free_bits": 0.1, "kl": "sampled"}, "free_bits needs kl=analytic, .*, got kl=sampled"),
     ],
 )

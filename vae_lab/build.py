@@ -239,6 +239,11 @@ def prepare_probe(
     """
     if not vae.is_amortized:
         raise UserError(f"{key}: {NEEDS_NETWORK}")
+    if vae.prior.needs_encoder:
+        raise UserError(
+            f"{key}: it takes the encoder's gradient through q(z|x) alone, and {type(vae.prior).__name__} "
+            "has the encoder in p(z) too; use another model/prior."
+        )
     try:
         settings.check(dataset)
     except ValueError as error:
@@ -412,6 +417,12 @@ def _check_support(model: Model, dataset: InMemoryDataset) -> list[str]:
     """Checks that the model can score the data; gives what must be said of its log-likelihoods."""
     scorer = model.likelihood if isinstance(model, VAE) else model
     data = dataset.data
+    low, high = data.train.x.aminmax()
+    if isinstance(model, VAE) and model.prior.needs_encoder and not (low >= 0 and high <= 1):
+        raise UserError(
+            f"model.prior: {type(model.prior).__name__} has pseudo-inputs in [0, 1], and these data go from "
+            f"{low:.3g} to {high:.3g}; use another prior."
+        )
     try:
         return check_support(type(scorer).__name__, scorer.support, scorer.levels, data.test.x, data.train.x)
     except ValueError as error:

@@ -10,10 +10,11 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.progress import Progress
 
+from vae_lab.alternatives.base import Alternative
 from vae_lab.build import Parts, TrainingParts, check_root
 from vae_lab.config import EvaluateConfig
 from vae_lab.errors import UserError
-from vae_lab.evaluation.measures import SCORES, Measured, Measures
+from vae_lab.evaluation.measures import Measured, Measures
 from vae_lab.figures.kl_per_dimension import kl_per_dimension
 from vae_lab.loading import Trained, load
 from vae_lab.noise import NoiseSource
@@ -33,6 +34,7 @@ class Plan(NamedTuple):
 
     measures: Measures
     run: Path
+    tracker: Any
 
 
 def plan(cfg: DictConfig) -> Plan:
@@ -55,7 +57,7 @@ def plan(cfg: DictConfig) -> Plan:
     definition = result_of(run)["definition"]
     if "dataset._target_" not in definition or "run" in definition:
         raise UserError(f"run={cfg.run} is no training, but a measurement.")
-    return Plan(measures, run)
+    return Plan(measures, run, instantiate(cfg.logger, "logger"))
 
 
 def evaluate(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
@@ -85,8 +87,7 @@ def evaluate(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
         result = _result(cfg, directory, trained, measured, batch.x.device)
         directory.finish(result)
     figures = sorted(directory.path.glob("*.png"))
-    tracker = instantiate(cfg.logger, "logger")
-    tracker.log_measured(planned.run, result["run"], result["metrics"], figures)
+    planned.tracker.log_measured(planned.run, result["run"], result["metrics"], figures)
     return result
 
 
@@ -135,10 +136,17 @@ def _write(measured: Measured, directory: Path) -> None:
 
 
 def _judged_by(measured: Measured) -> str:
-    """The log-likelihood by the best way in which it was measured for all data, or else for some."""
-    return next(
-        (name for name in (*SCORES, "log_likelihood_ais") if name in measured.statistics), "log_likelihood"
-    )
+    """The log-likelihood as every kind of model has it, if it was measured, or else in another way."""
+    ways = ("log_likelihood", "exact_log_likelihood", "log_likelihood_ais")
+    return next((name for name in ways if name in measured.statistics), "log_likelihood")
+
+
+def _log_likelihood(cfg: DictConfig, trained: Trained) -> str:
+    """What `log_likelihood` is."""
+    model = trained.parts.model
+    if isinstance(model, Alternative):
+        return model.log_likelihood
+    return f"L_{max(cfg.measures.importance_samples, default=0)}"
 
 
 def _result(
@@ -157,6 +165,7 @@ def _result(
         "signature": signature(cfg),
         "run": of_run["signature"],
         "estimator": of_run["estimator"],
+        "log_likelihood": _log_likelihood(cfg, trained),
         "metric": f"{cfg.split}/{_judged_by(measured)}",
         "metrics": metrics | {f"kl_per_dimension/{number}": value for number, value in enumerate(kl)},
         "notes": [*of_run["notes"], *measured.notes],

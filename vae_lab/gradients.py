@@ -11,8 +11,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from vae_lab.build import NEEDS_NETWORK, build, check_root, prepare_probe
-from vae_lab.build import TrainingParts as Parts
+from vae_lab.build import NEEDS_NETWORK, TrainingParts, build, check_root, prepare_probe
 from vae_lab.config import GradientsConfig, TrainConfig
 from vae_lab.errors import Busy, UserError
 from vae_lab.estimators.base import Estimator
@@ -54,7 +53,7 @@ class Plan(NamedTuple):
     training: DictConfig
     trained: RunDirectory
     settings: ProbeSettings
-    parts: Parts
+    parts: TrainingParts
     noise: NoiseSource
     estimators: dict[str, Estimator]
     states: list[State]
@@ -67,6 +66,8 @@ def plan(cfg: DictConfig) -> Plan:
         UserError: If the configuration, the data or a checkpoint cannot make a measurement.
     """
     check_root(cfg, GradientsConfig)
+    if cfg.run is None and "encoder" not in cfg.model:
+        raise UserError(f"model: {NEEDS_NETWORK}")
     training, trained = _training(cfg)
     settings = instantiate(cfg.probe, "probe")
     if "encoder" not in training.model or makes(training.model.encoder, "model.encoder", NoEncoder, PerDatum):
@@ -168,7 +169,7 @@ def _at(cfg: DictConfig) -> list[int | str]:
 
 
 def _estimators(
-    cfg: DictConfig, settings: ProbeSettings, parts: Parts, noise: NoiseSource
+    cfg: DictConfig, settings: ProbeSettings, parts: TrainingParts, noise: NoiseSource
 ) -> dict[str, Estimator]:
     if not cfg.estimators:
         raise UserError("estimators must name at least one, such as estimators=single_sample.")
@@ -178,7 +179,9 @@ def _estimators(
     return estimators
 
 
-def _states(cfg: DictConfig, training: DictConfig, trained: RunDirectory, parts: Parts) -> list[State]:
+def _states(
+    cfg: DictConfig, training: DictConfig, trained: RunDirectory, parts: TrainingParts
+) -> list[State]:
     states = []
     batch_size = parts.dataset.batch_size
     for value in _at(cfg):
@@ -216,7 +219,9 @@ def _check_there(cfg: DictConfig, state: State, trained: RunDirectory) -> None:
     )
 
 
-def _train_if_asked(training: DictConfig, trained: RunDirectory, states: list[State], parts: Parts) -> None:
+def _train_if_asked(
+    training: DictConfig, trained: RunDirectory, states: list[State], parts: TrainingParts
+) -> None:
     missing = [state for state in states if state.checkpoint and not state.checkpoint.is_file()]
     if not missing:
         return
@@ -251,7 +256,7 @@ def _train(training: DictConfig, trained: RunDirectory) -> None:
             lease.wait(trained.path)
 
 
-def _weights(state: State, parts: Parts) -> tuple[int, dict[str, torch.Tensor]]:
+def _weights(state: State, parts: TrainingParts) -> tuple[int, dict[str, torch.Tensor]]:
     """The training samples behind a state, and the model's parameters there."""
     fresh = parts.vae.state_dict()
     if state.checkpoint is None:
@@ -276,7 +281,7 @@ def _rows(
     samples: int,
     training: DictConfig,
     settings: ProbeSettings,
-    parts: Parts,
+    parts: TrainingParts,
     estimators: dict[str, Estimator],
     noise: NoiseSource,
 ) -> Iterator[dict[str, Any]]:
@@ -293,7 +298,7 @@ def _rows(
         yield where | asdict(measurement)
 
 
-def _placed(vae: VAE, parts: Parts, training: DictConfig) -> VAE:
+def _placed(vae: VAE, parts: TrainingParts, training: DictConfig) -> VAE:
     """The model on the trainer's device and in its precision."""
     double = str(training.trainer.precision).startswith("64")
     device = parts.trainer.strategy.root_device

@@ -11,14 +11,13 @@ if TYPE_CHECKING:
 
 EXPECTED = {"test/elbo", "test/reconstruction", "test/kl", "test/log_likelihood"}  # of most models
 
-LOG_LIKELIHOODS = {"exact": "nats per datum, exact", "predictive": "nats per datum, predictive"}
+LOG_LIKELIHOODS = {"exact": "exact", "predictive": "of the predictive density"}
 
 EVALUATED = {  # in this order; K, G and A stand for the numbers of samples, and of data of gap and annealing
     "elbo_sampled_kl": "KL from the samples",
     "elbo_analytic_kl": "KL in closed form",
     "log_likelihood": "L_K, K = {K:,}",
     "exact_log_likelihood": "in closed form",
-    "predictive_log_likelihood": "under q of the proportion",
     "log_likelihood_ais": "annealed, {A} data",
     "annealing_gain": "that less L_K, same data",
     "simulated_lower": "annealed, simulated data",
@@ -108,7 +107,10 @@ def show_evaluation(result: dict[str, Any], directory: Path) -> None:
         if name == "log_likelihood":
             for number in sorted(set(numbers) - {most}):
                 _add_measure(table, metrics, split, f"L_{number}", "")
-        _add_measure(table, metrics, split, name, EVALUATED[name].format(**sizes))
+        note = EVALUATED[name].format(**sizes)
+        if name == "log_likelihood":
+            note = LOG_LIKELIHOODS.get(result["log_likelihood"], note)
+        _add_measure(table, metrics, split, name, note)
     console = Console(highlight=False)
     console.print(table)
     for note in result["notes"]:

@@ -13,8 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from vae_lab.alternatives.base import Alternative
-from vae_lab.build import TrainingParts as Parts
-from vae_lab.build import build_run
+from vae_lab.build import TrainingParts, build_run
 from vae_lab.errors import UserError
 from vae_lab.figures.of_run import IMAGES, draw_figures
 from vae_lab.fit import fit
@@ -40,7 +39,7 @@ def run(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
     quieten_libraries()
     _free_gpu_memory()
     parts = build_run(cfg, directory.checkpoints)
-    if not isinstance(parts, Parts):
+    if not isinstance(parts, TrainingParts):
         return fit(cfg, directory, parts)
     leads = getattr(rank_zero_only, "rank", 0) == 0
     if parts.trainer.world_size > 1 and HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -60,7 +59,7 @@ def run(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
     return result
 
 
-def _module(parts: Parts) -> VAEModule:
+def _module(parts: TrainingParts) -> VAEModule:
     return VAEModule(
         parts.model,
         parts.estimator,
@@ -73,7 +72,7 @@ def _module(parts: Parts) -> VAEModule:
     )
 
 
-def _progress(parts: Parts, module: VAEModule) -> dict[str, Any]:
+def _progress(parts: TrainingParts, module: VAEModule) -> dict[str, Any]:
     """How far the training is, for those who look on; read by a thread beside it."""
     metric = f"validation/{parts.estimator.selection}"
     return {
@@ -120,7 +119,7 @@ def _resume_point(directory: RunDirectory) -> int:
 
 
 def _train_and_test(
-    cfg: DictConfig, directory: RunDirectory, parts: Parts, module: VAEModule, resumed_at: int
+    cfg: DictConfig, directory: RunDirectory, parts: TrainingParts, module: VAEModule, resumed_at: int
 ) -> dict[str, Any]:
     try:
         _fit(cfg, directory, parts, module, resumed_at)
@@ -129,7 +128,9 @@ def _train_and_test(
         parts.tracking.finish()
 
 
-def _fit(cfg: DictConfig, directory: RunDirectory, parts: Parts, module: VAEModule, resumed_at: int) -> None:
+def _fit(
+    cfg: DictConfig, directory: RunDirectory, parts: TrainingParts, module: VAEModule, resumed_at: int
+) -> None:
     metrics_csv = MetricsCsv(directory.metrics_csv, resumed_at)
     trackers = parts.tracking.start(
         directory.path,
@@ -147,7 +148,9 @@ def _fit(cfg: DictConfig, directory: RunDirectory, parts: Parts, module: VAEModu
     )
 
 
-def _measure(cfg: DictConfig, directory: RunDirectory, parts: Parts, module: VAEModule) -> dict[str, Any]:
+def _measure(
+    cfg: DictConfig, directory: RunDirectory, parts: TrainingParts, module: VAEModule
+) -> dict[str, Any]:
     samples = parts.trainer.global_step * module.batch_size
     metrics = directory.along_training(parts.settings.select, f"validation/{parts.estimator.selection}")
     tested = directory.tested_checkpoint(parts.settings.select)
@@ -171,7 +174,7 @@ def _measure(cfg: DictConfig, directory: RunDirectory, parts: Parts, module: VAE
         "estimator": type(parts.estimator).__name__,
         "selection": parts.estimator.selection,
         "metrics": dict(sorted(metrics.items())),
-        "parameters": sum(parameter.numel() for parameter in parts.model.parameters()),
+        "parameters": _num_parameters(parts),
         "log_likelihood": _log_likelihood(parts),
         "notes": parts.notes,
         "checkpoint_sha256": checksum(tested),
@@ -186,7 +189,13 @@ def _measure(cfg: DictConfig, directory: RunDirectory, parts: Parts, module: VAE
     }
 
 
-def _log_likelihood(parts: Parts) -> str | None:
+def _num_parameters(parts: TrainingParts) -> int:
+    if isinstance(parts.model, Alternative):
+        return parts.model.num_parameters
+    return sum(parameter.numel() for parameter in parts.model.parameters())
+
+
+def _log_likelihood(parts: TrainingParts) -> str | None:
     """What `test/log_likelihood` is."""
     if isinstance(parts.model, Alternative):
         return parts.model.log_likelihood
@@ -194,7 +203,7 @@ def _log_likelihood(parts: Parts) -> str | None:
     return None if number is None or parts.estimator.target == "reconstruction" else f"L_{number}"
 
 
-def _exact_log_likelihoods(parts: Parts) -> dict[str, float]:
+def _exact_log_likelihoods(parts: TrainingParts) -> dict[str, float]:
     """The exact values for data whose distribution is known."""
     if not hasattr(parts.dataset, "log_prob"):
         return {}

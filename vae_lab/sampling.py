@@ -1,5 +1,6 @@
 """Data that a model draws, and how long it takes."""
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -14,7 +15,7 @@ TIMED = 0.02  # seconds, at least
 
 
 @torch.no_grad()
-def draw(model: VAE | Alternative, data_shape: Sequence[int], number: int) -> tuple[Tensor, float]:
+def draw(model: VAE | Alternative, data_shape: Sequence[int], number: int) -> tuple[Tensor | None, float]:
     """Data that the model draws, always from the same noise, and the seconds for each of them.
 
     Args:
@@ -23,12 +24,12 @@ def draw(model: VAE | Alternative, data_shape: Sequence[int], number: int) -> tu
         number: How many are drawn at once.
 
     Returns:
-        `(number, *data_shape)` and the seconds.
-
-    Raises:
-        ValueError: If its likelihood cannot be sampled.
+        `(number, *data_shape)` and the seconds; None and nan if its likelihood cannot be sampled.
     """
-    spec = model.sample_spec(data_shape) if isinstance(model, VAE) else model.sample_spec()
+    try:
+        spec = model.sample_spec(data_shape) if isinstance(model, VAE) else model.sample_spec()
+    except ValueError:
+        return None, math.nan
     like = next(iter(model.state_dict().values()))
     noise = NoiseSource(seed=0).training(
         spec, purpose="samples", step=0, batch_size=number, device=like.device, dtype=like.dtype

@@ -124,10 +124,7 @@ class VAE(nn.Module):
         Raises:
             ValueError: If the likelihood cannot be sampled.
         """
-        law = self.likelihood.noise_law
-        if law is None:
-            raise ValueError(f"{type(self.likelihood).__name__} cannot be sampled.")
-        return {"prior": self.prior.noise_spec(1), "pixels": NoiseSpec(law, 1, tuple(data_shape))}
+        return {"prior": self.prior.noise_spec(1), "pixels": self.likelihood.sample_spec(data_shape)}
 
     def sample(self, noise: Mapping[str, Tensor]) -> Tensor:
         """Data `(B, *data_shape)` drawn from p(z) p(x|z), from noise `(1, B, *event)`."""

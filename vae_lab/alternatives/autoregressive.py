@@ -31,13 +31,15 @@ class Autoregressive(Alternative):
         self.support = likelihood.support
         self.levels = likelihood.levels
 
+    @property
+    def num_parameters(self) -> int:
+        return self.network.num_parameters
+
     def log_prob(self, x: Tensor) -> Tensor:
         return self.likelihood(self.network(x).unsqueeze(0)).log_prob(x)[0]
 
     def sample_spec(self) -> dict[str, NoiseSpec]:
-        if self.likelihood.noise_law is None:
-            raise ValueError(f"{type(self.likelihood).__name__} cannot be sampled.")
-        return {"pixels": NoiseSpec(self.likelihood.noise_law, 1, self.data_shape)}
+        return {"pixels": self.likelihood.sample_spec(self.data_shape)}
 
     def sample(self, noise: Mapping[str, Tensor]) -> Tensor:
         return self.network.sample(self.likelihood, noise["pixels"][0])

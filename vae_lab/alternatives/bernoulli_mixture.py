@@ -68,9 +68,10 @@ class BernoulliMixture(SelfFitting):
     def fit(self, x: Tensor, noise: NoiseSource) -> Iterator[dict[str, float]]:
         if self.num_components > len(x):
             raise ValueError(f"num_components must be at most {len(x)}, the data, got {self.num_components}.")
+        dtype, x = x.dtype, x.double()
         order = permutation(len(x), seed=noise.seed, purpose="first components", epoch=0)
         self.logits = torch.logit(0.25 + 0.5 * x[order[: self.num_components]]).unsqueeze(1)
-        self.log_weights = torch.full_like(self.log_weights, 1 / self.num_components).log()
+        self.log_weights = torch.full_like(self.log_weights, 1 / self.num_components).double().log()
         before = -torch.inf
         for iteration in range(self.max_iterations):
             joint = self._log_joint(x)
@@ -83,8 +84,9 @@ class BernoulliMixture(SelfFitting):
             found = total.double().mean().item()  # of the parameters before this step
             yield {"log_likelihood": found, "iteration": iteration}
             if found - before < self.tolerance:
-                return
+                break
             before = found
+        self.to(dtype)
 
     def _log_joint(self, x: Tensor) -> Tensor:
         """log p(x, k), `(K, B)`."""

@@ -132,10 +132,9 @@ class FiniteMixture(SelfFitting):
         return (self._log_components(x) + log_proportions).logsumexp(0)
 
     def sample_spec(self) -> dict[str, NoiseSpec]:
-        assert self.likelihood.noise_law is not None
         return {
             "component": NoiseSpec("uniform", 1, ()),
-            "pixels": NoiseSpec(self.likelihood.noise_law, 1, self.data_shape),
+            "pixels": self.likelihood.sample_spec(self.data_shape),
         }
 
     def sample(self, noise: Mapping[str, Tensor]) -> Tensor:

@@ -51,8 +51,7 @@ class IndependentPixels(SelfFitting):
         return self.likelihood(self.outputs).log_prob(x)[0]
 
     def sample_spec(self) -> dict[str, NoiseSpec]:
-        assert self.likelihood.noise_law is not None
-        return {"pixels": NoiseSpec(self.likelihood.noise_law, 1, self.data_shape)}
+        return {"pixels": self.likelihood.sample_spec(self.data_shape)}
 
     def sample(self, noise: Mapping[str, Tensor]) -> Tensor:
         return self.likelihood(self.outputs).sample(noise["pixels"])[0]

@@ -1,7 +1,7 @@
 """Independent pixels of a likelihood family, their outputs found from weighted data instead of a decoder."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vae_lab.likelihoods import Bernoulli, Gaussian
 from vae_lab.likelihoods.base import Likelihood
@@ -16,6 +16,8 @@ def check_pixels(likelihood: Likelihood) -> None:
             f"likelihood must be bernoulli or gaussian, whose fit has a closed form, got "
             f"{type(likelihood).__name__}."
         )
+    if isinstance(likelihood, Gaussian) and not isinstance(likelihood.mean_activation, nn.Identity):
+        raise ValueError("likelihood.mean_activation must be identity: the means are those of the data.")
 
 
 def fitted_outputs(likelihood: Likelihood, x: Tensor, weights: Tensor, smoothing: float) -> Tensor:
@@ -38,7 +40,7 @@ def fitted_outputs(likelihood: Likelihood, x: Tensor, weights: Tensor, smoothing
     """
     total, flat = weights.sum(1, keepdim=True), x.flatten(1)
     if isinstance(likelihood, Bernoulli):
-        outputs = torch.logit((weights @ flat + smoothing) / (total + 2 * smoothing))
+        outputs = (weights @ flat + smoothing).log() - (weights @ (1 - flat) + smoothing).log()
         return outputs.unflatten(1, (1, *x.shape[1:]))
     mean = weights @ flat / total
     variance = torch.stack(
@@ -48,8 +50,8 @@ def fitted_outputs(likelihood: Likelihood, x: Tensor, weights: Tensor, smoothing
     if bool((variance < MIN_VARIANCE).any()):
         number = int((variance < MIN_VARIANCE).any(0).sum())
         raise ValueError(
-            f"likelihood=gaussian has no density for {number} pixels that are the same in all data; use data "
-            "without constant pixels, such as Frey Face."
+            f"likelihood: Gaussian has no density for {number} pixels that are the same in all data of a "
+            "component; use data without constant pixels, such as Frey Face."
         )
     parts = [each.unflatten(1, (1, *x.shape[1:])) for each in (mean, variance.log())]
     return torch.cat(parts, dim=2)

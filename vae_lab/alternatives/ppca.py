@@ -11,7 +11,7 @@ from vae_lab.noise import NoiseSource, NoiseSpec
 
 
 class PPCA(SelfFitting):
-    r"""$p(x) = N(x; \mu, W W^\top + \sigma^2 I)$ at its maximum of likelihood, by scikit-learn.
+    r"""$p(x) = N(x; \mu, W W^\top + \sigma^2 I)$ at its maximum of likelihood, by scikit-learn's PCA.
 
     $$W = U_q (\Lambda_q - \sigma^2 I)^{1/2}, \quad \sigma^2 = \frac{1}{D - q} \sum_{d > q} \lambda_d$$
 
@@ -55,15 +55,18 @@ class PPCA(SelfFitting):
 
         if self.latent_dim >= len(x):
             raise ValueError(f"latent_dim must be below {len(x)}, the data, got {self.latent_dim}.")
-        fit = PCA(self.latent_dim, svd_solver="full").fit(x.flatten(1).double().numpy())
-        if not fit.noise_variance_ > 0:
+        fit = PCA(svd_solver="full").fit(x.flatten(1).double().numpy())
+        eigenvalues = torch.from_numpy(fit.explained_variance_) * (len(x) - 1) / len(x)
+        q, size = self.latent_dim, len(fit.mean_)
+        variance = eigenvalues[q:].sum() / (size - q)  # scikit-learn's own is over those that are not 0
+        if not variance > 0:
             raise ValueError(
                 f"latent_dim={self.latent_dim} leaves no noise in these data; use a smaller one."
             )
         self.mean = torch.from_numpy(fit.mean_)
-        self.variance = torch.tensor(fit.noise_variance_, dtype=torch.float64)
-        lengths = torch.from_numpy(fit.explained_variance_) - self.variance
-        self.weight = torch.from_numpy(fit.components_).T * lengths.clamp(min=0).sqrt()
+        self.variance = variance
+        lengths = (eigenvalues[:q] - variance).clamp(min=0).sqrt()
+        self.weight = torch.from_numpy(fit.components_[:q]).T * lengths
         yield {"log_likelihood": self.log_prob(x).mean().item()}
 
     def log_prob(self, x: Tensor) -> Tensor:

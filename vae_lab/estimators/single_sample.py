@@ -76,6 +76,8 @@ class SingleSampleEstimator(Estimator):
                 raise ValueError(f"{name} must not be negative, got {value}.")
         if cycles < 1:
             raise ValueError(f"cycles must be at least 1, got {cycles}.")
+        if cycles > 1 and not warm_up:
+            raise ValueError(f"cycles must be 1 without warm_up, got {cycles}.")
         if free_bits and kl != "analytic":
             raise ValueError(f"free_bits needs kl=analytic, the KL term of each dimension, got kl={kl}.")
         if num_samples < 1:

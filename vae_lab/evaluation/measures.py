@@ -26,7 +26,6 @@ from vae_lab.likelihoods.support import is_on_levels
 from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, permutation
 from vae_lab.vae import VAE, Batch
 
-SCORES = ("exact_log_likelihood", "predictive_log_likelihood", "log_likelihood")  # the best first
 AT_A_TIME = 200  # data, at least
 
 
@@ -93,6 +92,11 @@ class Measures:
     def check(self, vae: VAE | Alternative) -> None:
         """Raises `ValueError` if the model lacks what is asked, or nothing is left to be measured."""
         if isinstance(vae, Alternative):
+            if self.annealed is not None:
+                raise ValueError(
+                    f"annealed is for a VAE, and {type(vae).__name__} has log p(x) itself; use "
+                    "measures=default."
+                )
             return
         if self.annealed and self.annealed.initial == "encoder" and not vae.is_amortized:
             raise ValueError(
@@ -129,7 +133,7 @@ class Measures:
             for name, term in self._of_some(vae, batch, noise, terms).items():
                 statistics[name] = statistic(term)
         scorer = vae.likelihood if isinstance(vae, VAE) else vae
-        judged = next((name for name in SCORES if name in terms), None)
+        judged = next((name for name in ("exact_log_likelihood", "log_likelihood") if name in terms), None)
         if judged and scorer.levels is not None and is_on_levels(batch.x, scorer.levels):
             statistics["bits_per_dimension"] = _in_bits(statistics[judged], batch.x[0].numel())
         return Measured(statistics, terms, kl, _notes(statistics, terms))
@@ -150,7 +154,7 @@ class Measures:
     def _of_each(self, vae: VAE | Alternative, batch: Batch, noise: NoiseSource) -> dict[str, Term]:
         if isinstance(vae, Alternative):
             with torch.no_grad():
-                return {f"{vae.log_likelihood}_log_likelihood": Term(vae.log_prob(batch.x).double())}
+                return {"log_likelihood": Term(vae.log_prob(batch.x).double())}
         terms = {}
         if self.importance_samples and vae.has_encoder:
             local = self.fit(vae, batch, noise, "test") if vae.is_per_datum else vae

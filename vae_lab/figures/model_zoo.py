@@ -5,20 +5,26 @@ from typing import Any
 
 import polars as pl
 
+from vae_lab.errors import UserError
 from vae_lab.figures import published_curves as common
 from vae_lab.orchestration.manifest import Manifest
 from vae_lab.orchestration.run_directory import result_of, write_atomically
+
+VARIANT = ("dataset.binarize", "dataset.dequantize", "dataset.scale")
 
 
 def model_zoo(manifest: Manifest, folder: Path) -> list[Path]:
     """Writes `comparison.csv` and `comparison.md`, a row for each run that is done, in the sweep's order.
 
-    Log-likelihoods stand in a column of their dataset, since those of different data cannot be compared; what
-    makes no sense, such as that of an autoencoder, is n/a.
+    Log-likelihoods stand in a column of their data, probabilities apart from densities, since others cannot
+    be compared; what makes no sense, such as that of an autoencoder, is n/a.
 
     Args:
         manifest: The sweep's, finished or not.
         folder: Where the files go.
+
+    Raises:
+        UserError: If the runs are no trainings.
     """
     done = [entry for entry in manifest.entries if entry.is_done]
     rows = [_row(" ".join(entry.point.values()), result_of(entry.directory)) for entry in done]
@@ -32,16 +38,27 @@ def model_zoo(manifest: Manifest, folder: Path) -> list[Path]:
 
 
 def _row(name: str, result: dict[str, Any]) -> dict[str, Any]:
-    has_p = result["log_likelihood"] is not None  # an autoencoder has none, and nothing to sample from
+    if "parameters" not in result:
+        raise UserError("sweep.figure=model_zoo is for a sweep of vae-lab train.")
+    score = result["metrics"].get("test/log_likelihood")
+    is_autoencoder = result["estimator"] == "Autoencoder"  # which has no p(x) to sample from
     return {
         "model": name,
-        "dataset": common.class_of(result["config"], "dataset"),
+        "dataset": _data(result),
         "parameters": result["parameters"],
         "training, s": result["timing"]["training_seconds"],
-        "log-likelihood": result["metrics"]["test/log_likelihood"] if has_p else None,
-        "which is": result["log_likelihood"],
-        "sampling, ms": 1e3 * result["timing"]["sampling_seconds"] if has_p else None,
+        "log-likelihood": score,
+        "which is": None if score is None else result["log_likelihood"],
+        "sampling, ms": None if is_autoencoder else 1e3 * result["timing"]["sampling_seconds"],
     }
+
+
+def _data(result: dict[str, Any]) -> str:
+    """The data that a log-likelihood is of: the dataset, its variant, and whether it is a density."""
+    config = result["config"]
+    variant = [str(config[key]) for key in VARIANT if config.get(key) not in (None, False)]
+    density = ["density"] if any(" is a density" in note for note in result["notes"]) else []
+    return ", ".join([common.class_of(config, "dataset"), *variant, *density])
 
 
 def _columns(row: dict[str, Any], datasets: list[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from vae_lab.errors import UserError
 from vae_lab.figures.style import figure
 from vae_lab.loading import load
 from vae_lab.noise import NoiseSource
+from vae_lab.priors import StandardNormal
 
 INCHES = 4.6
 SIDES = {"FreyFace": 10}  # tiles along each side of a manifold, as in the paper's figure 4; 20 elsewhere
@@ -36,6 +37,11 @@ def manifolds(directories: Sequence[Path], path: Path) -> None:
     panels = []
     for directory in directories:
         parts, result, _ = load(directory)
+        if not isinstance(parts.vae.prior, StandardNormal):
+            raise UserError(
+                f"a manifold is drawn for model/prior=standard_normal, and {directory} has "
+                f"{type(parts.vae.prior).__name__}."
+            )
         if (size := parts.vae.latent_dim) != 2:
             raise UserError(f"a manifold needs model.latent_dim=2, and {directory} has {size}.")
         side = SIDES.get(type(parts.dataset).__name__, 20)

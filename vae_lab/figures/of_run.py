@@ -15,7 +15,11 @@ COLUMNS, IMAGES = 8, 32
 
 
 def draw_figures(
-    folder: Path, rows: list[dict[str, str]], parts: TrainingParts, drawn: Tensor, exact: float | None = None
+    folder: Path,
+    rows: list[dict[str, str]],
+    parts: TrainingParts,
+    drawn: Tensor | None,
+    exact: float | None = None,
 ) -> dict[str, Path]:
     """Draws what a training leaves; gives the paths.
 
@@ -23,7 +27,7 @@ def draw_figures(
         folder: Where the figures go.
         rows: Rows of `metrics.csv`.
         parts: The training's.
-        drawn: Data that the model has drawn.
+        drawn: Data that the model has drawn, if it can.
         exact: The exact log-likelihood of the validation data where it is known.
     """
     folder.mkdir(exist_ok=True)
@@ -39,9 +43,11 @@ def draw_figures(
     return {path.stem: path for path in sorted(folder.glob("*.png"))}
 
 
-def draw_samples(folder: Path, drawn: Tensor) -> dict[str, Path]:
+def draw_samples(folder: Path, drawn: Tensor | None) -> dict[str, Path]:
     """Draws data that a model has drawn; gives the path."""
     folder.mkdir(exist_ok=True)
+    if drawn is None:
+        return {}
     path = folder / "samples.png"
     image_grid([("samples", drawn)], path, COLUMNS)
     return {path.stem: path}

@@ -1,11 +1,12 @@
 """What a likelihood family offers."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor, nn
 
 from vae_lab.likelihoods.support import Support
-from vae_lab.noise import Law
+from vae_lab.noise import Law, NoiseSpec
 
 
 class Pixels(Protocol):
@@ -40,3 +41,13 @@ class Likelihood(nn.Module):
     noise_law: Law | None
     support: Support
     levels: int | None = None
+
+    def sample_spec(self, data_shape: Sequence[int]) -> NoiseSpec:
+        """The noise for a sample of each datum.
+
+        Raises:
+            ValueError: If it cannot be sampled.
+        """
+        if self.noise_law is None:
+            raise ValueError(f"{type(self).__name__} cannot be sampled.")
+        return NoiseSpec(self.noise_law, 1, tuple(data_shape))

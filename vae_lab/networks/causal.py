@@ -16,6 +16,12 @@ class CausalNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         raise NotImplementedError
 
+    @property
+    def num_parameters(self) -> int:
+        """How many free parameters it has, those that are masked left out."""
+        masked = sum(int((1 - mask).sum()) for name, mask in self.named_buffers() if name.endswith("mask"))
+        return sum(parameter.numel() for parameter in self.parameters()) - masked
+
     def sample(self, likelihood: Likelihood, eps: Tensor) -> Tensor:
         """Data drawn pixel by pixel, from noise of their shape."""
         raise NotImplementedError

@@ -28,6 +28,8 @@ NOT_DEFINING = {
 }
 BUDGET = ("trainer.max_epochs", "trainer.max_samples")
 
+FORMAT = 2  # of what a run leaves; another one makes another signature
+
 Flat = dict[str, Any]
 
 
@@ -58,7 +60,7 @@ def definition(cfg: DictConfig) -> Flat:
         if isinstance(node, dict):
             node = {name: node[name] for name in node if name not in NOT_DEFINING.get(key, ())}
         config[key] = node
-    flat = flatten(config)
+    flat = flatten(config) | {"format": FORMAT}
     if flat.get("trainer.max_samples") is not None:
         flat["trainer.max_epochs"] = None  # the budget in samples takes the place of the one in epochs
     return flat

@@ -258,11 +258,11 @@ class Probe:
         self, name: str, estimator: Estimator, means: Mapping[str, Tensor]
     ) -> dict[str, tuple[float, float]]:
         """Traces over minibatches; the mean gradient of unbiased estimators is that of their reference."""
-        if not self.minibatch or (estimator.bias and estimator.couples_data):
+        of = estimator if estimator.bias else estimator.reference()
+        if not self.minibatch or of.couples_data:  # a datum has no gradient of its own
             return {}
         key = f"biased {name}" if estimator.bias else estimator.target
         if key not in self._minibatch:
-            of = estimator if estimator.bias else estimator.reference()
             count = max(1, min(self.chunk, self.num_replicates) // 2)
             halves = [
                 stacked([self._draw(of, f"minibatch {half}", index) for index in range(count)])
