@@ -21,7 +21,7 @@ MISTAKES = {
     "+model.encoder.widths=[3]": "model.encoder.widths does not exist. There are: activation, hidden,",
     "trainer.options={max_tim: 1}": "unexpected keyword argument 'max_tim'",
     # unknown options
-    "model=cnv": "model=cnv is not an option; did you mean conv? There are: burda2016,",
+    "model=cnv": "model=cnv is not an option; did you mean conv? There are: autoregressive,",
     "model/encoder=mpl": "model/encoder=mpl is not an option; did you mean mlp? There are: conv, kingma2014,",
     "experiment=foo": "experiment=foo is not an option",
     "estimator.kl=analytical": "estimator.kl must be one of analytic, sampled, entropy, got 'analytical'.",
@@ -134,7 +134,7 @@ MISTAKES = {
         "evaluation.marginal_likelihood.num_samples must be at least 52 for a density over 26 latent"
     ),
     "model/encoder=none estimator=monte_carlo_em evaluation=marginal_likelihood trainer.alternate=true": (
-        "trainer.alternate lets encoder and decoder take turns, and model/encoder=none has no encoder"
+        "trainer.alternate lets encoder and decoder take turns, and this model has no encoder; set it to"
     ),
     "evaluation=marginal_likelihood evaluation.marginal_likelihood.num_data=0": (
         "evaluation.marginal_likelihood.num_data must be at least 1, got 0."
