@@ -62,7 +62,8 @@ def test_a_run_by_its_signature_or_its_directory(vae_lab, trained, tmp_path):
     again = vae_lab("evaluate", f"run={run.name}", *FEW)
     assert "measured so already" in again.stdout
     assert again.stdout.splitlines()[1:] == process.stdout.splitlines()
-    other = vae_lab("evaluate", f"run={run}", *FEW, "measures.chunk_rows=64", "seed=0")
+    seed = f"seed={result(run)['config']['seed']}"
+    other = vae_lab("evaluate", f"run={run}", *FEW, "measures.chunk_rows=64", seed)
     assert other.returncode == 0, other.stderr
     newest = max((tmp_path / "outputs" / "evaluations").iterdir(), key=lambda path: path.stat().st_mtime)
     for name, value in metrics.items():

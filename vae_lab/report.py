@@ -65,7 +65,7 @@ def show(result: dict[str, Any], directory: Path) -> None:
         ("amortization gap", "test/amortization_gap", "bound with q fitted to each datum less the test ELBO"),
         ("exact log-likelihood", "test/exact_log_likelihood", "of the distribution that the data come from"),
     ]
-    asked = result["log_likelihood"] is not None
+    asked = config.get("evaluation.importance_samples") is not None
     has_bound = result["selection"] != "log_likelihood"
     for label, key, note in rows:
         if key in metrics:
