@@ -11,6 +11,7 @@ def is_on_levels(x: Tensor, levels: int) -> bool:
     """Whether all values are among `levels` evenly spaced ones of [0, 1].
 
     Example:
+        >>> import torch
         >>> is_on_levels(torch.tensor([0.0, 0.5]), 2), is_on_levels(torch.tensor([0.0, 0.5]), 3)
         (False, True)
     """
