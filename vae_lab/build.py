@@ -18,7 +18,7 @@ from vae_lab.errors import UserError
 from vae_lab.estimators import MaximumLikelihood
 from vae_lab.estimators.base import Estimator
 from vae_lab.evaluation.settings import Evaluation
-from vae_lab.likelihoods.support import check_support
+from vae_lab.likelihoods.support import check_support, extremes
 from vae_lab.networks import NoEncoder, PerDatum
 from vae_lab.noise import NoiseSource
 from vae_lab.optimizers import OptimizerFactory
@@ -417,12 +417,13 @@ def _check_support(model: Model, dataset: InMemoryDataset) -> list[str]:
     """Checks that the model can score the data; gives what must be said of its log-likelihoods."""
     scorer = model.likelihood if isinstance(model, VAE) else model
     data = dataset.data
-    low, high = data.train.x.aminmax()
-    if isinstance(model, VAE) and model.prior.needs_encoder and not (low >= 0 and high <= 1):
-        raise UserError(
-            f"model.prior: {type(model.prior).__name__} has pseudo-inputs in [0, 1], and these data go from "
-            f"{low:.3g} to {high:.3g}; use another prior."
-        )
+    if isinstance(model, VAE) and model.prior.needs_encoder:
+        low, high = extremes(data.train.x)
+        if not (low >= 0 and high <= 1):
+            raise UserError(
+                f"model.prior: {type(model.prior).__name__} has pseudo-inputs in [0, 1], and these data go "
+                f"from {low:.3g} to {high:.3g}; use another prior."
+            )
     try:
         return check_support(type(scorer).__name__, scorer.support, scorer.levels, data.test.x, data.train.x)
     except ValueError as error:

@@ -62,7 +62,7 @@ def _fit(cfg: DictConfig, directory: RunDirectory, parts: Parts, progress: dict[
         for step, metrics in enumerate(parts.model.fit(x, parts.noise), start=1):
             seconds += time.perf_counter() - started
             row: dict[str, float] = {"samples": step * len(x), "epoch": step}
-            row |= {f"train/{name}": value for name, value in metrics.items() if name != "iteration"}
+            row |= {f"train/{name}": value for name, value in metrics.items()}
             progress |= {"samples": step * len(x), "value": metrics.get("log_likelihood")}
             for logger in (rows, *trackers):
                 logger.log_metrics(row, step=step)

@@ -152,6 +152,17 @@ def permutation(size: int, *, seed: int, purpose: str, epoch: int) -> Tensor:
     return torch.from_numpy(_generator(_hash(seed, purpose), epoch).permutation(size))
 
 
+def component(uniform: Tensor, weights: Tensor) -> Tensor:
+    """The component of a mixture that each uniform number chooses, given its `K` weights.
+
+    Example:
+        >>> component(torch.tensor([0.1, 0.9]), torch.tensor([0.5, 0.5])).tolist()
+        [0, 1]
+    """
+    ends = weights.double().cumsum(0)
+    return torch.searchsorted(ends, uniform.double() * ends[-1], right=True).clamp(max=len(weights) - 1)
+
+
 @lru_cache(maxsize=256)
 def _hash(*words: object) -> int:
     """Sixty-four bits that name a stream: half of Philox's key, the counter being the other half."""

@@ -174,7 +174,7 @@ def _measure(
         "estimator": type(parts.estimator).__name__,
         "selection": parts.estimator.selection,
         "metrics": dict(sorted(metrics.items())),
-        "parameters": _num_parameters(parts),
+        "parameters": parts.model.num_parameters,
         "log_likelihood": _log_likelihood(parts),
         "notes": parts.notes,
         "checkpoint_sha256": checksum(tested),
@@ -187,12 +187,6 @@ def _measure(
             "samples_per_second": samples / module.training_seconds if module.training_seconds else math.nan,
         },
     }
-
-
-def _num_parameters(parts: TrainingParts) -> int:
-    if isinstance(parts.model, Alternative):
-        return parts.model.num_parameters
-    return sum(parameter.numel() for parameter in parts.model.parameters())
 
 
 def _log_likelihood(parts: TrainingParts) -> str | None:

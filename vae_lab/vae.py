@@ -18,6 +18,10 @@ class Batch(NamedTuple):
     x: Tensor
     indices: Tensor
 
+    def take(self, places: Tensor | slice) -> "Batch":
+        """The data at some places of the batch."""
+        return Batch(self.x[places], self.indices[places])
+
 
 class VAE(nn.Module):
     r"""A latent variable model p(z) p(x|z) with an inference model q(z|x).
@@ -80,6 +84,11 @@ class VAE(nn.Module):
     def inference_parameters(self) -> list[nn.Parameter]:
         """The parameters of q(z|x)."""
         return [*self.encoder.parameters(), *self.posterior.parameters()]
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers are trained."""
+        return sum(parameter.numel() for parameter in self.parameters())
 
     @property
     def has_encoder(self) -> bool:

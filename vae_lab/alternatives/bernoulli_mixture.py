@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from vae_lab.alternatives.base import SelfFitting
-from vae_lab.alternatives.mixture import check_alive, component
+from vae_lab.alternatives.mixture import check_alive, check_counts, check_enough
 from vae_lab.alternatives.pixels import fitted_outputs
 from vae_lab.likelihoods import Bernoulli
-from vae_lab.noise import NoiseSource, NoiseSpec, permutation
+from vae_lab.noise import NoiseSource, NoiseSpec, component, permutation
 
 
 class BernoulliMixture(SelfFitting):
@@ -48,9 +48,7 @@ class BernoulliMixture(SelfFitting):
         tolerance: float = 0.01,
     ) -> None:
         super().__init__(data_shape)
-        for name, value in {"num_components": num_components, "max_iterations": max_iterations}.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}.")
+        check_counts(num_components=num_components, max_iterations=max_iterations)
         if not smoothing > 0:
             raise ValueError(f"smoothing must be above 0, got {smoothing}.")
         self.likelihood = Bernoulli()
@@ -66,14 +64,13 @@ class BernoulliMixture(SelfFitting):
         return self.logits.numel() + self.num_components - 1
 
     def fit(self, x: Tensor, noise: NoiseSource) -> Iterator[dict[str, float]]:
-        if self.num_components > len(x):
-            raise ValueError(f"num_components must be at most {len(x)}, the data, got {self.num_components}.")
+        check_enough(self.num_components, x)
         dtype, x = x.dtype, x.double()
         order = permutation(len(x), seed=noise.seed, purpose="first components", epoch=0)
         self.logits = torch.logit(0.25 + 0.5 * x[order[: self.num_components]]).unsqueeze(1)
         self.log_weights = torch.full_like(self.log_weights, 1 / self.num_components).double().log()
         before = -torch.inf
-        for iteration in range(self.max_iterations):
+        for _ in range(self.max_iterations):
             joint = self._log_joint(x)
             total = joint.logsumexp(0)
             responsibilities = (joint - total).exp()
@@ -81,8 +78,8 @@ class BernoulliMixture(SelfFitting):
             check_alive(held, fewest=0.5)
             self.log_weights = (held / len(x)).log()
             self.logits = fitted_outputs(self.likelihood, x, responsibilities, self.smoothing)
-            found = total.double().mean().item()  # of the parameters before this step
-            yield {"log_likelihood": found, "iteration": iteration}
+            found = total.mean().item()  # of the parameters before this step
+            yield {"log_likelihood": found}
             if found - before < self.tolerance:
                 break
             before = found

@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.distributions import Beta, kl_divergence
 
 from vae_lab.alternatives.base import SelfFitting
-from vae_lab.alternatives.mixture import check_alive, component
+from vae_lab.alternatives.mixture import check_alive, check_counts
 from vae_lab.alternatives.pixels import check_pixels, fitted_outputs
 from vae_lab.likelihoods.base import Likelihood
-from vae_lab.noise import NoiseSource, NoiseSpec
+from vae_lab.noise import NoiseSource, NoiseSpec, component
 
 
 class FiniteMixture(SelfFitting):
@@ -61,8 +61,7 @@ class FiniteMixture(SelfFitting):
             raise ValueError(f"concentration must be above 0, got {list(concentration)}.")
         if not smoothing > 0:
             raise ValueError(f"smoothing must be above 0, got {smoothing}.")
-        if max_iterations < 1:
-            raise ValueError(f"max_iterations must be at least 1, got {max_iterations}.")
+        check_counts(max_iterations=max_iterations)
         self.likelihood = likelihood
         self.smoothing = smoothing
         self.max_iterations = max_iterations
@@ -83,13 +82,13 @@ class FiniteMixture(SelfFitting):
         x = x.double()
         q = _halves(x)
         before = -torch.inf
-        for iteration in range(self.max_iterations):
+        for _ in range(self.max_iterations):
             check_alive(q.sum(1), fewest=0.5)
             self.outputs = fitted_outputs(self.likelihood, x, q, self.smoothing)
             log_p = self._log_components(x)
             q = self.ascend(log_p, q)
             found = self.bound(log_p, q).item() / len(x)
-            yield {"elbo": found, "iteration": iteration}
+            yield {"elbo": found}
             if found - before < self.tolerance:
                 return
             before = found

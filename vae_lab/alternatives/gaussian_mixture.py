@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from vae_lab.alternatives.base import SelfFitting
-from vae_lab.alternatives.mixture import check_alive, component
-from vae_lab.noise import NoiseSource, NoiseSpec
+from vae_lab.alternatives.mixture import check_alive, check_counts, check_enough
+from vae_lab.noise import NoiseSource, NoiseSpec, component
 
 
 class GaussianMixture(SelfFitting):
@@ -45,9 +45,7 @@ class GaussianMixture(SelfFitting):
         max_iterations: int = 100,
     ) -> None:
         super().__init__(data_shape)
-        for name, value in {"num_components": num_components, "max_iterations": max_iterations}.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}.")
+        check_counts(num_components=num_components, max_iterations=max_iterations)
         if not regularization >= 0:
             raise ValueError(f"regularization must be at least 0, got {regularization}.")
         self.num_components = num_components
@@ -70,8 +68,7 @@ class GaussianMixture(SelfFitting):
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture as Fit
 
-        if self.num_components > len(x):
-            raise ValueError(f"num_components must be at most {len(x)}, the data, got {self.num_components}.")
+        check_enough(self.num_components, x)
         fit = Fit(
             self.num_components,
             covariance_type="full" if self.covariance == "full" else "diag",
@@ -81,7 +78,7 @@ class GaussianMixture(SelfFitting):
         )
         data = x.flatten(1).double().numpy()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the number of steps is reported
+            warnings.simplefilter("ignore", ConvergenceWarning)  # max_iterations may come first
             try:
                 fit.fit(data)
             except ValueError as error:
@@ -97,7 +94,7 @@ class GaussianMixture(SelfFitting):
         covariances = torch.from_numpy(fit.covariances_)
         full = self.covariance == "full"
         self.scales = torch.linalg.cholesky(covariances) if full else covariances.sqrt()
-        yield {"log_likelihood": float(fit.score(data)), "iteration": fit.n_iter_}
+        yield {"log_likelihood": float(fit.score(data))}
 
     def _components(self) -> torch.distributions.Distribution:
         if self.covariance == "full":

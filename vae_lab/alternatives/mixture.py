@@ -1,18 +1,20 @@
-"""What mixtures share: the choice of a component, and the component that has died."""
+"""What mixtures share: counts that can be, and the component that has died."""
 
 import torch
 from torch import Tensor
 
 
-def component(uniform: Tensor, weights: Tensor) -> Tensor:
-    """The component chosen by a number of [0, 1) for each datum, `(B,)` from `(B,)` and weights `(K,)`.
+def check_counts(**counts: int) -> None:
+    """Raises `ValueError` if one of them is below 1."""
+    for name, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}.")
 
-    Example:
-        >>> component(torch.tensor([0.1, 0.9]), torch.tensor([0.5, 0.5])).tolist()
-        [0, 1]
-    """
-    ends = weights.double().cumsum(0)
-    return torch.searchsorted(ends, uniform.double() * ends[-1], right=True).clamp(max=len(weights) - 1)
+
+def check_enough(num_components: int, x: Tensor) -> None:
+    """Raises `ValueError` if there are fewer data than components."""
+    if num_components > len(x):
+        raise ValueError(f"num_components must be at most {len(x)}, the data, got {num_components}.")
 
 
 def check_alive(held: Tensor, fewest: float) -> None:

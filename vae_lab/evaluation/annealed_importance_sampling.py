@@ -85,7 +85,7 @@ class AnnealedImportanceSampling:
         rows = max(1, CHUNK_ROWS // self.num_chains)
         parts = []
         for start in range(0, len(batch.x), rows):
-            some = Batch(batch.x[start : start + rows], batch.indices[start : start + rows])
+            some = batch.take(slice(start, start + rows))
             path = _Path(vae, some, noise, self)
             with torch.autocast(batch.x.device.type, enabled=False):  # energies to compare
                 step_sizes = path.tuned()

@@ -79,7 +79,7 @@ def importance_samples(
     start = 0
     while start < len(batch.x):
         rows = max(1, min(chunk_rows // EVALUATION_BLOCK, MAX_WEIGHTS // num_samples))
-        some = Batch(batch.x[start : start + rows], batch.indices[start : start + rows])
+        some = batch.take(slice(start, start + rows))
         try:
             samples = _sampled(vae, some, noise, num_samples, chunk_rows)
         except (RuntimeError, MemoryError) as error:

@@ -61,7 +61,7 @@ def _active_units(vae: VAE, batch: Batch, noise: NoiseSource) -> dict[str, Stati
     """Of all layers and, if there are several, of each."""
     layers = [ActiveUnits(size) for size in vae.layer_dims]
     for start in range(0, len(batch.x), AT_A_TIME):
-        some = Batch(*(each[start : start + AT_A_TIME] for each in batch))
+        some = batch.take(slice(start, start + AT_A_TIME))
         parts = (means.split(vae.layer_dims, dim=1) for means in posterior_means(vae, some, noise))
         for layer, means, again in zip(layers, *parts, strict=True):
             layer.add(means, again)

@@ -142,11 +142,11 @@ class Measures:
         self, vae: VAE | Alternative, batch: Batch, noise: NoiseSource, progress: Callable[[int], None]
     ) -> dict[str, Term]:
         size = max(AT_A_TIME, self.chunk_rows // EVALUATION_BLOCK)
-        pieces = [
-            Batch(*(each[start : start + size] for each in batch)) for start in range(0, len(batch.x), size)
-        ]
+        pieces = [slice(start, start + size) for start in range(0, len(batch.x), size)]
         parts = []
-        for found in in_threads(lambda piece: self._of_each(vae, piece, noise), pieces, batch.x.device):
+        for found in in_threads(
+            lambda piece: self._of_each(vae, batch.take(piece), noise), pieces, batch.x.device
+        ):
             parts.append(found)
             progress(min(size * len(parts), len(batch.x)))
         return join(parts)
@@ -172,7 +172,7 @@ class Measures:
             chosen = _random(batch, self.gap)
             found = split_gap(
                 vae,
-                _only(batch, chosen),
+                batch.take(chosen),
                 terms["elbo_sampled_kl"].of(chosen),
                 noise,
                 self.fit,
@@ -181,7 +181,7 @@ class Measures:
             )
         if self.annealed is not None:
             chosen = _random(batch, self.annealed_data)
-            found |= annealed_log_likelihood(vae, _only(batch, chosen), noise, self.annealed)
+            found |= annealed_log_likelihood(vae, batch.take(chosen), noise, self.annealed)
             if "log_likelihood" in terms:
                 weighted = terms["log_likelihood"].of(chosen)
                 found["annealing_gain"] = difference(found["log_likelihood_ais"], weighted)
@@ -192,10 +192,6 @@ def _random(batch: Batch, number: int) -> Tensor:
     """The places of so many of the data, at random, the same ones each time."""
     order = permutation(len(batch.x), seed=0, purpose="evaluate some", epoch=0)
     return order[:number].sort().values
-
-
-def _only(batch: Batch, chosen: Tensor) -> Batch:
-    return Batch(batch.x[chosen], batch.indices[chosen])
 
 
 def _in_bits(log_likelihood: Statistic, dimensions: int) -> Statistic:

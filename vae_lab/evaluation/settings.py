@@ -120,9 +120,7 @@ class Evaluation:
 
     def with_posterior(self, vae: Any, batch: Batch, noise: NoiseSource, purpose: str) -> Any:
         """The model with a q(z|x) that serves the data: itself, or with q fitted if it is not amortised."""
-        if isinstance(vae, VAE) and vae.is_per_datum:
-            return self.fit(vae, batch, noise, purpose)
-        return vae
+        return self.fit(vae, batch, noise, purpose) if vae.is_per_datum else vae
 
     def along_training(
         self, vae: VAE | Alternative, estimator: Estimator, batch: Batch, noise: NoiseSource, purpose: str
@@ -165,6 +163,5 @@ class Evaluation:
         if self.marginal_likelihood is None:
             return {}
         if (most := self.marginal_likelihood.num_data) is not None:
-            first = batch.indices < most
-            batch = Batch(batch.x[first], batch.indices[first])
+            batch = batch.take(batch.indices < most)
         return {"log_likelihood_hmc": self.marginal_likelihood(vae, batch, noise)}

@@ -21,6 +21,12 @@ def is_on_levels(x: Tensor, levels: int) -> bool:
     return bool(((steps - steps.round()).abs() < 1e-3).all())
 
 
+def extremes(*data: Tensor) -> tuple[float, float]:
+    """The least and the greatest value of some data."""
+    pairs = [x.aminmax() for x in data if len(x)]
+    return min(float(low) for low, _ in pairs), max(float(high) for _, high in pairs)
+
+
 def check_support(name: str, support: Support, levels: int | None, *data: Tensor) -> list[str]:
     """What must be said of log-likelihoods of these data.
 
@@ -33,14 +39,14 @@ def check_support(name: str, support: Support, levels: int | None, *data: Tensor
     Raises:
         ValueError: If it cannot score them; the message says what can.
     """
-    low = min(float(x.min()) for x in data if len(x))
-    high = max(float(x.max()) for x in data if len(x))
     scored = data[0]
-    if support != "real" and (low < 0 or high > 1):
-        raise ValueError(
-            f"{name} needs data in [0, 1], but the data go from {low:.3g} to {high:.3g}; use "
-            "model/likelihood=gaussian."
-        )
+    if support != "real":
+        low, high = extremes(*data)
+        if low < 0 or high > 1:
+            raise ValueError(
+                f"{name} needs data in [0, 1], but the data go from {low:.3g} to {high:.3g}; use "
+                "model/likelihood=gaussian."
+            )
     if support == "open_unit_interval" and bool(((scored <= 0) | (scored >= 1)).any()):
         raise ValueError(
             f"{name} has no finite density at 0 and 1, which the data have; use dataset.dequantize=true "

@@ -5,20 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from vae_lab.noise import NoiseSpec
+from vae_lab.noise import NoiseSpec, component
 from vae_lab.priors.base import Prior
-
-
-def choose(normal: Tensor, weights: Tensor) -> Tensor:
-    """The component that a standard normal number chooses, by its distribution function.
-
-    Example:
-        >>> choose(torch.tensor([-3.0, 3.0]), torch.tensor([0.5, 0.5])).tolist()
-        [0, 1]
-    """
-    ends = weights.cumsum(0)
-    uniform = torch.special.ndtr(normal) * ends[-1]
-    return torch.searchsorted(ends, uniform, right=True).clamp(max=len(weights) - 1)
 
 
 class GaussianMixture(Prior):
@@ -57,5 +45,5 @@ class GaussianMixture(Prior):
         return NoiseSpec("normal", num_samples, (self.latent_dim + 1,))  # one for the choice
 
     def sample(self, eps: Tensor) -> Tensor:
-        chosen = choose(eps[..., -1], self.logits.softmax(0))
+        chosen = component(torch.special.ndtr(eps[..., -1]), self.logits.softmax(0))
         return self.means[chosen] + self.log_scales[chosen].exp() * eps[..., :-1]

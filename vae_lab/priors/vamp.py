@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from vae_lab.noise import NoiseSpec
+from vae_lab.noise import NoiseSpec, component
 from vae_lab.priors.base import Prior
-from vae_lab.priors.gaussian_mixture import choose
 
 if TYPE_CHECKING:  # posteriors know priors
     from vae_lab.posteriors.base import Conditional, Posterior
@@ -60,6 +59,6 @@ class VampPrior(Prior):
     def sample(self, eps: Tensor) -> Tensor:
         q: Any = self._components()
         weights = torch.ones(len(self.pseudo_inputs), device=eps.device, dtype=eps.dtype)
-        chosen = choose(eps[..., -1].flatten(), weights)
+        chosen = component(torch.special.ndtr(eps[..., -1].flatten()), weights)
         of_chosen = type(q)(*(parameter[chosen] for parameter in q.parameters))
         return of_chosen.transform(eps[..., :-1].flatten(0, -2).unsqueeze(0)).reshape(*eps.shape[:-1], -1)

@@ -40,7 +40,7 @@ def minibatch_traces(
     products: dict[str, list[Tensor]] = {name: [] for name in centre}
     rows = torch.arange(len(batch.x), device=batch.x.device)
     for part in rows.split(max(1, CHUNK_NUMBERS // (2 * size))):
-        some = Batch(batch.x[part], batch.indices[part])
+        some = batch.take(part)
         first, second = (
             per_datum_gradients(
                 objective, encoder, some, {name: eps[:, :, part] for name, eps in half.items()}
