@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
+from test_own_data import small_cifar10, small_omniglot, write_images
 
 from vae_lab import config
 from vae_lab.build import build, build_run
@@ -80,7 +82,7 @@ def test_the_readme_names_the_run_that_its_command_makes():
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids="/".join)
-def test_option(group, option, request, monkeypatch):
+def test_option(group, option, request, monkeypatch, tmp_path):
     of_files = ("mnist", "fashion_mnist", "frey_face", "frey_face_1500", "binarized_mnist")
     if option in of_files or group == "experiment":
         request.getfixturevalue("real_data")
@@ -112,11 +114,21 @@ def test_option(group, option, request, monkeypatch):
         overrides += ["dataset=ppca", "model.latent_dim=10", "model/likelihood=gaussian_fixed"]
     if option == "rainforth2018":
         overrides += ["dataset=ppca", "dataset.data_dim=20"]
+    if option == "array":
+        np.save(tmp_path / "x.npy", np.zeros((200, 8, 8), dtype=np.uint8))
+        overrides.append(f"dataset.path={tmp_path}/x.npy")
+    if option == "image_folder":
+        write_images(tmp_path / "images", number=130)
+        overrides += [f"dataset.path={tmp_path}/images", "model/likelihood=continuous_bernoulli"]
+    if option in ("cifar10", "omniglot"):
+        overrides += [f"dataset.root={tmp_path}", "dataset.validation_size=5", "dataset.batch_size=10"]
     if option == "ppca" and group == "dataset":
         overrides.append("model/likelihood=gaussian")
     config.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", overrides)
+    if option in ("cifar10", "omniglot"):
+        cfg.dataset.files = {"cifar10": small_cifar10, "omniglot": small_omniglot}[option](tmp_path)
     parts = build_run(cfg, Path("checkpoints"))
     assert len(parts.model.state_dict()) > 0
 

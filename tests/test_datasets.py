@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 
 from vae_lab import config
 from vae_lab.datasets import PPCA, Digits
-from vae_lab.datasets.base import InMemoryDataset, split_off
+from vae_lab.datasets.base import SplitDataset, split_off
 from vae_lab.datasets.batches import EvaluationBatches, TrainingBatches
 from vae_lab.errors import UserError
 from vae_lab.orchestration.instantiate import instantiate
@@ -155,7 +155,7 @@ def test_dequantisation_fills_the_steps_between_grey_levels(make, request):
 
 
 def test_data_that_cannot_be_dequantised():
-    for make in (lambda: Digits(dequantize=True), lambda: InMemoryDataset(dequantize=True)):
+    for make in (lambda: Digits(dequantize=True), lambda: SplitDataset(dequantize=True)):
         with pytest.raises(
             ValueError, match="dequantize needs the grey levels of images, with binarize=none"
         ):
@@ -270,6 +270,6 @@ def test_a_missing_file_is_downloaded_where_it_can_be(real_data, tmp_path, monke
     monkeypatch.setenv("VAE_LAB_DATA", str(tmp_path))
     mnist = dataset("mnist")
     monkeypatch.setattr(
-        type(mnist), "_download", lambda self, folder: shutil.copytree(DATA / "MNIST", folder / "MNIST")
+        type(mnist), "fetch", lambda self, folder: shutil.copytree(DATA / "MNIST", folder / "MNIST")
     )
     assert len(mnist.data.test.x) == 10000

@@ -5,7 +5,8 @@ from hydra import compose, initialize_config_dir
 
 from vae_lab import config
 from vae_lab.errors import UserError
-from vae_lab.orchestration.run_directory import RunDirectory, remove_if_unused, write_atomically
+from vae_lab.files import write_atomically
+from vae_lab.orchestration.run_directory import RunDirectory, remove_if_unused
 from vae_lab.orchestration.signature import family, signature
 from vae_lab.paths import CONF
 from vae_lab.tracking import MetricsCsv

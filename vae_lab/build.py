@@ -13,7 +13,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from vae_lab.alternatives import Autoregressive
 from vae_lab.alternatives.base import Alternative, SelfFitting
 from vae_lab.config import TrainConfig
-from vae_lab.datasets.base import InMemoryDataset
+from vae_lab.datasets.base import SplitDataset
 from vae_lab.errors import UserError
 from vae_lab.estimators import MaximumLikelihood
 from vae_lab.estimators.base import Estimator
@@ -26,6 +26,7 @@ from vae_lab.orchestration.instantiate import instantiate, makes, named, paramet
 from vae_lab.posteriors.base import Posterior
 from vae_lab.priors.base import Prior
 from vae_lab.probing import ProbeSettings
+from vae_lab.rows import some
 from vae_lab.training import TrainerFactory
 from vae_lab.training.estimator_probe import EstimatorProbe
 from vae_lab.vae import VAE, Batch
@@ -42,7 +43,7 @@ NEEDS_NETWORK = (
 class Parts:
     """What every run is made of."""
 
-    dataset: InMemoryDataset
+    dataset: SplitDataset
     model: Model
     noise: NoiseSource
     tracking: Any
@@ -159,7 +160,7 @@ def _self_fitting(cfg: DictConfig) -> Parts:
     return Parts(dataset, model, noise, tracking, _check_support(model, dataset))
 
 
-def _model(cfg: DictConfig, dataset: InMemoryDataset) -> Model:
+def _model(cfg: DictConfig, dataset: SplitDataset) -> Model:
     sizes = {"data_shape": dataset.shape, "dataset_size": len(dataset.data.train.x)}
     taken = parameters_of(cfg.model, "model")
     return instantiate(cfg.model, "model", **{name: sizes[name] for name in sizes if name in taken})
@@ -170,7 +171,7 @@ def prepare_estimator(
     key: str,
     vae: Any,
     noise: NoiseSource,
-    dataset: InMemoryDataset,
+    dataset: SplitDataset,
     world_size: int = 1,
 ) -> None:
     """Checks that an estimator can serve the model with this noise, and makes what depends on the data.
@@ -230,7 +231,7 @@ def prepare_probe(
     estimators: Mapping[str, Estimator],
     vae: Any,
     noise: NoiseSource,
-    dataset: InMemoryDataset,
+    dataset: SplitDataset,
 ) -> None:
     """Checks that a probe can measure the estimators, and prepares them.
 
@@ -261,9 +262,7 @@ def prepare_probe(
             )
 
 
-def _callbacks(
-    cfg: DictConfig, vae: Model, noise: NoiseSource, dataset: InMemoryDataset
-) -> list[pl.Callback]:
+def _callbacks(cfg: DictConfig, vae: Model, noise: NoiseSource, dataset: SplitDataset) -> list[pl.Callback]:
     callbacks = []
     for name in cfg.callbacks:
         key = f"callbacks.{name}"
@@ -275,7 +274,7 @@ def _callbacks(
     return callbacks
 
 
-def one_datum(dataset: InMemoryDataset) -> Batch:
+def one_datum(dataset: SplitDataset) -> Batch:
     """A batch of one datum."""
     return Batch(dataset.data.train.x[:1], torch.zeros(1, dtype=torch.long))
 
@@ -372,7 +371,7 @@ def check_root(cfg: DictConfig, schema: type) -> None:
         raise UserError(f"seed must be at least 0 and below 2^32, got {cfg.seed}.")
 
 
-def _load(cfg: DictConfig) -> InMemoryDataset:
+def _load(cfg: DictConfig) -> SplitDataset:
     dataset = instantiate(cfg.dataset, "dataset")
     dataset.seed = cfg.seed
     try:
@@ -384,7 +383,7 @@ def _load(cfg: DictConfig) -> InMemoryDataset:
 
 def _trainer(
     settings: TrainerFactory,
-    dataset: InMemoryDataset,
+    dataset: SplitDataset,
     estimator: Estimator,
     checkpoints: Path,
     cfg: DictConfig,
@@ -400,7 +399,7 @@ def _trainer(
         raise UserError(named(error, "trainer", cfg.trainer)) from error
 
 
-def _check_split(settings: TrainerFactory, dataset: InMemoryDataset, world_size: int) -> None:
+def _check_split(settings: TrainerFactory, dataset: SplitDataset, world_size: int) -> None:
     if dataset.batch_size % world_size:
         raise UserError(
             f"dataset.batch_size must be divisible by the number of processes, {world_size}, got "
@@ -413,18 +412,19 @@ def _check_split(settings: TrainerFactory, dataset: InMemoryDataset, world_size:
         )
 
 
-def _check_support(model: Model, dataset: InMemoryDataset) -> list[str]:
+def _check_support(model: Model, dataset: SplitDataset) -> list[str]:
     """Checks that the model can score the data; gives what must be said of its log-likelihoods."""
     scorer = model.likelihood if isinstance(model, VAE) else model
     data = dataset.data
     if isinstance(model, VAE) and model.prior.needs_encoder:
-        low, high = extremes(data.train.x)
+        low, high = extremes(some(data.train.x))
         if not (low >= 0 and high <= 1):
             raise UserError(
                 f"model.prior: {type(model.prior).__name__} has pseudo-inputs in [0, 1], and these data go "
                 f"from {low:.3g} to {high:.3g}; use another prior."
             )
     try:
-        return check_support(type(scorer).__name__, scorer.support, scorer.levels, data.test.x, data.train.x)
+        looked_at = [some(part.x) for part in (data.test, data.train)]
+        return check_support(type(scorer).__name__, scorer.support, scorer.levels, *looked_at)
     except ValueError as error:
         raise UserError(f"model.likelihood: {error}") from error

@@ -3,12 +3,13 @@
 import math
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import polars as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.progress import Progress
+from torch import Tensor
 
 from vae_lab.alternatives.base import Alternative
 from vae_lab.build import Parts, TrainingParts, check_root
@@ -16,13 +17,14 @@ from vae_lab.config import EvaluateConfig
 from vae_lab.errors import UserError
 from vae_lab.evaluation.measures import Measured, Measures
 from vae_lab.figures.kl_per_dimension import kl_per_dimension
+from vae_lab.files import checksum
 from vae_lab.loading import Trained, load
 from vae_lab.noise import NoiseSource
 from vae_lab.orchestration import lease
 from vae_lab.orchestration.instantiate import instantiate, named
 from vae_lab.orchestration.jobs import finished
 from vae_lab.orchestration.provenance import provenance
-from vae_lab.orchestration.run_directory import FAILURE, RunDirectory, checksum, find, result_of
+from vae_lab.orchestration.run_directory import FAILURE, RunDirectory, find, result_of
 from vae_lab.orchestration.signature import flatten, signature
 from vae_lab.vae import Batch
 
@@ -101,7 +103,8 @@ def _data(cfg: DictConfig, parts: Parts) -> Batch:
     device = torch.device("cuda" if cfg.trainer.accelerator == "gpu" else "cpu")
     parts.model.to(device)
     like = next(iter(parts.model.state_dict().values()))
-    return Batch(x.to(like), torch.arange(len(x), device=device))
+    rows = cast(Tensor, x.to(like))  # or what stands for one, and is read as it is measured
+    return Batch(rows, torch.arange(len(x), device=device))
 
 
 def _check_model(cfg: DictConfig, measures: Measures, parts: Parts) -> None:

@@ -12,10 +12,12 @@ from vae_lab.build import Parts
 from vae_lab.datasets.base import EVALUATION_BATCH
 from vae_lab.errors import UserError
 from vae_lab.figures.of_run import IMAGES, draw_samples
+from vae_lab.files import checksum
 from vae_lab.orchestration import lease
 from vae_lab.orchestration.provenance import provenance
-from vae_lab.orchestration.run_directory import RunDirectory, checksum
+from vae_lab.orchestration.run_directory import RunDirectory
 from vae_lab.orchestration.signature import flatten, signature
+from vae_lab.rows import Rows
 from vae_lab.sampling import draw
 from vae_lab.tracking import MetricsCsv
 from vae_lab.training.callbacks import PREFIX
@@ -102,5 +104,7 @@ def _measure(cfg: DictConfig, directory: RunDirectory, parts: Parts, seconds: fl
 
 
 @torch.no_grad()
-def _mean_log_prob(model: SelfFitting, x: Tensor) -> float:
-    return torch.cat([model.log_prob(part).double() for part in x.split(EVALUATION_BATCH)]).mean().item()
+def _mean_log_prob(model: SelfFitting, x: Tensor | Rows) -> float:
+    starts = range(0, len(x), EVALUATION_BATCH)
+    parts = [model.log_prob(x[start : start + EVALUATION_BATCH]).double() for start in starts]
+    return torch.cat(parts).mean().item()

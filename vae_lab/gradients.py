@@ -16,13 +16,14 @@ from vae_lab.config import GradientsConfig, TrainConfig
 from vae_lab.errors import Busy, UserError
 from vae_lab.estimators.base import Estimator
 from vae_lab.figures.gradients import draw_gradients
+from vae_lab.files import checksum
 from vae_lab.networks import NoEncoder, PerDatum
 from vae_lab.noise import NoiseSource
 from vae_lab.orchestration import lease
 from vae_lab.orchestration.instantiate import instantiate, makes
 from vae_lab.orchestration.jobs import finished
 from vae_lab.orchestration.provenance import provenance
-from vae_lab.orchestration.run_directory import FAILURE, RunDirectory, checksum, find, remove_if_unused
+from vae_lab.orchestration.run_directory import FAILURE, RunDirectory, find, remove_if_unused
 from vae_lab.orchestration.signature import NOT_DEFINING, flatten, signature
 from vae_lab.probing import ProbeSettings
 from vae_lab.run import quieten_libraries, run

@@ -7,7 +7,8 @@ from omegaconf import OmegaConf
 
 from vae_lab.build import Parts, build_run
 from vae_lab.errors import UserError
-from vae_lab.orchestration.run_directory import RunDirectory, checksum, result_of
+from vae_lab.files import checksum
+from vae_lab.orchestration.run_directory import RunDirectory, result_of
 from vae_lab.run import quieten_libraries
 from vae_lab.training.callbacks import load_checkpoint, weights_of_model
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Literal
 
-from vae_lab.datasets.base import InMemoryDataset
+from vae_lab.datasets.base import SplitDataset
 from vae_lab.datasets.batches import TrainingBatches
 from vae_lab.estimators.base import Estimator
 from vae_lab.noise import NoiseSource, permutation
@@ -54,7 +54,7 @@ class ProbeSettings:
         self.minibatch = minibatch
         self.warm_up = warm_up
 
-    def check(self, dataset: InMemoryDataset) -> None:
+    def check(self, dataset: SplitDataset) -> None:
         """Raises `ValueError` if the split has too few data."""
         size = len(getattr(dataset.data, self.split).x)
         if self.batch_size > size:
@@ -64,7 +64,7 @@ class ProbeSettings:
             )
 
     def measure(
-        self, vae: VAE, dataset: InMemoryDataset, estimators: Mapping[str, Estimator], noise: NoiseSource
+        self, vae: VAE, dataset: SplitDataset, estimators: Mapping[str, Estimator], noise: NoiseSource
     ) -> list[Measurement]:
         """Measures all estimators on one minibatch, their baselines having found their level.
 
@@ -81,7 +81,7 @@ class ProbeSettings:
         probe = Probe(vae, batch, noise, self.num_replicates, self.chunk, minibatch=self.minibatch)
         return probe.measure(mine)
 
-    def _batch(self, vae: VAE, dataset: InMemoryDataset) -> Batch:
+    def _batch(self, vae: VAE, dataset: SplitDataset) -> Batch:
         if self.split == "train":
             return next(iter(self._training(vae, dataset)))
         x = getattr(dataset.data, self.split).x
@@ -89,6 +89,6 @@ class ProbeSettings:
         like = next(vae.parameters())
         return Batch(x[indices].to(like), indices.to(like.device))
 
-    def _training(self, vae: VAE, dataset: InMemoryDataset) -> TrainingBatches:
+    def _training(self, vae: VAE, dataset: SplitDataset) -> TrainingBatches:
         x = dataset.data.train.x.to(next(vae.parameters()))
         return TrainingBatches(x, self.batch_size, 1 + self.warm_up, 0, dataset.seed, dataset.redraw)

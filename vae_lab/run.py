@@ -16,11 +16,12 @@ from vae_lab.alternatives.base import Alternative
 from vae_lab.build import TrainingParts, build_run
 from vae_lab.errors import UserError
 from vae_lab.figures.of_run import IMAGES, draw_figures
+from vae_lab.files import checksum
 from vae_lab.fit import fit
 from vae_lab.module import VAEModule
 from vae_lab.orchestration import lease
 from vae_lab.orchestration.provenance import provenance
-from vae_lab.orchestration.run_directory import RunDirectory, checksum
+from vae_lab.orchestration.run_directory import RunDirectory
 from vae_lab.orchestration.signature import flatten, signature
 from vae_lab.sampling import draw
 from vae_lab.tracking import MetricsCsv

@@ -1,5 +1,6 @@
-"""Datasets held in memory, and what every dataset offers."""
+"""What every dataset offers."""
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from vae_lab.datasets.batches import EvaluationBatches, Redraw, TrainingBatches
 from vae_lab.noise import NoiseSource, NoiseSpec, permutation
+from vae_lab.rows import Rows, all_of
 
 Binarize = Literal["none", "dynamic", "fixed", "threshold"]
 EVALUATION_BATCH = 1000
@@ -16,14 +18,25 @@ SMALLEST = 2.0**-24  # distance from 1 that single precision has
 
 
 class Split(NamedTuple):
-    """One part of a dataset: data `x` of shape `(N, *data_shape)` and `labels` `(N,)` where there are any."""
+    """One part of a dataset.
 
-    x: Tensor
+    Args:
+        x: Data `(N, *data_shape)`, in memory or on disk.
+        labels: `(N,)`, where there are any.
+    """
+
+    x: Tensor | Rows
     labels: Tensor | None = None
 
     def take(self, indices: Tensor) -> "Split":
         """The part of the data numbered by `indices`."""
-        return Split(self.x[indices], None if self.labels is None else self.labels[indices])
+        x = self.x.select(indices) if isinstance(self.x, Rows) else self.x[indices]
+        return Split(x, None if self.labels is None else self.labels[indices])
+
+    def map(self, change: Callable[[Tensor, Tensor], Tensor]) -> "Split":
+        """The data changed by a function of values and indices: now, or when they are read from disk."""
+        x = self.x
+        return Split(x.map(change) if isinstance(x, Rows) else change(x, torch.arange(len(x))), self.labels)
 
 
 class Parts(NamedTuple):
@@ -34,8 +47,8 @@ class Parts(NamedTuple):
     test: Split
 
 
-class InMemoryDataset(pl.LightningDataModule):
-    """A dataset whose three parts fit in memory.
+class SplitDataset(pl.LightningDataModule):
+    """A dataset in three parts, each in memory or read from disk as it is needed.
 
     The training batches are a function of (seed, step) alone, so that a resumed run repeats the
     uninterrupted one. Validation and test data are binarised once, with noise keyed by datum and
@@ -83,7 +96,7 @@ class InMemoryDataset(pl.LightningDataModule):
         self.parts: Parts | None = None
 
     def load(self) -> Parts:
-        """Reads the three parts, values as floats, before any binarisation."""
+        """Reads the three parts, or opens them, values as floats, before any binarisation."""
         raise NotImplementedError
 
     def setup(self, stage: str | None = None) -> None:
@@ -113,7 +126,7 @@ class InMemoryDataset(pl.LightningDataModule):
     def fixed_training_data(self) -> Tensor:
         """The training data for a model that looks at the same ones again and again: drawn once."""
         train = self.data.train
-        return (self._drawn(train, "train") if self.redraw else train).x
+        return all_of((self._drawn(train, "train") if self.redraw else train).x)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -176,13 +189,17 @@ class InMemoryDataset(pl.LightningDataModule):
     def _drawn(self, split: Split, purpose: str) -> Split:
         """The part as it is measured: drawn once, or thresholded."""
         if self.binarize == "threshold":
-            return _threshold(split)
+            return split.map(lambda x, indices: (x > 0.5).to(x.dtype))
         if not (self.redraw or self.binarize == "fixed") or len(split.x) == 0:
             return split
-        spec = {"pixels": NoiseSpec("uniform", 1, tuple(split.x.shape[1:]))}
-        indices = torch.arange(len(split.x))
-        noise = NoiseSource(self.split_seed).evaluation(spec, purpose=f"binarize {purpose}", indices=indices)
-        return Split(self._redraw(split.x, noise["pixels"][0]), split.labels)
+        source = NoiseSource(self.split_seed)
+
+        def draw(x: Tensor, indices: Tensor) -> Tensor:
+            spec = {"pixels": NoiseSpec("uniform", 1, tuple(x.shape[1:]))}
+            noise = source.evaluation(spec, purpose=f"binarize {purpose}", indices=indices)
+            return self._redraw(x, noise["pixels"][0])
+
+        return split.map(draw)
 
 
 def split_off(split: Split, size: int, seed: int, name: str = "validation_size") -> tuple[Split, Split]:
@@ -195,7 +212,3 @@ def split_off(split: Split, size: int, seed: int, name: str = "validation_size")
         raise ValueError(f"{name} must be at least 0 and below {len(split.x)}, got {size}.")
     order = permutation(len(split.x), seed=seed, purpose=name, epoch=0)
     return split.take(order[size:].sort().values), split.take(order[:size].sort().values)
-
-
-def _threshold(split: Split) -> Split:
-    return Split((split.x > 0.5).to(split.x.dtype), split.labels)

@@ -1,4 +1,4 @@
-"""Batches cut from a tensor in memory by whole-tensor indexing."""
+"""Batches cut from the data by their numbers."""
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.noise import NoiseSource, NoiseSpec, permutation
+from vae_lab.rows import Rows, in_batches
 from vae_lab.vae import Batch
 
 Redraw = Callable[[Tensor, Tensor], Tensor]
@@ -20,7 +21,7 @@ class TrainingBatches:
     start of the next. Each process takes its slice of the global batch.
 
     Args:
-        x: Data `(N, *data_shape)`.
+        x: Data `(N, *data_shape)`, in memory or on disk.
         batch_size: Global batch size `B`, at most `N` and divisible by `world_size`.
         num_steps: Steps of the whole run.
         first_step: Where to begin: the optimizer steps already taken.
@@ -40,7 +41,7 @@ class TrainingBatches:
 
     def __init__(
         self,
-        x: Tensor,
+        x: Tensor | Rows,
         batch_size: int,
         num_steps: int,
         first_step: int,
@@ -67,11 +68,10 @@ class TrainingBatches:
         return self.num_steps
 
     def __iter__(self) -> Iterator[Batch]:
-        for step in range(self.first_step, self.num_steps):
-            number = step // self.updates_per_batch
-            indices = self.indices(number)
-            x = self.x.index_select(0, indices)
-            yield Batch(x if self.redraw is None else self.redraw(x, self._uniform(x, number)), indices)
+        steps = range(self.first_step, self.num_steps)
+        batches = in_batches(self.x, (self.indices(step // self.updates_per_batch) for step in steps))
+        for step, (x, indices) in zip(steps, batches, strict=True):
+            yield Batch(x if self.redraw is None else self.redraw(x, self._uniform(x, step)), indices)
 
     def indices(self, number: int) -> Tensor:
         """The numbers of the data in this process's part of a batch."""
@@ -89,13 +89,14 @@ class TrainingBatches:
         """Nothing to restore, see `state_dict`."""
 
     def _permutation(self, epoch: int) -> Tensor:
-        return permutation(len(self.x), seed=self.seed, purpose="order", epoch=epoch).to(self.x.device)
+        order = permutation(len(self.x), seed=self.seed, purpose="order", epoch=epoch)
+        return order if isinstance(self.x, Rows) else order.to(self.x.device)  # files are read here
 
-    def _uniform(self, x: Tensor, number: int) -> Tensor:
+    def _uniform(self, x: Tensor, step: int) -> Tensor:
         noise = self.noise.training(
             {"pixels": NoiseSpec("uniform", 1, tuple(x.shape[1:]))},
             purpose="binarize",
-            step=number,
+            step=step // self.updates_per_batch,
             batch_size=len(x),
             rank=self.rank,
             world_size=self.world_size,
@@ -109,13 +110,13 @@ class EvaluationBatches:
     """Every datum of a split once, in order, each process taking every `world_size`-th one.
 
     Args:
-        x: Data `(N, *data_shape)`.
+        x: Data `(N, *data_shape)`, in memory or on disk.
         batch_size: Data per batch and process.
         rank: Which process this is.
         world_size: How many there are.
     """
 
-    def __init__(self, x: Tensor, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(self, x: Tensor | Rows, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
         indices = torch.arange(rank, len(x), world_size, device=x.device)
         self.x = x
         self.chunks = indices.split(batch_size) if len(indices) else ()
@@ -124,5 +125,5 @@ class EvaluationBatches:
         return len(self.chunks)
 
     def __iter__(self) -> Iterator[Batch]:
-        for indices in self.chunks:
-            yield Batch(self.x.index_select(0, indices), indices)
+        for x, indices in in_batches(self.x, self.chunks):
+            yield Batch(x, indices)

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from vae_lab.datasets.base import InMemoryDataset, Parts, Split
+from vae_lab.datasets.base import Parts, Split, SplitDataset
 from vae_lab.datasets.files import verified_files
 
 
-class BinarizedMNIST(InMemoryDataset):
+class BinarizedMNIST(SplitDataset):
     """50,000 + 10,000 + 10,000 binary digits of 28x28 pixels, binarised once and for all.
 
     Its test part is sorted by class, so that the first N of it are no sample.

@@ -2,10 +2,10 @@
 
 import torch
 
-from vae_lab.datasets.base import Binarize, InMemoryDataset, Parts, Split, split_off
+from vae_lab.datasets.base import Binarize, Parts, Split, SplitDataset, split_off
 
 
-class Digits(InMemoryDataset):
+class Digits(SplitDataset):
     """1,797 handwritten digits of 8x8 pixels with 17 grey levels, scaled to [0, 1]; no file, no network.
 
     References:
@@ -13,8 +13,8 @@ class Digits(InMemoryDataset):
 
     Args:
         batch_size: Global batch size.
-        binarize: As for `InMemoryDataset`.
-        dequantize: As for `InMemoryDataset`.
+        binarize: As for `SplitDataset`.
+        dequantize: As for `SplitDataset`.
         validation_size: Data held out for model selection.
         test_size: Data held out for the test.
         split_seed: Seed of the split.

@@ -1,18 +1,19 @@
 """Data files, found and verified."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from vae_lab.files import checksum
 
 
 def verified_files(
     root: str, files: Mapping[str, str], download: Callable[[Path], None] | None, how_to_get: str
 ) -> list[Path]:
-    """The paths of a dataset's files, each checked against its SHA-256 checksum.
+    """The paths of a dataset's files, each checked against its checksum.
 
     Args:
         root: The data folder; `~` stands for the home folder.
-        files: Checksum of each file, by its path inside `root`.
+        files: Checksum of each file, by its path inside `root`: 64 digits of SHA-256, or 32 of MD5.
         download: Fetches the files into the folder it is given, or None where they can only be put there.
         how_to_get: What the user can do when the files cannot be had, in one sentence.
 
@@ -27,18 +28,14 @@ def verified_files(
             download(folder)
         except (OSError, RuntimeError) as error:
             reason = f" and could not be downloaded ({type(error).__name__})"
-    for name, checksum in files.items():
+    for name, expected in files.items():
         path = folder / name
         if not path.is_file():
             raise FileNotFoundError(f"{name} is not in {folder}{reason}; {how_to_get}")
-        if _sha256(path) != checksum:
+        algorithm = "md5" if len(expected) == 32 else "sha256"
+        if checksum(path, algorithm) != expected:
             raise ValueError(
-                f"{path} is truncated or corrupt: its SHA-256 is not {checksum}; delete it and get it again: "
-                f"{how_to_get}"
+                f"{path} is truncated or corrupt: its {algorithm.upper()} is not {expected}; delete it and "
+                f"get it again: {how_to_get}"
             )
     return [folder / name for name in files]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,18 +5,18 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from vae_lab.datasets.base import InMemoryDataset, Parts, Split, split_off
+from vae_lab.datasets.base import Parts, Split, SplitDataset, split_off
 from vae_lab.datasets.files import verified_files
 
 
-class FreyFace(InMemoryDataset):
+class FreyFace(SplitDataset):
     """1,965 frames of a face of 28x20 pixels, in video order, shuffled here with a fixed seed.
 
     Args:
         root: The data folder.
         files: Path in `root` and SHA-256 of the array of bytes of shape (1965, 28, 20).
         batch_size: Global batch size.
-        dequantize: As for `InMemoryDataset`.
+        dequantize: As for `SplitDataset`.
         scale: Grey levels are divided by this; 256 puts them in [0, 1).
         train_size: Frames to train on, the validation frames included; the rest are the test part.
         validation_size: How many of the training frames are held out for model selection.

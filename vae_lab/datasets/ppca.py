@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_lab.datasets.base import InMemoryDataset, Parts, Split
+from vae_lab.datasets.base import Parts, Split, SplitDataset
 
 
-class PPCA(InMemoryDataset):
+class PPCA(SplitDataset):
     r"""Data drawn from probabilistic PCA, $x = W z + \mu + \sigma \epsilon$, so that log p(x) is known.
 
     $$\log p(x) = \log N(x; \mu, W W^\top + \sigma^2 I)$$

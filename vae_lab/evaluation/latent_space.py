@@ -1,6 +1,7 @@
 """How a model uses its latent dimensions."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -26,21 +27,23 @@ def latent_space(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[dict[str, 
 
     Args:
         vae: The model.
-        batch: All data, `N` of them; they are what the aggregate posterior is made of.
+        batch: All data, `N` of them, which the aggregate posterior is made of; read a few at a time.
         noise: Source of evaluation noise.
 
     Returns:
         The statistics by name, and the mean KL of each dimension, `(D,)`, in nats; None if log p(z) is no sum
         over the dimensions.
     """
+    pieces = [slice(start, start + AT_A_TIME) for start in range(0, len(batch.x), AT_A_TIME)]
+    outputs = torch.cat([vae.encoder(batch.take(piece).x) for piece in pieces])
     specs = {
         "posterior": NoiseSpec(vae.posterior.noise_law, 1, (vae.latent_dim,)),
         "prior": vae.prior.noise_spec(1),
     }
     draws = noise.evaluation(
-        specs, purpose="latent space", indices=batch.indices, device=batch.x.device, dtype=batch.x.dtype
+        specs, purpose="latent space", indices=batch.indices, device=outputs.device, dtype=outputs.dtype
     )
-    q = vae.encode(batch)
+    q = vae.posterior(outputs)
     z, prior = q.transform(draws["posterior"]), vae.prior.sample(draws["prior"])
     kl, of_dimension = _kl(vae, q, z)
     rate = statistic(kl)
@@ -49,7 +52,7 @@ def latent_space(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[dict[str, 
         "kl": rate,
         "mutual_information": information,
         "marginal_kl": Statistic(rate.value - information.value, monte_carlo_error=math.nan),
-        **_active_units(vae, batch, noise),
+        **_active_units(vae, batch, pieces, noise),
     }
     if len(batch.x) >= FEWEST:
         order = permutation(len(batch.x), seed=0, purpose="blocks", epoch=0)  # data may be sorted by class
@@ -57,12 +60,14 @@ def latent_space(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[dict[str, 
     return statistics, of_dimension
 
 
-def _active_units(vae: VAE, batch: Batch, noise: NoiseSource) -> dict[str, Statistic]:
+def _active_units(
+    vae: VAE, batch: Batch, pieces: Sequence[slice], noise: NoiseSource
+) -> dict[str, Statistic]:
     """Of all layers and, if there are several, of each."""
     layers = [ActiveUnits(size) for size in vae.layer_dims]
-    for start in range(0, len(batch.x), AT_A_TIME):
-        some = batch.take(slice(start, start + AT_A_TIME))
-        parts = (means.split(vae.layer_dims, dim=1) for means in posterior_means(vae, some, noise))
+    for piece in pieces:
+        found = posterior_means(vae, batch.take(piece), noise)
+        parts = (means.split(vae.layer_dims, dim=1) for means in found)
         for layer, means, again in zip(layers, *parts, strict=True):
             layer.add(means, again)
     counts = [layer.count(layer.sums) for layer in layers]

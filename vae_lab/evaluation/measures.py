@@ -24,6 +24,7 @@ from vae_lab.evaluation.terms import Statistic, Term, difference, join, statisti
 from vae_lab.evaluation.weights import UNRELIABLE
 from vae_lab.likelihoods.support import is_on_levels
 from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, permutation
+from vae_lab.rows import some
 from vae_lab.vae import VAE, Batch
 
 AT_A_TIME = 200  # data, at least
@@ -134,8 +135,8 @@ class Measures:
                 statistics[name] = statistic(term)
         scorer = vae.likelihood if isinstance(vae, VAE) else vae
         judged = next((name for name in ("exact_log_likelihood", "log_likelihood") if name in terms), None)
-        if judged and scorer.levels is not None and is_on_levels(batch.x, scorer.levels):
-            statistics["bits_per_dimension"] = _in_bits(statistics[judged], batch.x[0].numel())
+        if judged and scorer.levels is not None and is_on_levels(some(batch.x), scorer.levels):
+            statistics["bits_per_dimension"] = _in_bits(statistics[judged], batch.x.shape[1:].numel())
         return Measured(statistics, terms, kl, _notes(statistics, terms))
 
     def _terms(

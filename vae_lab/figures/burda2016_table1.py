@@ -6,8 +6,9 @@ import polars as pl
 
 from vae_lab import published
 from vae_lab.figures import published_curves as common
+from vae_lab.files import write_atomically
 from vae_lab.orchestration.manifest import Manifest
-from vae_lab.orchestration.run_directory import result_of, write_atomically
+from vae_lab.orchestration.run_directory import result_of
 
 OBJECTIVES = {"Reparameterized": "vae", "IWAE": "iwae"}
 COLUMNS = {

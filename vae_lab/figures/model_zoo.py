@@ -7,8 +7,9 @@ import polars as pl
 
 from vae_lab.errors import UserError
 from vae_lab.figures import published_curves as common
+from vae_lab.files import write_atomically
 from vae_lab.orchestration.manifest import Manifest
-from vae_lab.orchestration.run_directory import result_of, write_atomically
+from vae_lab.orchestration.run_directory import result_of
 
 VARIANT = ("dataset.binarize", "dataset.dequantize", "dataset.scale")
 

@@ -9,8 +9,9 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from vae_lab.files import checksum, write_atomically
 from vae_lab.orchestration.axes import literal
-from vae_lab.orchestration.run_directory import FAILURE, RunDirectory, checksum, write_atomically
+from vae_lab.orchestration.run_directory import FAILURE, RunDirectory
 from vae_lab.orchestration.signature import signature
 
 _composed: dict[tuple[str, ...], "Job"] = {}

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vae_lab.errors import UserError, did_you_mean
+from vae_lab.files import write_atomically
 from vae_lab.orchestration import lease
 from vae_lab.orchestration.axes import Axis, Point, Role, short_names
 from vae_lab.orchestration.jobs import Job
 from vae_lab.orchestration.provenance import of_the_code
-from vae_lab.orchestration.run_directory import read_failure, write_atomically
+from vae_lab.orchestration.run_directory import read_failure
 
 FILE = "manifest.json"
 RESULTS = (".csv", ".md", ".parquet", ".png")

@@ -1,17 +1,15 @@
 """What a run leaves on disk, and what that tells."""
 
 import csv
-import hashlib
 import json
-import os
 import shutil
-import socket
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from vae_lab.errors import UserError, did_you_mean
+from vae_lab.files import write_atomically
 from vae_lab.orchestration import lease
 from vae_lab.orchestration.signature import BUDGET, Flat, definition, family
 
@@ -59,6 +57,11 @@ class RunDirectory:
         """Raises `UserError` if what is stored here is another configuration's."""
         for key in sorted(stored.keys() | self.definition.keys()):
             there, here = stored.get(key), self.definition.get(key)
+            if there != here and key == "dataset.content":
+                raise UserError(
+                    f"{self.path} was made of other data than dataset.path has now; put those back, or train "
+                    "again with rerun=true."
+                )
             if there != here:
                 raise UserError(
                     f"{self.path} holds a run of another configuration: {key} is {there} there and {here} "
@@ -192,23 +195,3 @@ def read_failure(path: Path) -> str | None:
 def _is_hydras(entry: Path) -> bool:
     """Whether it was there before the run began: Hydra's files, and the mark to begin afresh."""
     return entry.name in (".hydra", AFRESH) or (entry.suffix == ".log" and entry.name != OUTPUT_LOG)
-
-
-def checksum(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes a file so that it is there in full or not at all, also if several processes write it."""
-    partial = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise

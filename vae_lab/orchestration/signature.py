@@ -6,7 +6,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-# What defines a result. Data files enter by their checksums (dataset.files), not by where they lie.
+from vae_lab.files import content
+
+# What defines a result. Data files enter by their checksums, not by where they lie: those that are known by
+# dataset.files, a user's own by what lies at dataset.path.
 DEFINING = (
     "model",
     "estimator",
@@ -20,7 +23,7 @@ DEFINING = (
 )
 DEFINING_A_MEASUREMENT = ("estimators", "probe", "run", "at", "measures", "split")
 NOT_DEFINING = {
-    "dataset": {"root", "download"},
+    "dataset": {"root", "download", "path", "num_workers"},
     "trainer": {"accelerator", "devices", "num_nodes", "strategy", "checkpoint_seconds", "progress"},
     "callbacks": {"estimator_probe"},
     "probe": {"chunk"},
@@ -58,6 +61,8 @@ def definition(cfg: DictConfig) -> Flat:
         if OmegaConf.is_config(node):
             node = OmegaConf.to_container(node, resolve=True)
         if isinstance(node, dict):
+            if key == "dataset" and "path" in node:
+                node["content"] = content(node["path"])
             node = {name: node[name] for name in node if name not in NOT_DEFINING.get(key, ())}
         config[key] = node
     flat = flatten(config) | {"format": FORMAT}

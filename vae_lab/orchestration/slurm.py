@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from vae_lab.errors import Busy, UserError
+from vae_lab.files import write_atomically
 from vae_lab.orchestration.jobs import Job
 from vae_lab.orchestration.pool import Task, why
-from vae_lab.orchestration.run_directory import OUTPUT_LOG, write_atomically
+from vae_lab.orchestration.run_directory import OUTPUT_LOG
 
 JOBS = "slurm.json"  # in the sweep's directory: the number at SLURM of each submitted run
 POLL_SECONDS = 2.0

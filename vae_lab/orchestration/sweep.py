@@ -14,11 +14,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
 from vae_lab.errors import Busy, UserError, did_you_mean
+from vae_lab.files import checksum
 from vae_lab.orchestration import lease, manifest, table, warm
 from vae_lab.orchestration.axes import axes, points, short_names
 from vae_lab.orchestration.jobs import Job, compose, pasted
 from vae_lab.orchestration.over_runs import name_of, over_runs
-from vae_lab.orchestration.run_directory import RunDirectory, checksum, read_failure, write_failure
+from vae_lab.orchestration.run_directory import RunDirectory, read_failure, write_failure
 from vae_lab.paths import SWEEPS
 
 FIGURES = (

@@ -10,8 +10,8 @@ import polars as pl
 from scipy.stats import t as student
 
 from vae_lab.errors import UserError
+from vae_lab.files import write_atomically
 from vae_lab.orchestration.manifest import Entry, Manifest
-from vae_lab.orchestration.run_directory import write_atomically
 
 MIXTURES = {
     "provenance.git_commit": "commits",

@@ -1,0 +1,204 @@
+"""A user's own array, read from disk as it is needed."""
+
+import os
+import struct
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import IO, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vae_lab.datasets.base import Binarize, Split
+from vae_lab.datasets.own import OwnDataset, PartName
+from vae_lab.errors import UserError
+from vae_lab.rows import Rows
+
+CHANNELS = (1, 3, 4)  # that images have
+READ_HEADER = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+LOCAL_HEADER = 30  # bytes of a member's header in a zip file before its name
+
+
+class Array(OwnDataset):
+    """An array in a `.npy` file or several in a `.npz` file, never held whole in memory.
+
+    An array has the shape `(N, D)` of vectors, `(N, H, W)` of grey images, or `(N, C, H, W)`. A `.npz` file
+    has `train` and, if they are not to be split off it at random, `validation` and `test`; or one array of
+    any name. Integers named `train_labels` and so on, or `labels`, are their labels. It is written by
+    `numpy.savez`, not compressed.
+
+    Args:
+        path: The file.
+        batch_size: Global batch size.
+        binarize: As for `SplitDataset`.
+        dequantize: As for `SplitDataset`; the values must be bytes.
+        scale: Values are divided by this; None for 255 if they are bytes, else 1.
+        channels_last: Whether images are `(N, H, W, C)`; None for an error where that is likely.
+        validation_size: Data held out for model selection: below 1 a share of them, else their number.
+        test_size: Data held out for the test, likewise.
+        split_seed: Seed of the split.
+        num_workers: Threads that read ahead, at least 0.
+
+    Raises:
+        UserError: If the file does not hold such arrays.
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        batch_size: int = 100,
+        binarize: Binarize = "none",
+        dequantize: bool = False,
+        scale: float | None = None,
+        channels_last: bool | None = None,
+        validation_size: float = 0.1,
+        test_size: float = 0.1,
+        split_seed: int = 0,
+        num_workers: int = 2,
+    ) -> None:
+        self.path = Path(path).expanduser()
+        self.arrays = _arrays(self.path)
+        are_bytes = all(array.dtype == np.uint8 for array in self._data().values())
+        if scale is not None and not scale > 0:
+            raise ValueError(f"scale must be above 0, got {scale}.")
+        self.scale = scale or (255.0 if are_bytes else 1.0)
+        self.levels = 256 if are_bytes else None
+        self.channels_last = channels_last
+        super().__init__(
+            batch_size, binarize, dequantize, validation_size, test_size, split_seed, num_workers
+        )
+
+    def found(self) -> Mapping[PartName, Split]:
+        data = self._data()
+        if len(data) == 1:
+            data = {"train": next(iter(data.values()))}
+        if "train" not in data or data.keys() - {"train", "validation", "test"}:
+            raise UserError(
+                f"dataset.path: {self.path} must have one array, or train, validation and test, but has "
+                f"{', '.join(data) or 'none'}."
+            )
+        return {cast(PartName, name): self._part(name, array) for name, array in data.items()}
+
+    def _data(self) -> dict[str, "StoredArray"]:
+        return {name: array for name, array in self.arrays.items() if not name.endswith("labels")}
+
+    def _part(self, name: str, array: "StoredArray") -> Split:
+        rows = Rows(array, lambda x, numbers: self._images(x.float() / self.scale), None, self.num_workers)
+        labels = self.arrays.get(f"{name}_labels") or (self.arrays.get("labels") if name == "train" else None)
+        if labels is None:
+            return Split(rows)
+        if labels.shape != array.shape[:1]:
+            raise UserError(
+                f"dataset.path: the labels of {name} in {self.path} must be {array.shape[0]} integers, but "
+                f"have the shape {labels.shape}."
+            )
+        return Split(rows, labels.read(torch.arange(labels.shape[0])).long())
+
+    def _images(self, x: Tensor) -> Tensor:
+        if x.dim() == 3:
+            return x.unsqueeze(1)
+        if x.dim() != 4:
+            return x
+        looks_so = x.shape[3] in CHANNELS and x.shape[1] not in CHANNELS
+        if self.channels_last is None and looks_so:
+            raise UserError(
+                f"dataset.path: images of shape {tuple(x.shape[1:])} seem to have their channels last; say "
+                "dataset.channels_last=true, or false if they have not."
+            )
+        return x.movedim(3, 1) if self.channels_last else x
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """An array in a file.
+
+    Args:
+        path: The file.
+        offset: Where its values begin, in bytes.
+        dtype: Their type.
+        shape: `(N, *data_shape)`.
+    """
+
+    path: Path
+    offset: int
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+    def read(self, places: Tensor) -> Tensor:
+        # Not by a memory map, of which pages beside those that are wanted would stay in memory for a while.
+        values = np.empty((len(places), *self.shape[1:]), self.dtype)
+        rows = values.reshape(len(places), -1).view(np.uint8)
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                for start, end in _runs(places.numpy()):
+                    position = self.offset + int(places[start]) * rows.shape[1]
+                    wanted = rows[start:end].data
+                    if os.preadv(file.fileno(), [wanted], position) != wanted.nbytes:
+                        raise OSError("it is shorter than it was")
+        except OSError as error:
+            raise UserError(f"dataset.path: {self.path} cannot be read any more ({error}).") from error
+        return torch.from_numpy(values if self.dtype == np.uint8 else values.astype(np.float32))
+
+
+def _runs(places: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Where runs of successive places begin and end.
+
+    Example:
+        >>> list(_runs(np.array([4, 5, 6, 1])))
+        [(0, 3), (3, 4)]
+    """
+    breaks = (np.flatnonzero(np.diff(places) != 1) + 1).tolist()
+    yield from pairwise([0, *breaks, len(places)])
+
+
+def _arrays(path: Path) -> dict[str, StoredArray]:
+    """The arrays of a file by name, of which no values are read."""
+    if not path.is_file():
+        raise UserError(f"dataset.path: there is no file {path.absolute()}.")
+    try:
+        if path.suffix == ".npz":
+            return _members(path)
+        with path.open("rb") as file:
+            return {"train": _stored(path, file)}
+    except (ValueError, KeyError, OSError, struct.error, zipfile.BadZipFile) as error:
+        raise UserError(f"dataset.path: {path} is no array that numpy has written ({error}).") from error
+
+
+def _members(path: Path) -> dict[str, StoredArray]:
+    arrays = {}
+    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        for member in archive.infolist():
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise UserError(
+                    f"dataset.path: {path} is compressed, and cannot be read in parts; write it with "
+                    "numpy.savez instead of numpy.savez_compressed."
+                )
+            file.seek(member.header_offset)
+            sizes = struct.unpack("<HH", file.read(LOCAL_HEADER)[-4:])  # of the name and of the extra field
+            file.seek(sum(sizes), 1)
+            arrays[member.filename.removesuffix(".npy")] = _stored(path, file)
+    return arrays
+
+
+def _stored(path: Path, file: IO[bytes]) -> StoredArray:
+    """The array whose header begins where the file stands."""
+    version = np.lib.format.read_magic(file)
+    shape, in_columns, dtype = READ_HEADER[version](file)
+    if dtype.kind not in "buif":
+        raise UserError(f"dataset.path: {path} holds values of type {dtype}, and must hold numbers.")
+    if in_columns and len(shape) > 1:
+        raise UserError(
+            f"dataset.path: {path} is stored by columns, so that a datum cannot be read at once; write it "
+            "again from numpy.ascontiguousarray."
+        )
+    end = file.tell() + dtype.itemsize * int(np.prod(shape))
+    if end > path.stat().st_size:
+        raise UserError(f"dataset.path: {path} is truncated: it should have {end} bytes at least.")
+    if not shape or 0 in shape:
+        raise UserError(f"dataset.path: {path} holds an array without data, of shape {shape}.")
+    return StoredArray(path, file.tell(), dtype, shape)

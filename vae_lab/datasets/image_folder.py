@@ -1,0 +1,132 @@
+"""A user's own images."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from vae_lab.datasets.base import Binarize, Split
+from vae_lab.datasets.own import OwnDataset, PartName
+from vae_lab.errors import UserError
+from vae_lab.files import IMAGES, image_files
+from vae_lab.rows import Rows
+
+MODES = {1: "L", 3: "RGB"}
+
+
+class ImageFolder(OwnDataset):
+    """The images in a folder and those below it, scaled and cropped to one size, grey levels in [0, 1].
+
+    They are read from disk when they are needed and never held whole in memory. A folder with `train` in it
+    has its parts in `train`, `validation` and `test`; what is missing is split off `train` at random. The
+    folders within a part are classes, whose numbers in alphabetical order are the labels.
+
+    Args:
+        path: The folder.
+        size: Height and width, or both in one number: each image is scaled to fill it, and what stands over
+            at two sides is cut off.
+        channels: 3 for colour, 1 for grey.
+        batch_size: Global batch size.
+        binarize: As for `SplitDataset`.
+        dequantize: As for `SplitDataset`.
+        validation_size: Images held out for model selection: below 1 a share of them, else their number.
+        test_size: Images held out for the test, likewise.
+        split_seed: Seed of the split.
+        num_workers: Threads that read ahead, at least 0.
+
+    Raises:
+        UserError: If there are no images, or, later, if one cannot be read.
+        ValueError: If an argument is out of its range.
+    """
+
+    levels = 256
+
+    def __init__(
+        self,
+        path: str,
+        size: int | Sequence[int] = 64,
+        channels: Literal[1, 3] = 3,
+        batch_size: int = 100,
+        binarize: Binarize = "none",
+        dequantize: bool = False,
+        validation_size: float = 0.1,
+        test_size: float = 0.1,
+        split_seed: int = 0,
+        num_workers: int = 2,
+    ) -> None:
+        super().__init__(
+            batch_size, binarize, dequantize, validation_size, test_size, split_seed, num_workers
+        )
+        height_width = (size, size) if isinstance(size, int) else tuple(size)
+        if len(height_width) != 2 or min(height_width) < 1:
+            raise ValueError(f"size must be a height and a width of at least 1, got {size}.")
+        self.path = Path(path).expanduser()
+        self.size = height_width
+        self.channels = channels
+
+    def found(self) -> Mapping[PartName, Split]:
+        if not self.path.is_dir():
+            raise UserError(f"dataset.path: there is no folder {self.path.absolute()}.")
+        if not (self.path / "train").is_dir():
+            return {"train": self._part(self.path)}
+        names: tuple[PartName, ...] = ("train", "validation", "test")
+        return {name: self._part(self.path / name) for name in names if (self.path / name).is_dir()}
+
+    def _part(self, folder: Path) -> Split:
+        names = image_files(folder)
+        if not names:
+            raise UserError(
+                f"dataset.path: there are no images in {folder.absolute()} (files that end in "
+                f"{', '.join(IMAGES)})."
+            )
+        rows = Rows(
+            ImageFiles(folder, names, self.size, self.channels),
+            lambda x, numbers: x.float() / self.scale,
+            None,
+            self.num_workers,
+        )
+        folders = [Path(name).parts[0] if len(Path(name).parts) > 1 else None for name in names]
+        classes = {name: number for number, name in enumerate(sorted(filter(None, set(folders))))}
+        if None in folders:
+            return Split(rows)
+        return Split(rows, torch.tensor([classes[name] for name in folders if name]))
+
+
+class ImageFiles:
+    """Images in a folder, as bytes `(N, C, H, W)`.
+
+    Args:
+        folder: The folder.
+        names: Their paths inside it.
+        size: Height and width to which they are scaled and cropped.
+        channels: 1 or 3.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str], size: tuple[int, int], channels: int) -> None:
+        self.folder = folder
+        self.names = np.array([name.encode() for name in names])  # in one piece
+        self.shape = (len(names), channels, *size)
+
+    def read(self, places: Tensor) -> Tensor:
+        images = [self._image(self.folder / self.names[place].decode()) for place in places.tolist()]
+        return torch.from_numpy(np.array(images, dtype=np.uint8)).reshape(-1, *self.shape[1:])
+
+    def _image(self, path: Path) -> np.ndarray:
+        _, channels, height, width = self.shape
+        try:
+            with Image.open(path) as image:
+                if image.mode.startswith(("I", "F")):
+                    raise OSError("it has more than 256 grey levels")
+                image.draft(MODES[channels], (width, height))  # a JPEG is decoded no larger than it must be
+                upright = ImageOps.exif_transpose(image).convert(MODES[channels])
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise UserError(
+                f"dataset.path: {path} cannot be read as an image ({error}); mend it or take it out of the "
+                "folder."
+            ) from error
+        pixels = np.asarray(ImageOps.fit(upright, (width, height)))
+        return pixels[np.newaxis] if channels == 1 else pixels.transpose(2, 0, 1)

@@ -1,0 +1,78 @@
+"""What datasets of a user's own files share."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from vae_lab.datasets.base import Binarize, Parts, Split, SplitDataset, split_off
+from vae_lab.errors import UserError
+from vae_lab.likelihoods.support import extremes
+from vae_lab.rows import some
+
+PartName = Literal["train", "validation", "test"]
+
+
+class OwnDataset(SplitDataset):
+    """Data of a user's own, read from disk as they are needed: memory does not grow with their size.
+
+    A part that the files do not have is split off the training part at random.
+
+    Args:
+        batch_size: Global batch size.
+        binarize: As for `SplitDataset`.
+        dequantize: As for `SplitDataset`.
+        validation_size: Data held out for model selection: below 1 a share of them, else their number.
+        test_size: Data held out for the test, likewise.
+        split_seed: Seed of the split.
+        num_workers: Threads that read ahead, at least 0; with 0 nothing is read ahead.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        batch_size: int,
+        binarize: Binarize,
+        dequantize: bool,
+        validation_size: float,
+        test_size: float,
+        split_seed: int,
+        num_workers: int,
+    ) -> None:
+        super().__init__(batch_size, binarize, split_seed, dequantize)
+        if num_workers < 0:
+            raise ValueError(f"num_workers must be at least 0, got {num_workers}.")
+        if not test_size > 0:
+            raise ValueError(f"test_size must be above 0, got {test_size}.")
+        self.num_workers = num_workers
+        self.validation_size = validation_size
+        self.test_size = test_size
+
+    def found(self) -> Mapping[PartName, Split]:
+        """The parts that the files have, `train` among them."""
+        raise NotImplementedError
+
+    def load(self) -> Parts:
+        parts = dict(self.found())
+        whole = len(parts["train"].x)
+        sizes: dict[PartName, float] = {"test": self.test_size, "validation": self.validation_size}
+        for name, size in sizes.items():
+            if name not in parts:
+                number = int(size) if size >= 1 or size < 0 else round(size * whole)
+                parts["train"], parts[name] = split_off(
+                    parts["train"], number, self.split_seed, f"{name}_size"
+                )
+        loaded = Parts(**parts)
+        shapes = {name: tuple(part.x.shape[1:]) for name, part in parts.items() if len(part.x)}
+        if len(set(shapes.values())) > 1:
+            raise UserError(f"dataset.path: its parts have data of different shapes, {shapes}.")
+        if len(loaded.test.x) == 0:
+            raise ValueError(f"test_size leaves no test data, got {self.test_size} of {whole}.")
+        if self.binarize in ("dynamic", "fixed"):
+            low, high = extremes(some(loaded.train.x), some(loaded.test.x))
+            if low < 0 or high > 1:
+                raise ValueError(
+                    f"binarize={self.binarize} needs grey values in [0, 1], but the data go from {low:.3g} "
+                    f"to {high:.3g}; use binarize=none, or another scale."
+                )
+        return loaded

@@ -1,0 +1,149 @@
+"""Data on disk, read as they are asked for."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from vae_lab.noise import permutation
+
+Finish = Callable[[Tensor, Tensor], Tensor]
+AHEAD = 2  # batches that each worker has before it
+SAMPLE = 1000  # data on disk that stand for all of them where all would have to be read
+
+
+class Source(Protocol):
+    """Files that hold `N` data, read by several threads at once."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`(N, *data_shape)`."""
+
+    def read(self, places: Tensor) -> Tensor:
+        """The values stored at some places, `(B, *data_shape)`.
+
+        Raises:
+            UserError: If they cannot be read.
+        """
+
+
+class Rows:
+    """Data of which no more are in memory than are being used.
+
+    Workers are threads: what decodes images and copies arrays leaves the interpreter to others meanwhile, and
+    nothing has to be sent from one process to another.
+
+    It stands where a tensor of all data would: it has a length and a shape, and indexing it gives a tensor.
+
+    Args:
+        source: The files.
+        finish: Makes data `(B, *data_shape)` of what was read and of its numbers `(B,)`, in the process that
+            uses them; None if the source gives them as they are.
+        places: Of each datum in the source; None for all in their order.
+        num_workers: Threads that read ahead of `batches`, at least 0; with 0 the caller reads.
+        device: Where the data go.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        finish: Finish | None = None,
+        places: Tensor | None = None,
+        num_workers: int = 0,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.source = source
+        self.places = torch.arange(source.shape[0]) if places is None else places
+        self.finish: Finish = finish or (lambda values, numbers: values)
+        self.num_workers = num_workers
+        self.device = torch.device(device)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @property
+    def shape(self) -> torch.Size:
+        """`(N, *data_shape)`."""
+        return torch.Size([len(self), *self[:1].shape[1:]])
+
+    def __getitem__(self, numbers: Tensor | slice) -> Tensor:
+        """Reads some of the data, those with these numbers."""
+        if isinstance(numbers, slice):
+            numbers = torch.arange(*numbers.indices(len(self)))
+        numbers = numbers.cpu()
+        return self.finish(self.source.read(self.places[numbers]), numbers)
+
+    def select(self, numbers: Tensor) -> "Rows":
+        """Some of the data, which then have new numbers; reads nothing."""
+        finish = self.finish
+        return Rows(
+            self.source,
+            lambda values, new: finish(values, numbers[new]),
+            self.places[numbers],
+            self.num_workers,
+            self.device,
+        )
+
+    def map(self, change: Finish) -> "Rows":
+        """The same data, changed by a function of values and numbers whenever they are read."""
+        finish = self.finish
+        return Rows(
+            self.source,
+            lambda values, numbers: change(finish(values, numbers), numbers),
+            self.places,
+            self.num_workers,
+            self.device,
+        )
+
+    def to(self, like: Tensor | torch.device) -> "Rows":
+        """The same data, which go to a device, or to a tensor's device and type, when they are read."""
+        moved = self.map(lambda x, numbers: x.to(like))
+        moved.device = like.device if isinstance(like, Tensor) else like
+        return moved
+
+    def batches(self, numbers: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """The data of one batch after another and their numbers, from these, read ahead by workers.
+
+        Raises:
+            UserError: If a file cannot be read.
+        """
+        numbers = iter(numbers)
+        if self.num_workers == 0:
+            yield from ((self[of_batch], of_batch.to(self.device)) for of_batch in numbers)
+            return
+        pool = ThreadPoolExecutor(self.num_workers)
+        try:
+            waiting: deque[tuple[Tensor, Future[Tensor]]] = deque()
+            while True:
+                for of_batch in islice(numbers, AHEAD * self.num_workers - len(waiting)):
+                    places = self.places[of_batch.cpu()]
+                    waiting.append((of_batch, pool.submit(self.source.read, places)))
+                if not waiting:
+                    return
+                of_batch, values = waiting.popleft()
+                yield self.finish(values.result(), of_batch.cpu()), of_batch.to(self.device)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def some(x: Tensor | Rows) -> Tensor:
+    """The data, or a random sample where they are on disk."""
+    if isinstance(x, Tensor):
+        return x
+    return x[permutation(len(x), seed=0, purpose="sample", epoch=0)[:SAMPLE].sort().values]
+
+
+def all_of(x: Tensor | Rows) -> Tensor:
+    """The data, all of them in memory."""
+    return x if isinstance(x, Tensor) else x[:]
+
+
+def in_batches(x: Tensor | Rows, numbers: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """The data of one batch after another and their numbers, from these."""
+    if isinstance(x, Rows):
+        return x.batches(numbers)
+    return ((x.index_select(0, of_batch), of_batch) for of_batch in numbers)
