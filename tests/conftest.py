@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -39,21 +40,41 @@ def real_data(monkeypatch):
     return DATA
 
 
-@pytest.fixture
-def vae_lab(tmp_path):
-    """Runs `vae-lab` in a folder of its own, as a user would; gives the finished process."""
+@pytest.fixture(scope="session")
+def zygote():
+    """A process that has imported what command lines need, and runs them in children: see zygote.py."""
+    command = [sys.executable, str(REPOSITORY / "tests" / "zygote.py")]
+    with subprocess.Popen(
+        command, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        process.stdin.close()
 
-    def run(*arguments, env=None, cwd=tmp_path, timeout=300, module="vae_lab.cli"):
-        return subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            cwd=cwd,
-            env=environment() | (env or {}),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
+
+@pytest.fixture(scope="session")
+def command_line(zygote, tmp_path_factory):
+    """Runs `vae-lab` in a folder, as a user would; gives the finished process."""
+    streams = tmp_path_factory.mktemp("streams")
+
+    def run(*arguments, cwd, env=None, timeout=300, module="vae_lab.cli"):
+        paths = {name: streams / name for name in ("stdout", "stderr")}
+        for path in paths.values():
+            path.write_text("")
+        request = {"arguments": arguments, "cwd": str(cwd), "env": environment() | (env or {})}
+        request |= {"module": module, "timeout": timeout} | {name: str(path) for name, path in paths.items()}
+        print(json.dumps(request), file=zygote.stdin, flush=True)
+        status = int(zygote.stdout.readline())
+        if status == -signal.SIGALRM:
+            raise subprocess.TimeoutExpired(arguments, timeout)
+        return subprocess.CompletedProcess(arguments, status, *(path.read_text() for path in paths.values()))
 
     return run
+
+
+@pytest.fixture
+def vae_lab(command_line, tmp_path):
+    """Runs `vae-lab` in a folder of the test's own, as a user would; gives the finished process."""
+    return partial(command_line, cwd=tmp_path)
 
 
 def environment():

@@ -2,24 +2,21 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import polars as pl
 import pytest
-from conftest import environment, history, records
+from conftest import history, records
 
 QUICK = ["logger=none", "trainer.max_samples=2000", "trainer.progress=false"]
 FEW = ["logger=none", "measures.importance_samples=[1,100]", "measures.gap=20"]
 
 
 @pytest.fixture(scope="module")
-def once(tmp_path_factory):
+def once(command_line, tmp_path_factory):
     """A folder with a sweep over latent sizes and seeds, made once."""
     folder = tmp_path_factory.mktemp("trained")
     words = ["train", "-m", "sweep.name=sizes", "model.latent_dim=2,3", "seed=0,1", *QUICK]
-    command = [sys.executable, "-m", "vae_lab.cli", *words]
-    subprocess.run(command, cwd=folder, env=environment(), check=True, timeout=300)
+    assert command_line(*words, cwd=folder).returncode == 0
     return folder
 
 
