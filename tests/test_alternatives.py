@@ -398,6 +398,16 @@ def test_bad_configurations(words, message):
         built(words)
 
 
+@pytest.mark.parametrize("words", [["model=ppca"], ["-m", "model=ppca,linear", "dataset=ppca"]])
+def test_a_training_setting_for_a_model_that_fits_itself(vae_lab, tmp_path, words):
+    process = vae_lab("train", *words, "trainer.max_epochs=2")
+    assert process.stderr == (
+        "vae-lab train: trainer.max_epochs must be left out for a model that fits itself, which has no "
+        "trainer; in a sweep over models, give it to the others alone.\n"
+    )
+    assert not (tmp_path / "outputs").exists()
+
+
 def test_what_only_the_fit_can_tell(vae_lab, tmp_path):
     process = vae_lab("train", "model=independent_pixels", "model/likelihood=gaussian", "logger=none")
     assert process.returncode == 1

@@ -177,9 +177,15 @@ def test_models_that_lack_something(vae_lab, tmp_path):
     assert "log_likelihood_ais" in process.stdout
     assert "elbo" not in process.stdout
     shutil.rmtree(tmp_path / "outputs")
-    assert vae_lab("train", *QUICK, "estimator=autoencoder").returncode == 0
-    process = vae_lab("evaluate", f"run={only(tmp_path / 'outputs' / 'runs')}", "logger=none")
+    both = ["-m", "sweep.name=both", "estimator=autoencoder,reparameterized"]
+    assert vae_lab("train", *QUICK, *both).returncode == 0
+    results = {path: result(path) for path in (tmp_path / "outputs" / "runs").iterdir()}
+    (run,) = (path for path in results if results[path]["estimator"] == "Autoencoder")
+    process = vae_lab("evaluate", f"run={run}", "logger=none")
     assert "is an autoencoder, which has no p(x, z) to measure." in process.stderr
+    process = vae_lab("evaluate", "runs=both", *FEW)
+    assert process.returncode == 0, process.stderr
+    assert "note: 1 are autoencoders, which have no p(x), and are left out." in process.stdout
 
 
 def test_the_run_at_the_tracker_gets_what_was_measured(vae_lab, trained, tmp_path):

@@ -12,7 +12,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from vae_lab.alternatives import Autoregressive
 from vae_lab.alternatives.base import Alternative, SelfFitting
-from vae_lab.config import TrainConfig
+from vae_lab.config import OF_TRAINING, TrainConfig
 from vae_lab.datasets.base import SplitDataset
 from vae_lab.errors import UserError
 from vae_lab.estimators import MaximumLikelihood
@@ -97,7 +97,7 @@ def build(cfg: DictConfig, checkpoints: Path) -> TrainingParts:
         UserError: If the configuration or the data cannot make a training.
     """
     check_root(cfg, TrainConfig)
-    for group in ("estimator", "optimizer", "trainer", "evaluation"):
+    for group in OF_TRAINING:
         if "_target_" not in cfg[group]:
             raise UserError(f"{group}=none is for a model that fits itself; leave it out.")
     settings = instantiate(cfg.trainer, "trainer")
@@ -142,7 +142,7 @@ def build(cfg: DictConfig, checkpoints: Path) -> TrainingParts:
 def _self_fitting(cfg: DictConfig) -> Parts:
     """The parts of a run whose model fits itself: no estimator, optimizer, trainer or evaluation."""
     kind = str(cfg.model["_target_"]).rsplit(".", 1)[-1]
-    for group in ("estimator", "optimizer", "trainer", "evaluation"):
+    for group in OF_TRAINING:
         if set(cfg[group]) - {"accelerator", "devices", "num_nodes"}:
             raise UserError(f"{group} must be none, as {kind} fits itself; leave it out.")
     for key, value in {"accelerator": "cpu", "devices": 1, "num_nodes": 1}.items():

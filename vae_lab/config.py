@@ -6,6 +6,13 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+OF_TRAINING = (
+    "estimator",
+    "optimizer",
+    "trainer",
+    "evaluation",
+)  # none where a model fits itself
+
 
 @dataclass
 class SweepConfig:

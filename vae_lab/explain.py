@@ -14,6 +14,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException, ValidationError
 
+from vae_lab.config import OF_TRAINING
 from vae_lab.errors import DISK_FULL, Busy, UserError, did_you_mean
 from vae_lab.orchestration.run_directory import remove_if_unused, write_failure
 
@@ -111,11 +112,16 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _unknown_key(key: str, config_name: str) -> str:
-    parent = key.rpartition(".")[0]
-    names = _keys_below(parent, config_name)
-    if parent and not names:
+    parent, _, name = key.rpartition(".")
+    keys = _keys_below(parent, config_name)
+    if parent and not keys:
         return _unknown_key(parent, config_name)  # the mistake is higher up
-    return f"{key} does not exist{did_you_mean(key.rpartition('.')[2], names)}"
+    if parent in OF_TRAINING and ("_target_" not in keys or name in keys):
+        return (
+            f"{key} must be left out for a model that fits itself, which has no {parent}; in a sweep over "
+            "models, give it to the others alone."
+        )
+    return f"{key} does not exist{did_you_mean(name, [key for key in keys if not key.startswith('_')])}"
 
 
 def _keys_below(parent: str, config_name: str) -> list[str]:
@@ -135,7 +141,7 @@ def _keys_below(parent: str, config_name: str) -> list[str]:
             except Exception:
                 continue
             keys = list(node) if isinstance(node, DictConfig) else []
-            return sorted(str(key) for key in keys if not str(key).startswith("_"))
+            return sorted(str(key) for key in keys)
     return []
 
 

@@ -61,5 +61,6 @@ def check_support(name: str, support: Support, levels: int | None, *data: Tensor
         return [f"{name} on grey values is a cross-entropy with soft targets, not a likelihood"]
     raise ValueError(
         f"{name} with levels={levels} scores the values k/{levels - 1}, and the data have others; "
-        "give model.likelihood.levels as many grey levels as the data have, without dequantisation."
+        "give model.likelihood.levels as many grey levels as the data have, not dequantised, and divide them "
+        "by one less (dataset.scale)."
     )

@@ -7,7 +7,7 @@ from typing import Any
 from vae_lab.errors import UserError
 from vae_lab.orchestration import manifest
 from vae_lab.orchestration.axes import Axis, Point, quoted
-from vae_lab.orchestration.run_directory import find
+from vae_lab.orchestration.run_directory import find, result_of
 
 
 def over_runs(
@@ -52,8 +52,13 @@ def _of_sweep(sweep: str, output_dir: str) -> tuple[list[Axis], list[Point]]:
         raise UserError(f"runs={sweep}: none of its {len(made.entries)} runs is done.")
     if len(done) < len(made.entries):
         print(f"note: {len(done)} of the {len(made.entries)} runs of {made.name} are done, and are measured.")
+    models = [entry for entry in done if result_of(entry.directory)["estimator"] != "Autoencoder"]
+    if not models:
+        raise UserError(f"runs={sweep} are autoencoders, which have no p(x) to measure.")
+    if len(models) < len(done):
+        print(f"note: {len(done) - len(models)} are autoencoders, which have no p(x), and are left out.")
     axes = [Axis(name, role, {}) for name, role in made.roles.items()]
-    return axes, [Point(entry.point, [_run(entry.directory, output_dir)]) for entry in done]
+    return axes, [Point(entry.point, [_run(entry.directory, output_dir)]) for entry in models]
 
 
 def _of_list(runs: Sequence[str], output_dir: str) -> tuple[list[Axis], list[Point]]:
