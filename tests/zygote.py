@@ -1,31 +1,36 @@
 """Runs command lines in children of a process that has imported what they need, one line after another.
 
 The same module with the same words, folder, environment and streams as `python -m vae_lab.cli` has; only the
-imports, most of the time of a small run, are done once. Reads requests from standard input, answers on
-standard output.
+libraries, whose import takes most of the time of a small run, are there already. Reads requests from standard
+input, answers on standard output.
 """
 
+import atexit
 import json
 import os
 import runpy
 import signal
 import sys
+import threading
 import traceback
 
 import vae_lab.orchestration.warm_imports  # noqa: F401
 
 
 def main():
-    """Serves requests; in a child, runs one of them and gives its exit status."""
-    answers = os.fdopen(os.dup(1), "w")
+    """Serves requests until there are no more."""
+    answers = os.dup(1)
     while line := sys.stdin.readline():
-        request = json.loads(line)
         if (child := os.fork()) == 0:
-            answers.close()
-            return run(request)
+            os.close(answers)
+            status = run(json.loads(line))
+            threading._shutdown()  # as the interpreter does when it ends, without its clearing every module
+            atexit._run_exitfuncs()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
         _, status = os.waitpid(child, 0)
-        print(os.waitstatus_to_exitcode(status), file=answers, flush=True)
-    return 0
+        os.write(answers, f"{os.waitstatus_to_exitcode(status)}\n".encode())
 
 
 def run(request):
@@ -40,13 +45,15 @@ def run(request):
         os.close(opened)
     sys.argv = [request["module"], *request["arguments"]]
     sys.path[0] = request["cwd"]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "vae_lab"]:
+        del sys.modules[name]  # some of it looks at words and environment when it is imported
     try:
         runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
     except SystemExit as ended:
         if isinstance(ended.code, str):
             print(ended.code, file=sys.stderr)
             return 1
-        return ended.code
+        return ended.code or 0
     except BaseException:
         traceback.print_exc()
         return 1
@@ -54,4 +61,4 @@ def run(request):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
