@@ -2,13 +2,13 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from vae_lab.alternatives.base import Alternative
-from vae_lab.noise import NoiseSource
+from vae_lab.noise import NoiseSource, NoiseSpec
 from vae_lab.vae import VAE
 
 TIMED = 0.02  # seconds, at least
@@ -30,13 +30,17 @@ def draw(model: VAE | Alternative, data_shape: Sequence[int], number: int) -> tu
         spec = model.sample_spec(data_shape) if isinstance(model, VAE) else model.sample_spec()
     except ValueError:
         return None, math.nan
-    like = next(iter(model.state_dict().values()))
-    noise = NoiseSource(seed=0).training(
-        spec, purpose="samples", step=0, batch_size=number, device=like.device, dtype=like.dtype
-    )
+    noise = noise_for(spec, number, seed=0, like=next(iter(model.state_dict().values())))
     times: list[float] = []
     while sum(times) < TIMED:  # the first of many is slow
         started = time.perf_counter()
         x = model.sample(noise)
         times.append(time.perf_counter() - started)
     return x, min(times) / number
+
+
+def noise_for(specs: Mapping[str, NoiseSpec], number: int, seed: int, like: Tensor) -> dict[str, Tensor]:
+    """The noise from which so many data are drawn, on the device and of the type of `like`."""
+    return NoiseSource(seed).training(
+        specs, purpose="samples", step=0, batch_size=number, device=like.device, dtype=like.dtype
+    )

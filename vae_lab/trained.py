@@ -1,0 +1,180 @@
+"""A finished run's model, for use in Python."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vae_lab import config, loading
+from vae_lab.alternatives.base import Alternative
+from vae_lab.build import TrainingParts
+from vae_lab.datasets.base import Parts
+from vae_lab.evaluation.importance_sampling import importance_weighted_log_likelihood
+from vae_lab.orchestration.run_directory import find
+from vae_lab.posteriors.base import Conditional
+from vae_lab.sampling import noise_for
+from vae_lab.vae import VAE, Batch
+
+
+def load(
+    run: str | Path, output_dir: str | Path = "outputs", device: torch.device | str = "cpu"
+) -> "TrainedModel":
+    """The model of a finished run, with the weights that were tested.
+
+    Args:
+        run: The run's directory, or its signature.
+        output_dir: Where signatures are looked for.
+        device: Where the model goes.
+
+    Raises:
+        UserError: If there is no such run, it is not finished, or its data or checkpoint have changed.
+    """
+    config.register()
+    return TrainedModel(loading.load(find(str(run), str(output_dir))), torch.device(device))
+
+
+class TrainedModel:
+    """What a model is for: to encode, decode, draw and score data.
+
+    Data have the shape and the scale of the run's dataset. All results are without gradients; `model` gives
+    the module itself.
+
+    Attributes:
+        model: The `VAE`, or the model that stands in its place.
+        data: The three parts of the run's dataset.
+        result: The content of the run's `metrics.json`.
+
+    Args:
+        trained: The finished run.
+        device: Where the model goes.
+    """
+
+    def __init__(self, trained: loading.Trained, device: torch.device) -> None:
+        self.parts = trained.parts
+        self.result = trained.result
+        self.model = trained.parts.model.to(device)
+
+    def __repr__(self) -> str:
+        return f"<{type(self.model).__name__} of run {self.result['signature']}>"
+
+    @property
+    def data(self) -> Parts:
+        return self.parts.dataset.data
+
+    @property
+    def data_shape(self) -> tuple[int, ...]:
+        """Shape of one datum."""
+        return self.parts.dataset.shape
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Conditional:
+        """q(z|x) of data `(B, *data_shape)`, of which `mean` is `(B, D)` and `transform` makes samples.
+
+        Where the model has parameters of q for each training datum instead of an encoder, q is fitted to
+        these.
+
+        Raises:
+            ValueError: If the model has no q(z|x), or the data have another shape.
+        """
+        batch = self._batch(x)
+        return self._with_posterior(batch).encode(batch)
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """The means of p(x|z), `(..., *data_shape)`, for latent variables `(..., D)`.
+
+        Raises:
+            ValueError: If the model has no z, or of another size.
+        """
+        vae = self._vae()
+        if z.shape[-1] != vae.latent_dim:
+            raise ValueError(f"z must have {vae.latent_dim} numbers per datum, got {z.shape[-1]}.")
+        rows = z.to(self._like()).reshape(1, -1, vae.latent_dim)
+        return vae.decode(rows).mean[0].unflatten(0, z.shape[:-1])
+
+    @torch.no_grad()
+    def sample_prior(self, number: int, temperature: float = 1.0, seed: int = 0) -> Tensor:
+        """Latent variables drawn from the prior, `(number, D)`.
+
+        Args:
+            number: How many.
+            temperature: By which the noise of the prior is scaled: below 1, more likely and less varied.
+            seed: Of the noise.
+
+        Raises:
+            ValueError: If the model has no z, or the temperature is not above 0, or not 1 for a prior whose
+                noise also chooses a component.
+        """
+        vae = self._vae()
+        spec = vae.prior.noise_spec(1)
+        if not temperature > 0:
+            raise ValueError(f"temperature must be above 0, got {temperature}.")
+        if temperature != 1 and spec.event_shape != (vae.latent_dim,):
+            raise ValueError(
+                f"temperature must be 1 for {type(vae.prior).__name__}, whose noise also chooses a component,"
+                f" got {temperature}."
+            )
+        eps = noise_for({"prior": spec}, number, seed, self._like())["prior"]
+        return vae.prior.sample(temperature * eps)[0]
+
+    @torch.no_grad()
+    def sample(self, number: int, seed: int = 0) -> Tensor:
+        """Data drawn from the model, `(number, *data_shape)`.
+
+        `decode(sample_prior(number))` are means of p(x|z) instead.
+
+        Raises:
+            ValueError: If it is an autoencoder, or its likelihood cannot be sampled.
+        """
+        self._check_density()
+        model = self.model
+        spec = model.sample_spec(self.data_shape) if isinstance(model, VAE) else model.sample_spec()
+        return model.sample(noise_for(spec, number, seed, self._like()))
+
+    @torch.no_grad()
+    def log_likelihood(self, x: Tensor, num_samples: int = 5000) -> Tensor:
+        """log p(x) of data `(B, *data_shape)`, `(B,)` in nats: exact where that can be, else the bound L_K.
+
+        Args:
+            x: The data.
+            num_samples: `K` of the importance-weighted bound, at least 1.
+
+        Raises:
+            ValueError: If it is an autoencoder, the model has no q(z|x), or the data have another shape.
+        """
+        self._check_density()
+        batch = self._batch(x)
+        if isinstance(self.model, Alternative):
+            return self.model.log_prob(batch.x).double()
+        vae = self._with_posterior(batch)
+        return importance_weighted_log_likelihood(vae, batch, self.parts.noise, num_samples)
+
+    def _vae(self) -> VAE:
+        if isinstance(self.model, Alternative):
+            raise ValueError(f"{type(self.model).__name__} has no latent variables.")
+        return self.model
+
+    def _with_posterior(self, batch: Batch) -> VAE:
+        """The model with a q(z|x) that serves the data."""
+        vae = self._vae()
+        if not vae.has_encoder:
+            raise ValueError("this model has no q(z|x); vae-lab evaluate measures=annealed needs none.")
+        if not isinstance(self.parts, TrainingParts):
+            return vae
+        with torch.enable_grad():
+            return self.parts.evaluation.with_posterior(vae, batch, self.parts.noise, "test")
+
+    def _check_density(self) -> None:
+        if isinstance(self.parts, TrainingParts) and self.parts.estimator.target == "reconstruction":
+            raise ValueError("an autoencoder has no p(x): it can encode and decode.")
+
+    def _like(self) -> Tensor:
+        tensor: Any = next(iter(self.model.state_dict().values()))
+        return tensor
+
+    def _batch(self, x: Tensor) -> Batch:
+        if tuple(x.shape[1:]) != self.data_shape:
+            wanted = ", ".join(map(str, self.data_shape))
+            raise ValueError(f"x must have the shape (B, {wanted}), got {tuple(x.shape)}.")
+        return Batch(x.to(self._like()), torch.arange(len(x), device=self._like().device))
