@@ -91,6 +91,19 @@ def data(family):
     return x if family.support != "real" else 4 * x - 2
 
 
+def test_no_value_of_a_pixel_is_likelier_than_the_mode(case):
+    family, outputs, _ = case
+    pixels = family(outputs)
+    low, high = (-5, 5) if family.support == "real" else (0, 1)
+    best = pixels.log_prob(pixels.mode[0])[0]
+    for value in torch.linspace(low, high, family.levels or 101, dtype=torch.float64):
+        x = pixels.mode[0].clone()
+        x[:, 1, 0, 2] = value
+        if isinstance(family, Beta) and value in (0, 1):
+            continue  # outside of its support
+        assert (pixels.log_prob(x)[0] <= best + 1e-9).all()
+
+
 def test_log_prob_is_the_sum_over_pixels_of_torch(case):
     family, outputs, reference = case
     x = data(family)

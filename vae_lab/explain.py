@@ -51,8 +51,8 @@ def record(error: Exception, path: Path, command: str) -> None:
 
 def explain(error: Exception, config_name: str) -> str | None:
     """The message for a user's mistake or a full disk, or None for a defect of ours."""
-    if isinstance(error, UserError):
-        return str(error)
+    if (mistake := _mistake(error)) is not None:
+        return str(mistake)
     if _is_full(error):
         return (
             "the disk is full. Make space and give the same command again: it continues from the last "
@@ -67,6 +67,13 @@ def explain(error: Exception, config_name: str) -> str | None:
     if _raised_by_hydra(error):
         return _first_line(error)
     return None
+
+
+def _mistake(error: BaseException | None) -> UserError | None:
+    """The error, or the one that led to it where Hydra has put its own around ours."""
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__ if isinstance(error, HydraException | OmegaConfBaseException) else None
+    return error
 
 
 def _is_full(error: BaseException) -> bool:

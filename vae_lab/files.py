@@ -4,10 +4,16 @@ import hashlib
 import json
 import os
 import socket
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from vae_lab.errors import UserError
+
+LARGE = 1e9  # bytes of which the user is told that they are read
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
@@ -32,10 +38,18 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def image_files(folder: Path) -> list[str]:
-    """The images in a folder and those below it, by their paths inside it, in order; hidden ones are none."""
-    found = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    """The images in a folder and those below it, by their paths inside it, in order; hidden ones are none.
+
+    Linked folders are followed, each once.
+    """
+    found, seen = [], set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        state = os.stat(parent)
+        if (state.st_dev, state.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((state.st_dev, state.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         below = os.path.relpath(parent, folder)
         for name in names:
             if name.lower().endswith(IMAGES) and not name.startswith("."):
@@ -44,48 +58,63 @@ def image_files(folder: Path) -> list[str]:
 
 
 @cache
-def content(path: str) -> str | None:
+def content(path: Any) -> str | None:
     """The SHA-256 of a file, or of the images in a folder and their names; None if there is nothing.
 
     Found once for each size and time of the files: `$XDG_CACHE_HOME/vae_lab/checksums.json` keeps it.
+
+    Raises:
+        UserError: If a file cannot be read.
     """
-    place = Path(path).expanduser().absolute()
-    if place.is_dir():
-        names = image_files(place)
-        return _cached(place, _listing(place, names), lambda: _of_folder(place, names)) if names else None
-    if place.is_file():
-        return _cached(place, _listing(place.parent, [place.name]), lambda: checksum(place))
-    return None
-
-
-def _listing(folder: Path, names: list[str]) -> str:
-    """What changes with the name, the size or the time of a file."""
-    digest = hashlib.sha256()
-    for name in names:
-        state = os.stat(folder / name)
-        digest.update(f"{name} {state.st_size} {state.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+    if not isinstance(path, str):
+        return None
+    try:
+        place = Path(path).expanduser().absolute()
+        if place.is_dir():
+            names = image_files(place)
+            return _cached(place, names, lambda: _of_folder(place, names)) if names else None
+        return _cached(place, [""], lambda: checksum(place)) if place.is_file() else None
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"dataset.path: {path} cannot be read ({error}).") from error
 
 
 def _of_folder(folder: Path, names: list[str]) -> str:
     digest = hashlib.sha256()
     for name in names:
-        digest.update(f"{name} {checksum(folder / name)}\n".encode())
+        digest.update(os.fsencode(name) + f" {checksum(folder / name)}\n".encode())
     return digest.hexdigest()
 
 
-def _cached(place: Path, listing: str, find: Callable[[], str]) -> str:
-    store = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vae_lab" / "checksums.json"
+def _cached(place: Path, names: list[str], find: Callable[[], str]) -> str:
+    """What `find` gives, looked for anew only when a file has changed."""
+    states = [os.stat(place / name) for name in names]
+    listing = hashlib.sha256(b"1\n")  # the version of what is kept
+    for name, state in zip(names, states, strict=True):
+        numbers = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+        listing.update(os.fsencode(name) + f" {numbers}\n".encode())
+    key, now = repr(str(place)), listing.hexdigest()
+    known = _known(_store())
+    if known.get(key, {}).get("listing") == now:
+        return known[key]["content"]
+    if (size := sum(state.st_size for state in states)) > LARGE:
+        print(f"looking once at the {size / 1e9:.1f} GB in {place}", file=sys.stderr)
+    found = find()
+    known = _known(_store()) | {key: {"listing": now, "content": found}}
+    with suppress(OSError):  # found again the next time
+        _store().parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(_store(), json.dumps(known))
+    return found
+
+
+def _store() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vae_lab" / "checksums.json"
+
+
+def _known(store: Path) -> dict[str, dict[str, str]]:
     try:
         known = json.loads(store.read_text())
     except (OSError, ValueError):
-        known = {}
-    if known.get(str(place), [None])[0] == listing:
-        return known[str(place)][1]
-    found = find()
-    try:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(store, json.dumps(known | {str(place): [listing, found]}))
-    except OSError:
-        pass  # found again the next time
-    return found
+        return {}
+    if not isinstance(known, dict):
+        return {}
+    return {key: entry for key, entry in known.items() if isinstance(entry, dict) and "content" in entry}

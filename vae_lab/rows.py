@@ -1,7 +1,7 @@
 """Data on disk, read as they are asked for."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Protocol
@@ -11,13 +11,12 @@ from torch import Tensor
 
 from vae_lab.noise import permutation
 
-Finish = Callable[[Tensor, Tensor], Tensor]
-AHEAD = 2  # batches that each worker has before it
+Change = Callable[[Tensor, Tensor], Tensor]
 SAMPLE = 1000  # data on disk that stand for all of them where all would have to be read
 
 
 class Source(Protocol):
-    """Files that hold `N` data, read by several threads at once."""
+    """Files that hold `N` data, at least one, read by several threads at once."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -34,33 +33,26 @@ class Source(Protocol):
 class Rows:
     """Data of which no more are in memory than are being used.
 
+    It stands where a tensor of all data would: it has a length, a shape and a device, and a slice of it, or
+    some of its numbers, are a tensor.
+
     Workers are threads: what decodes images and copies arrays leaves the interpreter to others meanwhile, and
     nothing has to be sent from one process to another.
 
-    It stands where a tensor of all data would: it has a length and a shape, and indexing it gives a tensor.
-
     Args:
         source: The files.
-        finish: Makes data `(B, *data_shape)` of what was read and of its numbers `(B,)`, in the process that
-            uses them; None if the source gives them as they are.
-        places: Of each datum in the source; None for all in their order.
+        change: Makes data `(B, *data_shape)` of what was read and of its numbers `(B,)`; None if the source
+            gives them as they are.
         num_workers: Threads that read ahead of `batches`, at least 0; with 0 the caller reads.
-        device: Where the data go.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        finish: Finish | None = None,
-        places: Tensor | None = None,
-        num_workers: int = 0,
-        device: torch.device | str = "cpu",
-    ) -> None:
+    def __init__(self, source: Source, change: Change | None = None, num_workers: int = 0) -> None:
         self.source = source
-        self.places = torch.arange(source.shape[0]) if places is None else places
-        self.finish: Finish = finish or (lambda values, numbers: values)
+        self.places = torch.arange(source.shape[0])  # of each datum in the source
+        self.change: Change = change or (lambda values, numbers: values)
         self.num_workers = num_workers
-        self.device = torch.device(device)
+        self.device = torch.device("cpu")
+        self.data_shape: Sequence[int] = self[:1].shape[1:]
 
     def __len__(self) -> int:
         return len(self.places)
@@ -68,36 +60,26 @@ class Rows:
     @property
     def shape(self) -> torch.Size:
         """`(N, *data_shape)`."""
-        return torch.Size([len(self), *self[:1].shape[1:]])
+        return torch.Size([len(self), *self.data_shape])
 
     def __getitem__(self, numbers: Tensor | slice) -> Tensor:
-        """Reads some of the data, those with these numbers."""
+        """Reads some of the data, those with these numbers from 0."""
         if isinstance(numbers, slice):
             numbers = torch.arange(*numbers.indices(len(self)))
+        if len(numbers) == 0:
+            return torch.empty(0, *self.data_shape, device=self.device)
         numbers = numbers.cpu()
-        return self.finish(self.source.read(self.places[numbers]), numbers)
+        return self.change(self.source.read(self.places[numbers]), numbers)
 
     def select(self, numbers: Tensor) -> "Rows":
         """Some of the data, which then have new numbers; reads nothing."""
-        finish = self.finish
-        return Rows(
-            self.source,
-            lambda values, new: finish(values, numbers[new]),
-            self.places[numbers],
-            self.num_workers,
-            self.device,
-        )
+        change = self.change
+        return self._with(lambda values, new: change(values, numbers[new]), self.places[numbers])
 
-    def map(self, change: Finish) -> "Rows":
+    def map(self, change: Change) -> "Rows":
         """The same data, changed by a function of values and numbers whenever they are read."""
-        finish = self.finish
-        return Rows(
-            self.source,
-            lambda values, numbers: change(finish(values, numbers), numbers),
-            self.places,
-            self.num_workers,
-            self.device,
-        )
+        before = self.change
+        return self._with(lambda values, numbers: change(before(values, numbers), numbers), self.places)
 
     def to(self, like: Tensor | torch.device) -> "Rows":
         """The same data, which go to a device, or to a tensor's device and type, when they are read."""
@@ -117,17 +99,21 @@ class Rows:
             return
         pool = ThreadPoolExecutor(self.num_workers)
         try:
-            waiting: deque[tuple[Tensor, Future[Tensor]]] = deque()
+            waiting: deque[tuple[Future[Tensor], Tensor]] = deque()
             while True:
-                for of_batch in islice(numbers, AHEAD * self.num_workers - len(waiting)):
-                    places = self.places[of_batch.cpu()]
-                    waiting.append((of_batch, pool.submit(self.source.read, places)))
+                for of_batch in islice(numbers, self.num_workers + 1 - len(waiting)):
+                    waiting.append((pool.submit(self.__getitem__, of_batch), of_batch))
                 if not waiting:
                     return
-                of_batch, values = waiting.popleft()
-                yield self.finish(values.result(), of_batch.cpu()), of_batch.to(self.device)
+                x, of_batch = waiting.popleft()
+                yield x.result(), of_batch.to(self.device)
         finally:
             pool.shutdown(cancel_futures=True)
+
+    def _with(self, change: Change, places: Tensor) -> "Rows":
+        other = Rows.__new__(Rows)
+        other.__dict__ |= self.__dict__ | {"change": change, "places": places}
+        return other
 
 
 def some(x: Tensor | Rows) -> Tensor:

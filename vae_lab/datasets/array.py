@@ -1,6 +1,5 @@
 """A user's own array, read from disk as it is needed."""
 
-import os
 import struct
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -63,11 +62,14 @@ class Array(OwnDataset):
     ) -> None:
         self.path = Path(path).expanduser()
         self.arrays = _arrays(self.path)
-        are_bytes = all(array.dtype == np.uint8 for array in self._data().values())
         if scale is not None and not scale > 0:
             raise ValueError(f"scale must be above 0, got {scale}.")
-        self.scale = scale or (255.0 if are_bytes else 1.0)
-        self.levels = 256 if are_bytes else None
+        kinds = {str(array.dtype) for array in self._data().values()}
+        if len(kinds) > 1:
+            raise UserError(f"dataset.path: the arrays in {path} have different types, {', '.join(kinds)}.")
+        of_bytes = kinds == {"uint8"}
+        self.scale = scale or (255.0 if of_bytes else 1.0)
+        self.levels = 256 if of_bytes and self.scale >= 255 else None
         self.channels_last = channels_last
         super().__init__(
             batch_size, binarize, dequantize, validation_size, test_size, split_seed, num_workers
@@ -75,42 +77,57 @@ class Array(OwnDataset):
 
     def found(self) -> Mapping[PartName, Split]:
         data = self._data()
-        if len(data) == 1:
-            data = {"train": next(iter(data.values()))}
-        if "train" not in data or data.keys() - {"train", "validation", "test"}:
+        only = next(iter(data)) if len(data) == 1 else None
+        if only is None and ("train" not in data or data.keys() - {"train", "validation", "test"}):
             raise UserError(
                 f"dataset.path: {self.path} must have one array, or train, validation and test, but has "
                 f"{', '.join(data) or 'none'}."
             )
-        return {cast(PartName, name): self._part(name, array) for name, array in data.items()}
+        owners = {f"{name}_labels": name for name in data} | ({"labels": only} if only else {})
+        if unknown := self.arrays.keys() - data.keys() - owners.keys():
+            raise UserError(
+                f"dataset.path: {self.path} has {', '.join(sorted(unknown))}, but no array whose labels "
+                f"these are; there can be {', '.join(owners)}."
+            )
+        labels = {owner: self.arrays[name] for name, owner in owners.items() if name in self.arrays}
+        parts = {name: self._part(name, array, labels.get(name)) for name, array in data.items()}
+        return {cast(PartName, "train" if only else name): part for name, part in parts.items()}
 
     def _data(self) -> dict[str, "StoredArray"]:
         return {name: array for name, array in self.arrays.items() if not name.endswith("labels")}
 
-    def _part(self, name: str, array: "StoredArray") -> Split:
-        rows = Rows(array, lambda x, numbers: self._images(x.float() / self.scale), None, self.num_workers)
-        labels = self.arrays.get(f"{name}_labels") or (self.arrays.get("labels") if name == "train" else None)
+    def _part(self, name: str, array: "StoredArray", labels: "StoredArray | None") -> Split:
+        last = self._has_channels_last(array.shape)
+
+        def change(values: Tensor, numbers: Tensor) -> Tensor:
+            x = values.float() / self.scale
+            return x.unsqueeze(1) if x.dim() == 3 else x.movedim(3, 1) if last else x
+
+        rows = Rows(array, change, self.num_workers)
         if labels is None:
             return Split(rows)
-        if labels.shape != array.shape[:1]:
+        if labels.shape != array.shape[:1] or labels.dtype.kind not in "bui":
             raise UserError(
                 f"dataset.path: the labels of {name} in {self.path} must be {array.shape[0]} integers, but "
-                f"have the shape {labels.shape}."
+                f"are {labels.dtype} of shape {labels.shape}."
             )
         return Split(rows, labels.read(torch.arange(labels.shape[0])).long())
 
-    def _images(self, x: Tensor) -> Tensor:
-        if x.dim() == 3:
-            return x.unsqueeze(1)
-        if x.dim() != 4:
-            return x
-        looks_so = x.shape[3] in CHANNELS and x.shape[1] not in CHANNELS
+    def _has_channels_last(self, shape: tuple[int, ...]) -> bool:
+        if len(shape) not in (2, 3, 4):
+            raise UserError(
+                "dataset.path: an array must have the shape (N, D), (N, H, W) or (N, C, H, W), got "
+                f"{shape} in {self.path}."
+            )
+        looks_so = len(shape) == 4 and shape[3] in CHANNELS and shape[1] not in CHANNELS
         if self.channels_last is None and looks_so:
             raise UserError(
-                f"dataset.path: images of shape {tuple(x.shape[1:])} seem to have their channels last; say "
+                f"dataset.path: images of shape {shape[1:]} seem to have their channels last; say "
                 "dataset.channels_last=true, or false if they have not."
             )
-        return x.movedim(3, 1) if self.channels_last else x
+        if self.channels_last and len(shape) != 4:
+            raise UserError(f"dataset.channels_last=true is for images (N, H, W, C), got {shape}.")
+        return bool(self.channels_last)
 
 
 @dataclass(frozen=True)
@@ -134,15 +151,16 @@ class StoredArray:
         values = np.empty((len(places), *self.shape[1:]), self.dtype)
         rows = values.reshape(len(places), -1).view(np.uint8)
         try:
-            with self.path.open("rb", buffering=0) as file:
+            with self.path.open("rb") as file:
                 for start, end in _runs(places.numpy()):
-                    position = self.offset + int(places[start]) * rows.shape[1]
-                    wanted = rows[start:end].data
-                    if os.preadv(file.fileno(), [wanted], position) != wanted.nbytes:
+                    file.seek(self.offset + int(places[start]) * rows.shape[1])
+                    if file.readinto(rows[start:end].data) != rows[start:end].nbytes:
                         raise OSError("it is shorter than it was")
         except OSError as error:
             raise UserError(f"dataset.path: {self.path} cannot be read any more ({error}).") from error
-        return torch.from_numpy(values if self.dtype == np.uint8 else values.astype(np.float32))
+        if self.dtype.itemsize > 1:
+            values = values.astype(np.float32 if self.dtype.kind == "f" else np.int64)
+        return torch.from_numpy(values)
 
 
 def _runs(places: np.ndarray) -> Iterator[tuple[int, int]]:
@@ -164,7 +182,7 @@ def _arrays(path: Path) -> dict[str, StoredArray]:
         if path.suffix == ".npz":
             return _members(path)
         with path.open("rb") as file:
-            return {"train": _stored(path, file)}
+            return {"train": _stored(path, file, str(path))}
     except (ValueError, KeyError, OSError, struct.error, zipfile.BadZipFile) as error:
         raise UserError(f"dataset.path: {path} is no array that numpy has written ({error}).") from error
 
@@ -181,24 +199,25 @@ def _members(path: Path) -> dict[str, StoredArray]:
             file.seek(member.header_offset)
             sizes = struct.unpack("<HH", file.read(LOCAL_HEADER)[-4:])  # of the name and of the extra field
             file.seek(sum(sizes), 1)
-            arrays[member.filename.removesuffix(".npy")] = _stored(path, file)
+            name = member.filename.removesuffix(".npy")
+            arrays[name] = _stored(path, file, f"{name} in {path}")
     return arrays
 
 
-def _stored(path: Path, file: IO[bytes]) -> StoredArray:
+def _stored(path: Path, file: IO[bytes], what: str) -> StoredArray:
     """The array whose header begins where the file stands."""
     version = np.lib.format.read_magic(file)
     shape, in_columns, dtype = READ_HEADER[version](file)
     if dtype.kind not in "buif":
-        raise UserError(f"dataset.path: {path} holds values of type {dtype}, and must hold numbers.")
+        raise UserError(f"dataset.path: {what} has values of type {dtype}, and must hold numbers.")
     if in_columns and len(shape) > 1:
         raise UserError(
-            f"dataset.path: {path} is stored by columns, so that a datum cannot be read at once; write it "
+            f"dataset.path: {what} is stored by columns, so that a datum cannot be read at once; write it "
             "again from numpy.ascontiguousarray."
         )
     end = file.tell() + dtype.itemsize * int(np.prod(shape))
     if end > path.stat().st_size:
-        raise UserError(f"dataset.path: {path} is truncated: it should have {end} bytes at least.")
+        raise UserError(f"dataset.path: {what} is truncated: it should have {end} bytes at least.")
     if not shape or 0 in shape:
-        raise UserError(f"dataset.path: {path} holds an array without data, of shape {shape}.")
+        raise UserError(f"dataset.path: {what} is an array without data, of shape {shape}.")
     return StoredArray(path, file.tell(), dtype, shape)

@@ -1,5 +1,6 @@
 """What every dataset offers."""
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -13,7 +14,8 @@ from vae_lab.noise import NoiseSource, NoiseSpec, permutation
 from vae_lab.rows import Rows, all_of
 
 Binarize = Literal["none", "dynamic", "fixed", "threshold"]
-EVALUATION_BATCH = 1000
+EVALUATION_BATCH = 1000  # data, if they are small
+EVALUATION_NUMBERS = 2**24  # pixels in a batch, at most
 SMALLEST = 2.0**-24  # distance from 1 that single precision has
 
 
@@ -172,7 +174,8 @@ class SplitDataset(pl.LightningDataModule):
     def _evaluation_batches(self, split: Split) -> EvaluationBatches:
         assert self.trainer is not None
         x = split.x.to(self.trainer.strategy.root_device)
-        return EvaluationBatches(x, EVALUATION_BATCH, self.trainer.global_rank, self.trainer.world_size)
+        size = max(1, min(EVALUATION_BATCH, EVALUATION_NUMBERS // math.prod(self.shape)))
+        return EvaluationBatches(x, size, self.trainer.global_rank, self.trainer.world_size)
 
     @property
     def redraw(self) -> Redraw | None:

@@ -33,5 +33,5 @@ class CIFAR10(Downloaded):
 
     def _part(self, train: bool) -> Split:
         images = _Verified(str(Path(self.root).expanduser()), train)
-        x = torch.from_numpy(images.data).movedim(3, 1).float().div(255)
-        return Split(x.contiguous(), torch.tensor(images.targets))
+        x = torch.from_numpy(images.data).movedim(3, 1).contiguous().float().div(255)
+        return Split(x, torch.tensor(images.targets))

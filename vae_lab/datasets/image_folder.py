@@ -1,5 +1,6 @@
 """A user's own images."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -16,10 +17,13 @@ from vae_lab.files import IMAGES, image_files
 from vae_lab.rows import Rows
 
 MODES = {1: "L", 3: "RGB"}
+PARTS: tuple[PartName, ...] = ("train", "validation", "test")
 
 
 class ImageFolder(OwnDataset):
     """The images in a folder and those below it, scaled and cropped to one size, grey levels in [0, 1].
+
+    They are turned upright, and what is transparent in them is white.
 
     They are read from disk when they are needed and never held whole in memory. A folder with `train` in it
     has its parts in `train`, `validation` and `test`; what is missing is split off `train` at random. The
@@ -71,29 +75,36 @@ class ImageFolder(OwnDataset):
     def found(self) -> Mapping[PartName, Split]:
         if not self.path.is_dir():
             raise UserError(f"dataset.path: there is no folder {self.path.absolute()}.")
-        if not (self.path / "train").is_dir():
-            return {"train": self._part(self.path)}
-        names: tuple[PartName, ...] = ("train", "validation", "test")
-        return {name: self._part(self.path / name) for name in names if (self.path / name).is_dir()}
+        folders: dict[PartName, Path] = {"train": self.path}
+        if (self.path / "train").is_dir():
+            beside = {path.name for path in self.path.iterdir() if path.is_dir() and path.name[0] != "."}
+            if unknown := beside - set(PARTS):
+                raise UserError(
+                    f"dataset.path: {', '.join(sorted(unknown))} beside train in {self.path} would be "
+                    f"left out; its folders must be {', '.join(PARTS)}."
+                )
+            folders = {name: self.path / name for name in PARTS if name in beside}
+        names = {name: image_files(folder) for name, folder in folders.items()}
+        classes = sorted({_class(image) for of_part in names.values() for image in of_part} - {""})
+        return {name: self._part(folders[name], names[name], classes) for name in folders}
 
-    def _part(self, folder: Path) -> Split:
-        names = image_files(folder)
+    def _part(self, folder: Path, names: Sequence[str], classes: Sequence[str]) -> Split:
         if not names:
             raise UserError(
                 f"dataset.path: there are no images in {folder.absolute()} (files that end in "
                 f"{', '.join(IMAGES)})."
             )
-        rows = Rows(
-            ImageFiles(folder, names, self.size, self.channels),
-            lambda x, numbers: x.float() / self.scale,
-            None,
-            self.num_workers,
-        )
-        folders = [Path(name).parts[0] if len(Path(name).parts) > 1 else None for name in names]
-        classes = {name: number for number, name in enumerate(sorted(filter(None, set(folders))))}
-        if None in folders:
-            return Split(rows)
-        return Split(rows, torch.tensor([classes[name] for name in folders if name]))
+        files = ImageFiles(folder, names, self.size, self.channels)
+        rows = Rows(files, lambda x, numbers: x.float() / self.scale, self.num_workers)
+        numbers = {name: number for number, name in enumerate(classes)}
+        labels = [numbers.get(_class(name), -1) for name in names]
+        return Split(rows, None if -1 in labels else torch.tensor(labels))
+
+
+def _class(image: str) -> str:
+    """The folder in which an image lies within its part; none for those at the top."""
+    folder, below, _ = image.partition("/")
+    return folder if below else ""
 
 
 class ImageFiles:
@@ -108,11 +119,11 @@ class ImageFiles:
 
     def __init__(self, folder: Path, names: Sequence[str], size: tuple[int, int], channels: int) -> None:
         self.folder = folder
-        self.names = np.array([name.encode() for name in names])  # in one piece
+        self.names = np.array([os.fsencode(name) for name in names])  # less than a list
         self.shape = (len(names), channels, *size)
 
     def read(self, places: Tensor) -> Tensor:
-        images = [self._image(self.folder / self.names[place].decode()) for place in places.tolist()]
+        images = [self._image(self.folder / os.fsdecode(self.names[place])) for place in places.tolist()]
         return torch.from_numpy(np.array(images, dtype=np.uint8)).reshape(-1, *self.shape[1:])
 
     def _image(self, path: Path) -> np.ndarray:
@@ -121,8 +132,9 @@ class ImageFiles:
             with Image.open(path) as image:
                 if image.mode.startswith(("I", "F")):
                     raise OSError("it has more than 256 grey levels")
-                image.draft(MODES[channels], (width, height))  # a JPEG is decoded no larger than it must be
-                upright = ImageOps.exif_transpose(image).convert(MODES[channels])
+                most = max(height, width)  # it may be turned yet
+                image.draft(MODES[channels], (most, most))  # a JPEG is decoded no larger than it must be
+                upright = _on_white(ImageOps.exif_transpose(image)).convert(MODES[channels])
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise UserError(
                 f"dataset.path: {path} cannot be read as an image ({error}); mend it or take it out of the "
@@ -130,3 +142,9 @@ class ImageFiles:
             ) from error
         pixels = np.asarray(ImageOps.fit(upright, (width, height)))
         return pixels[np.newaxis] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))

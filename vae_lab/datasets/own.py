@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Literal
 
+from torch import Tensor
+
 from vae_lab.datasets.base import Binarize, Parts, Split, SplitDataset, split_off
 from vae_lab.errors import UserError
 from vae_lab.likelihoods.support import extremes
@@ -42,8 +44,11 @@ class OwnDataset(SplitDataset):
         super().__init__(batch_size, binarize, split_seed, dequantize)
         if num_workers < 0:
             raise ValueError(f"num_workers must be at least 0, got {num_workers}.")
-        if not test_size > 0:
-            raise ValueError(f"test_size must be above 0, got {test_size}.")
+        for name, size in {"validation_size": validation_size, "test_size": test_size}.items():
+            if not (0 <= size < 1 or (size >= 1 and float(size).is_integer())):
+                raise ValueError(f"{name} must be a share below 1 or a whole number, got {size}.")
+        if test_size == 0:
+            raise ValueError("test_size must be above 0, got 0.")
         self.num_workers = num_workers
         self.validation_size = validation_size
         self.test_size = test_size
@@ -58,21 +63,28 @@ class OwnDataset(SplitDataset):
         sizes: dict[PartName, float] = {"test": self.test_size, "validation": self.validation_size}
         for name, size in sizes.items():
             if name not in parts:
-                number = int(size) if size >= 1 or size < 0 else round(size * whole)
+                number = int(size) if size >= 1 else round(size * whole)
+                if number >= len(parts["train"].x):
+                    raise ValueError(f"{name}_size leaves no training data of {whole}, got {size}.")
                 parts["train"], parts[name] = split_off(
                     parts["train"], number, self.split_seed, f"{name}_size"
                 )
         loaded = Parts(**parts)
-        shapes = {name: tuple(part.x.shape[1:]) for name, part in parts.items() if len(part.x)}
+        shapes = {name: tuple(part.x.shape[1:]) for name, part in parts.items()}
         if len(set(shapes.values())) > 1:
             raise UserError(f"dataset.path: its parts have data of different shapes, {shapes}.")
         if len(loaded.test.x) == 0:
             raise ValueError(f"test_size leaves no test data, got {self.test_size} of {whole}.")
-        if self.binarize in ("dynamic", "fixed"):
-            low, high = extremes(some(loaded.train.x), some(loaded.test.x))
-            if low < 0 or high > 1:
-                raise ValueError(
-                    f"binarize={self.binarize} needs grey values in [0, 1], but the data go from {low:.3g} "
-                    f"to {high:.3g}; use binarize=none, or another scale."
-                )
+        if self.levels is None:
+            self._check_values(some(loaded.train.x), some(loaded.test.x))
         return loaded
+
+    def _check_values(self, *samples: Tensor) -> None:
+        if not all(bool(x.isfinite().all()) for x in samples):
+            raise UserError("dataset.path: the data have values that are infinite or not a number.")
+        low, high = extremes(*samples)
+        if self.binarize in ("dynamic", "fixed") and (low < 0 or high > 1):
+            raise ValueError(
+                f"binarize={self.binarize} needs grey values in [0, 1], but the data go from {low:.3g} to "
+                f"{high:.3g}; use binarize=none, or another scale."
+            )

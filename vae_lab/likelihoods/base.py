@@ -17,6 +17,11 @@ class Pixels(Protocol):
         """E[x|z] of shape `(K, B, *data_shape)`."""
         ...
 
+    @property
+    def mode(self) -> Tensor:
+        """The likeliest x of shape `(K, B, *data_shape)`."""
+        ...
+
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x|z) of shape `(K, B)` for data `(B, *data_shape)`, in nats, summed over the pixels."""
         ...

@@ -45,6 +45,10 @@ class BernoulliPixels:
     def mean(self) -> Tensor:
         return self.logits.sigmoid()
 
+    @property
+    def mode(self) -> Tensor:
+        return (self.logits > 0).to(self.logits.dtype)
+
     def log_prob(self, x: Tensor) -> Tensor:
         if self.logits.shape[1] == 1 < len(x):  # the same logits for all data: one matrix product
             logits = self.logits.flatten(1)

@@ -23,6 +23,13 @@ class BetaPixels:
     def mean(self) -> Tensor:
         return self.alpha / (self.alpha + self.beta)
 
+    @property
+    def mode(self) -> Tensor:
+        """The maximum inside (0, 1), or else the end with the larger mass beside it."""
+        inside = (self.alpha - 1) / (self.alpha + self.beta - 2)
+        has_maximum = (self.alpha > 1) & (self.beta > 1)
+        return torch.where(has_maximum, inside, (self.alpha > self.beta).to(inside.dtype))
+
     def log_prob(self, x: Tensor) -> Tensor:
         normalizer = torch.lgamma(self.alpha) + torch.lgamma(self.beta) - torch.lgamma(self.alpha + self.beta)
         nats = (self.alpha - 1) * x.log() + (self.beta - 1) * torch.log1p(-x) - normalizer

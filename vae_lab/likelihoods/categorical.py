@@ -21,6 +21,10 @@ class CategoricalPixels:
         values = torch.linspace(0, 1, levels).to(self.log_p)
         return torch.tensordot(self.log_p.exp(), values, dims=([2], [0]))
 
+    @property
+    def mode(self) -> Tensor:
+        return self.log_p.argmax(2).to(self.log_p.dtype) / (self.log_p.shape[2] - 1)
+
     def log_prob(self, x: Tensor) -> Tensor:
         number = (x * (self.log_p.shape[2] - 1)).round().long().unsqueeze(1)
         index = number.expand(len(self.log_p), *number.shape)

@@ -28,6 +28,10 @@ class ContinuousBernoulliPixels:
         exact = 1 / (-torch.expm1(-far)) - 1 / far
         return torch.where(self.logits.abs() < SMALL, 0.5 + self.logits / 12, exact)
 
+    @property
+    def mode(self) -> Tensor:
+        return (self.logits > 0).to(self.logits.dtype)
+
     def _log_normalizer(self) -> Tensor:
         """log of logits / tanh(logits / 2)."""
         far = self._at_least_small().abs()

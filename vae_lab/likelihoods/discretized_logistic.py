@@ -26,14 +26,25 @@ class DiscretizedLogisticPixels:
         above = [torch.sigmoid((self.location - end) * (-self.log_scale).exp()) for end in ends]
         return torch.stack(above).sum(0) / (self.levels - 1)
 
+    @property
+    def mode(self) -> Tensor:
+        """The level nearest to the location, unless more lies beyond the first or the last one."""
+        nearest = (self.location * (self.levels - 1)).round() / (self.levels - 1)
+        candidates = torch.stack([nearest, torch.zeros_like(nearest), torch.ones_like(nearest)])
+        likeliest = torch.stack([self._nats(x) for x in candidates]).argmax(0)
+        return candidates.gather(0, likeliest.unsqueeze(0))[0]
+
     def log_prob(self, x: Tensor) -> Tensor:
+        return self._nats(x).flatten(2).sum(-1)
+
+    def _nats(self, x: Tensor) -> Tensor:
         half, scale = 0.5 / (self.levels - 1), (-self.log_scale).exp()
         upper = (x + half - self.location) * scale
         width = (2 * half * scale).expand_as(upper)
         # log(sigmoid(u) - sigmoid(u - w)) = log sigmoid(u) + log sigmoid(w - u) + log(1 - exp(-w))
         inside = F.logsigmoid(upper) + F.logsigmoid(width - upper) + torch.log(-torch.expm1(-width))
         nats = torch.where(x <= half, F.logsigmoid(upper), inside)
-        return torch.where(x >= 1 - half, F.logsigmoid(width - upper), nats).flatten(2).sum(-1)
+        return torch.where(x >= 1 - half, F.logsigmoid(width - upper), nats)
 
     def sample(self, eps: Tensor) -> Tensor:
         drawn = self.location + self.log_scale.exp() * torch.logit(eps.clamp(1e-7, 1 - 1e-7))

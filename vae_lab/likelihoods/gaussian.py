@@ -20,6 +20,10 @@ class GaussianPixels:
     mean: Tensor
     log_scale: Tensor
 
+    @property
+    def mode(self) -> Tensor:
+        return self.mean
+
     def log_prob(self, x: Tensor) -> Tensor:
         standardised = (x - self.mean) * (-self.log_scale).exp()
         nats = 0.5 * standardised.square() + self.log_scale + 0.5 * math.log(2 * math.pi)

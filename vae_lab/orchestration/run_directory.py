@@ -58,9 +58,10 @@ class RunDirectory:
         for key in sorted(stored.keys() | self.definition.keys()):
             there, here = stored.get(key), self.definition.get(key)
             if there != here and key == "dataset.content":
+                now = "there is nothing now" if here is None else "there is something else now"
                 raise UserError(
-                    f"{self.path} was made of other data than dataset.path has now; put those back, or train "
-                    "again with rerun=true."
+                    f"{self.path} was made of the data at dataset.path, where {now} (seen from "
+                    f"{Path.cwd()}); put them back, or train again with rerun=true."
                 )
             if there != here:
                 raise UserError(
@@ -81,16 +82,25 @@ class RunDirectory:
         """Marks the run's family, and takes over what a shorter run of the family has done.
 
         Nothing is taken over after `clear`.
+
+        Raises:
+            UserError: If an unfinished run of another definition lies here.
         """
         (self.path / FAILURE).unlink(missing_ok=True)
         self.checkpoints.mkdir(parents=True, exist_ok=True)
+        mine = self.path / f"{FAMILY}{self.family}"
+        if self.last_checkpoint.exists() and not mine.exists() and any(self.path.glob(f"{FAMILY}*")):
+            raise UserError(
+                f"{self.path} holds an unfinished run of another configuration, or of other data. Choose "
+                "another hydra.run.dir, or say rerun=true to replace it."
+            )
         takes_over = not self.last_checkpoint.exists() and not (self.path / AFRESH).exists()
         if takes_over and (shorter := self._longest_shorter_run()):
             shutil.copy(shorter / "metrics.csv", self.metrics_csv)
             copy = self.last_checkpoint.with_suffix(".partial")
             shutil.copy(shorter / "checkpoints" / "last.ckpt", copy)
             copy.replace(self.last_checkpoint)
-        (self.path / f"{FAMILY}{self.family}").touch()
+        mine.touch()
 
     def finish(self, result: dict[str, Any]) -> None:
         """Writes `metrics.json`, the last file of a run, by rename."""
