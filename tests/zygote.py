@@ -16,6 +16,9 @@ import traceback
 
 import vae_lab.orchestration.warm_imports  # noqa: F401
 
+# At words and environment, when they are imported.
+LOOKS_AROUND = ("vae_lab.cli", "vae_lab.commands", "vae_lab.explain")
+
 
 def main():
     """Serves requests until there are no more."""
@@ -45,8 +48,8 @@ def run(request):
         os.close(opened)
     sys.argv = [request["module"], *request["arguments"]]
     sys.path[0] = request["cwd"]
-    for name in [name for name in sys.modules if name.partition(".")[0] == "vae_lab"]:
-        del sys.modules[name]  # some of it looks at words and environment when it is imported
+    for name in [name for name in sys.modules if name.startswith(LOOKS_AROUND)]:
+        del sys.modules[name]
     try:
         runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
     except SystemExit as ended:
