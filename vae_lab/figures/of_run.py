@@ -55,17 +55,28 @@ def draw_samples(folder: Path, drawn: Tensor | None) -> dict[str, Path]:
 
 def _reconstructions(parts: TrainingParts, path: Path) -> None:
     test = parts.dataset.data.test.x
-    chosen = permutation(len(test), seed=0, purpose="figure", epoch=0)[:IMAGES]
+    number, columns = whole_rows(len(test))
+    chosen = permutation(len(test), seed=0, purpose="figure", epoch=0)[:number]
     x = _like_model(test[chosen], parts)
     batch = Batch(x, chosen.to(x.device))
     vae = parts.evaluation.with_posterior(parts.vae, batch, parts.noise, "test")
     means = vae.decode(vae.encode(batch).mean.unsqueeze(0)).mean[0]
     if x.dim() == 4:
-        image_grid(
-            [("test data, each row above its reconstruction", interleave(x, means, COLUMNS))], path, COLUMNS
-        )
+        rows = interleave(x, means, columns)
+        image_grid([("test data, each row above its reconstruction", rows)], path, columns)
     else:
-        image_grid([("test data, one per row", x), ("reconstructions", means)], path, COLUMNS)
+        image_grid([("test data, one per row", x), ("reconstructions", means)], path, columns)
+
+
+def whole_rows(available: int) -> tuple[int, int]:
+    """How many images to show, and in how many columns, so that every row is full.
+
+    Example:
+        >>> whole_rows(10_000), whole_rows(20), whole_rows(5)
+        ((32, 8), (16, 8), (5, 5))
+    """
+    columns = min(COLUMNS, available)
+    return min(IMAGES, available) // columns * columns, columns
 
 
 def _prior_samples(parts: TrainingParts, path: Path) -> None:
