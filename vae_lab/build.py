@@ -60,6 +60,11 @@ class Parts:
             raise UserError(f"{type(self.model).__name__} is no VAE: it has neither z nor a bound.")
         return self.model
 
+    @property
+    def has_density(self) -> bool:
+        """Whether the model is trained as a p(x), as all but autoencoders are."""
+        return True
+
 
 @dataclass(frozen=True)
 class TrainingParts(Parts):
@@ -70,6 +75,10 @@ class TrainingParts(Parts):
     optimizer: OptimizerFactory
     settings: TrainerFactory
     trainer: pl.Trainer
+
+    @property
+    def has_density(self) -> bool:
+        return self.estimator.target != "reconstruction"
 
 
 def build_run(cfg: DictConfig, checkpoints: Path) -> Parts:

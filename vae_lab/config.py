@@ -6,12 +6,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-OF_TRAINING = (
-    "estimator",
-    "optimizer",
-    "trainer",
-    "evaluation",
-)  # none where a model fits itself
+# Groups that are none where a model fits itself.
+OF_TRAINING = ("estimator", "optimizer", "trainer", "evaluation")
 
 
 @dataclass

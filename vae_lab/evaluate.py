@@ -12,7 +12,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from vae_lab.alternatives.base import Alternative
-from vae_lab.build import Parts, TrainingParts, check_root
+from vae_lab.build import Parts, check_root
 from vae_lab.config import EvaluateConfig
 from vae_lab.errors import UserError
 from vae_lab.evaluation.measures import Measured, Measures
@@ -26,6 +26,7 @@ from vae_lab.orchestration.jobs import finished
 from vae_lab.orchestration.provenance import provenance
 from vae_lab.orchestration.run_directory import FAILURE, RunDirectory, find, result_of
 from vae_lab.orchestration.signature import flatten, signature
+from vae_lab.sampling import tensor_of
 from vae_lab.vae import Batch
 
 SPLITS = ("test", "validation")
@@ -102,13 +103,12 @@ def _data(cfg: DictConfig, parts: Parts) -> Batch:
         raise UserError("trainer.accelerator=gpu: there is no GPU here; use cpu.")
     device = torch.device("cuda" if cfg.trainer.accelerator == "gpu" else "cpu")
     parts.model.to(device)
-    like = next(iter(parts.model.state_dict().values()))
-    rows = cast(Tensor, x.to(like))  # or what stands for one, and is read as it is measured
+    rows = cast(Tensor, x.to(tensor_of(parts.model)))  # or what stands for one, and is read as it is measured
     return Batch(rows, torch.arange(len(x), device=device))
 
 
 def _check_model(cfg: DictConfig, measures: Measures, parts: Parts) -> None:
-    if isinstance(parts, TrainingParts) and parts.estimator.target == "reconstruction":
+    if not parts.has_density:
         raise UserError(f"run={cfg.run} is an autoencoder, which has no p(x, z) to measure.")
     try:
         measures.check(parts.model)

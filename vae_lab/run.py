@@ -195,7 +195,7 @@ def _log_likelihood(parts: TrainingParts) -> str | None:
     if isinstance(parts.model, Alternative):
         return parts.model.log_likelihood
     number = parts.evaluation.importance_samples
-    return None if number is None or parts.estimator.target == "reconstruction" else f"L_{number}"
+    return None if number is None or not parts.has_density else f"L_{number}"
 
 
 def _exact_log_likelihoods(parts: TrainingParts) -> dict[str, float]:

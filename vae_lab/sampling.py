@@ -27,16 +27,31 @@ def draw(model: VAE | Alternative, data_shape: Sequence[int], number: int) -> tu
         `(number, *data_shape)` and the seconds; None and nan if its likelihood cannot be sampled.
     """
     try:
-        spec = model.sample_spec(data_shape) if isinstance(model, VAE) else model.sample_spec()
+        spec = sample_spec(model, data_shape)
     except ValueError:
         return None, math.nan
-    noise = noise_for(spec, number, seed=0, like=next(iter(model.state_dict().values())))
+    noise = noise_for(spec, number, seed=0, like=tensor_of(model))
     times: list[float] = []
     while sum(times) < TIMED:  # the first of many is slow
         started = time.perf_counter()
         x = model.sample(noise)
         times.append(time.perf_counter() - started)
     return x, min(times) / number
+
+
+def sample_spec(model: VAE | Alternative, data_shape: Sequence[int]) -> dict[str, NoiseSpec]:
+    """The noise that the model needs for each datum that it draws, by name.
+
+    Raises:
+        ValueError: If its likelihood cannot be sampled.
+    """
+    return model.sample_spec(data_shape) if isinstance(model, VAE) else model.sample_spec()
+
+
+def tensor_of(model: VAE | Alternative) -> Tensor:
+    """One of its tensors, which tells its device and its type."""
+    tensor: Tensor = next(iter(model.state_dict().values()))
+    return tensor
 
 
 def noise_for(specs: Mapping[str, NoiseSpec], number: int, seed: int, like: Tensor) -> dict[str, Tensor]:

@@ -1,7 +1,6 @@
 """A finished run's model, for use in Python."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from vae_lab.datasets.base import Parts
 from vae_lab.evaluation.importance_sampling import importance_weighted_log_likelihood
 from vae_lab.orchestration.run_directory import find
 from vae_lab.posteriors.base import Conditional
-from vae_lab.sampling import noise_for
+from vae_lab.sampling import noise_for, sample_spec, tensor_of
 from vae_lab.vae import VAE, Batch
 
 
@@ -90,7 +89,7 @@ class TrainedModel:
         vae = self._vae()
         if z.shape[-1] != vae.latent_dim:
             raise ValueError(f"z must have {vae.latent_dim} numbers per datum, got {z.shape[-1]}.")
-        rows = z.to(self._like()).reshape(1, -1, vae.latent_dim)
+        rows = z.to(tensor_of(self.model)).reshape(1, -1, vae.latent_dim)
         return vae.decode(rows).mean[0].unflatten(0, z.shape[:-1])
 
     @torch.no_grad()
@@ -115,7 +114,7 @@ class TrainedModel:
                 f"temperature must be 1 for {type(vae.prior).__name__}, whose noise also chooses a component,"
                 f" got {temperature}."
             )
-        eps = noise_for({"prior": spec}, number, seed, self._like())["prior"]
+        eps = noise_for({"prior": spec}, number, seed, tensor_of(vae))["prior"]
         return vae.prior.sample(temperature * eps)[0]
 
     @torch.no_grad()
@@ -128,9 +127,8 @@ class TrainedModel:
             ValueError: If it is an autoencoder, or its likelihood cannot be sampled.
         """
         self._check_density()
-        model = self.model
-        spec = model.sample_spec(self.data_shape) if isinstance(model, VAE) else model.sample_spec()
-        return model.sample(noise_for(spec, number, seed, self._like()))
+        spec = sample_spec(self.model, self.data_shape)
+        return self.model.sample(noise_for(spec, number, seed, tensor_of(self.model)))
 
     @torch.no_grad()
     def log_likelihood(self, x: Tensor, num_samples: int = 5000) -> Tensor:
@@ -160,21 +158,16 @@ class TrainedModel:
         vae = self._vae()
         if not vae.has_encoder:
             raise ValueError("this model has no q(z|x); vae-lab evaluate measures=annealed needs none.")
-        if not isinstance(self.parts, TrainingParts):
-            return vae
-        with torch.enable_grad():
-            return self.parts.evaluation.with_posterior(vae, batch, self.parts.noise, "test")
+        assert isinstance(self.parts, TrainingParts)  # as the parts of every VAE are
+        return self.parts.evaluation.with_posterior(vae, batch, self.parts.noise, "test")
 
     def _check_density(self) -> None:
-        if isinstance(self.parts, TrainingParts) and self.parts.estimator.target == "reconstruction":
+        if not self.parts.has_density:
             raise ValueError("an autoencoder has no p(x): it can encode and decode.")
-
-    def _like(self) -> Tensor:
-        tensor: Any = next(iter(self.model.state_dict().values()))
-        return tensor
 
     def _batch(self, x: Tensor) -> Batch:
         if tuple(x.shape[1:]) != self.data_shape:
             wanted = ", ".join(map(str, self.data_shape))
             raise ValueError(f"x must have the shape (B, {wanted}), got {tuple(x.shape)}.")
-        return Batch(x.to(self._like()), torch.arange(len(x), device=self._like().device))
+        moved = x.to(tensor_of(self.model))
+        return Batch(moved, torch.arange(len(moved), device=moved.device))

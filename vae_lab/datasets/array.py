@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vae_lab.datasets.base import Binarize, Split
-from vae_lab.datasets.own import OwnDataset, PartName
+from vae_lab.datasets.base import Binarize, Parts, Split
+from vae_lab.datasets.own import OwnDataset
 from vae_lab.errors import UserError
 from vae_lab.rows import Rows
 
@@ -75,10 +75,10 @@ class Array(OwnDataset):
             batch_size, binarize, dequantize, validation_size, test_size, split_seed, num_workers
         )
 
-    def found(self) -> Mapping[PartName, Split]:
+    def found(self) -> Mapping[str, Split]:
         data = self._data()
         only = next(iter(data)) if len(data) == 1 else None
-        if only is None and ("train" not in data or data.keys() - {"train", "validation", "test"}):
+        if only is None and ("train" not in data or data.keys() - set(Parts._fields)):
             raise UserError(
                 f"dataset.path: {self.path} must have one array, or train, validation and test, but has "
                 f"{', '.join(data) or 'none'}."
@@ -91,7 +91,7 @@ class Array(OwnDataset):
             )
         labels = {owner: self.arrays[name] for name, owner in owners.items() if name in self.arrays}
         parts = {name: self._part(name, array, labels.get(name)) for name, array in data.items()}
-        return {cast(PartName, "train" if only else name): part for name, part in parts.items()}
+        return {"train": parts[only]} if only else parts
 
     def _data(self) -> dict[str, "StoredArray"]:
         return {name: array for name, array in self.arrays.items() if not name.endswith("labels")}

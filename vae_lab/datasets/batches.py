@@ -90,7 +90,7 @@ class TrainingBatches:
 
     def _permutation(self, epoch: int) -> Tensor:
         order = permutation(len(self.x), seed=self.seed, purpose="order", epoch=epoch)
-        return order if isinstance(self.x, Rows) else order.to(self.x.device)  # files are read here
+        return order if isinstance(self.x, Rows) else order.to(self.x.device)  # files are read from the CPU
 
     def _uniform(self, x: Tensor, step: int) -> Tensor:
         noise = self.noise.training(

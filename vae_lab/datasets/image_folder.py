@@ -10,14 +10,13 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from vae_lab.datasets.base import Binarize, Split
-from vae_lab.datasets.own import OwnDataset, PartName
+from vae_lab.datasets.base import Binarize, Parts, Split
+from vae_lab.datasets.own import OwnDataset
 from vae_lab.errors import UserError
 from vae_lab.files import IMAGES, image_files
 from vae_lab.rows import Rows
 
 MODES = {1: "L", 3: "RGB"}
-PARTS: tuple[PartName, ...] = ("train", "validation", "test")
 
 
 class ImageFolder(OwnDataset):
@@ -72,18 +71,18 @@ class ImageFolder(OwnDataset):
         self.size = height_width
         self.channels = channels
 
-    def found(self) -> Mapping[PartName, Split]:
+    def found(self) -> Mapping[str, Split]:
         if not self.path.is_dir():
             raise UserError(f"dataset.path: there is no folder {self.path.absolute()}.")
-        folders: dict[PartName, Path] = {"train": self.path}
+        folders = {"train": self.path}
         if (self.path / "train").is_dir():
             beside = {path.name for path in self.path.iterdir() if path.is_dir() and path.name[0] != "."}
-            if unknown := beside - set(PARTS):
+            if unknown := beside - set(Parts._fields):
                 raise UserError(
                     f"dataset.path: {', '.join(sorted(unknown))} beside train in {self.path} would be "
-                    f"left out; its folders must be {', '.join(PARTS)}."
+                    f"left out; its folders must be {', '.join(Parts._fields)}."
                 )
-            folders = {name: self.path / name for name in PARTS if name in beside}
+            folders = {name: self.path / name for name in Parts._fields if name in beside}
         names = {name: image_files(folder) for name, folder in folders.items()}
         classes = sorted({_class(image) for of_part in names.values() for image in of_part} - {""})
         return {name: self._part(folders[name], names[name], classes) for name in folders}

@@ -1,7 +1,6 @@
 """What datasets of a user's own files share."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 from torch import Tensor
 
@@ -9,8 +8,6 @@ from vae_lab.datasets.base import Binarize, Parts, Split, SplitDataset, split_of
 from vae_lab.errors import UserError
 from vae_lab.likelihoods.support import extremes
 from vae_lab.rows import some
-
-PartName = Literal["train", "validation", "test"]
 
 
 class OwnDataset(SplitDataset):
@@ -53,15 +50,14 @@ class OwnDataset(SplitDataset):
         self.validation_size = validation_size
         self.test_size = test_size
 
-    def found(self) -> Mapping[PartName, Split]:
+    def found(self) -> Mapping[str, Split]:
         """The parts that the files have, `train` among them."""
         raise NotImplementedError
 
     def load(self) -> Parts:
         parts = dict(self.found())
         whole = len(parts["train"].x)
-        sizes: dict[PartName, float] = {"test": self.test_size, "validation": self.validation_size}
-        for name, size in sizes.items():
+        for name, size in {"test": self.test_size, "validation": self.validation_size}.items():
             if name not in parts:
                 number = int(size) if size >= 1 else round(size * whole)
                 if number >= len(parts["train"].x):

@@ -57,17 +57,18 @@ class RunDirectory:
         """Raises `UserError` if what is stored here is another configuration's."""
         for key in sorted(stored.keys() | self.definition.keys()):
             there, here = stored.get(key), self.definition.get(key)
-            if there != here and key == "dataset.content":
+            if there == here:
+                continue
+            if key == "dataset.content":
                 now = "there is nothing now" if here is None else "there is something else now"
                 raise UserError(
                     f"{self.path} was made of the data at dataset.path, where {now} (seen from "
                     f"{Path.cwd()}); put them back, or train again with rerun=true."
                 )
-            if there != here:
-                raise UserError(
-                    f"{self.path} holds a run of another configuration: {key} is {there} there and {here} "
-                    "here. Choose another hydra.run.dir, or say rerun=true to replace it."
-                )
+            raise UserError(
+                f"{self.path} holds a run of another configuration: {key} is {there} there and {here} "
+                "here. Choose another hydra.run.dir, or say rerun=true to replace it."
+            )
 
     def clear(self) -> None:
         """Removes the results of an earlier run, the mark of completion first; it begins at its beginning."""
