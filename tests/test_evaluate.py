@@ -43,7 +43,7 @@ def test_a_run_by_its_signature_or_its_directory(vae_lab, trained, tmp_path):
     assert process.stderr == ""
     table = process.stdout.partition("note:")[0]
     assert max(map(len, table.splitlines())) <= 88
-    directory = only(tmp_path / "outputs" / "evaluations")
+    directory = only(tmp_path / "outputs" / "evaluate")
     metrics = result(directory)["metrics"]
     own = result(run)["metrics"]
     assert metrics["test/log_likelihood"] == pytest.approx(own["test/log_likelihood"], rel=1e-6)  # K = 100
@@ -57,12 +57,12 @@ def test_a_run_by_its_signature_or_its_directory(vae_lab, trained, tmp_path):
     assert data["log_likelihood"].std() / 360**0.5 == pytest.approx(metrics["standard_error/log_likelihood"])
     assert (directory / "kl_per_dimension.png").is_file()
     again = vae_lab("evaluate", f"run={run.name}", *FEW)
-    assert "measured so already" in again.stdout
+    assert "done already" in again.stdout
     assert again.stdout.splitlines()[1:] == process.stdout.splitlines()
     seed = f"seed={result(run)['config']['seed']}"
     other = vae_lab("evaluate", f"run={run}", *FEW, "measures.chunk_rows=64", seed)
     assert other.returncode == 0, other.stderr
-    newest = max((tmp_path / "outputs" / "evaluations").iterdir(), key=lambda path: path.stat().st_mtime)
+    newest = max((tmp_path / "outputs" / "evaluate").iterdir(), key=lambda path: path.stat().st_mtime)
     for name, value in metrics.items():
         assert result(newest)["metrics"][name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
 
@@ -70,7 +70,7 @@ def test_a_run_by_its_signature_or_its_directory(vae_lab, trained, tmp_path):
 def test_all_runs_of_a_sweep(vae_lab, trained, tmp_path):
     process = vae_lab("evaluate", "runs=sizes", *FEW)
     assert process.returncode == 0, process.stderr
-    folder = tmp_path / "outputs" / "sweeps" / "sizes-evaluation"
+    folder = tmp_path / "outputs" / "sweeps" / "sizes-evaluate"
     table = pl.read_csv(folder / "table.csv")
     assert table["latent_dim"].to_list() == [2, 3]
     assert table["repeats"].to_list() == [2, 2]
@@ -78,7 +78,7 @@ def test_all_runs_of_a_sweep(vae_lab, trained, tmp_path):
     runs = pl.read_parquet(folder / "runs.parquet")
     assert runs["config.seed"].to_list() == [0, 1, 0, 1]
     assert (folder / "figure.png").is_file()
-    status = vae_lab("status", "sizes-evaluation")
+    status = vae_lab("status", "sizes-evaluate")
     assert "4 done" in status.stdout
     again = vae_lab("evaluate", "runs=sizes", *FEW)
     assert "running" not in again.stdout
@@ -152,8 +152,8 @@ def test_mistakes_leave_nothing(vae_lab, trained, tmp_path):
         assert process.returncode == 1, words
         assert message in process.stderr, (words, process.stderr)
         assert len(process.stderr.strip().splitlines()) == 1, process.stderr
-    assert not list((tmp_path / "outputs").glob("evaluations/*"))
-    assert not (tmp_path / "outputs" / "sweeps" / "sizes-evaluation").exists()
+    assert not list((tmp_path / "outputs").glob("evaluate/*"))
+    assert not (tmp_path / "outputs" / "sweeps" / "sizes-evaluate").exists()
     (trained[0] / "metrics.json").unlink()
     process = vae_lab("evaluate", f"run={run}")
     assert "is not the directory of a finished run" in process.stderr
@@ -194,10 +194,10 @@ def test_the_run_at_the_tracker_gets_what_was_measured(vae_lab, trained, tmp_pat
     assert process.returncode == 0, process.stderr
     (tracked,) = run.glob("wandb/offline-run-*/*.wandb")
     assert tracked.name == f"run-{run.name}.wandb"  # the id of the run
-    metrics = result(only(tmp_path / "outputs" / "evaluations"))["metrics"]
+    metrics = result(only(tmp_path / "outputs" / "evaluate"))["metrics"]
     summary = {}
     for record in records(tracked):
         summary |= record.get("summary", {}).get("update", {})
     for name, value in metrics.items():
-        assert float(summary[f"evaluation/{name}"]) == pytest.approx(value), name
+        assert float(summary[f"evaluate/{name}"]) == pytest.approx(value), name
     assert any("figures/kl_per_dimension.path" in record for record in history(tracked))

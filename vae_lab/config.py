@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
 # Groups that are none where a model fits itself.
 OF_TRAINING = ("estimator", "optimizer", "trainer", "evaluation")
@@ -16,7 +16,7 @@ class SweepConfig:
 
     Args:
         name: Of the sweep.
-        command: Which runs: `train`, `gradients` or `evaluate`.
+        command: Which runs, such as `train` or `outliers`.
         scientific: Axes that the question compares.
         nuisance: Axes of which the best value on the validation split is taken for each of those.
         repeats: Axes over which is averaged.
@@ -69,17 +69,15 @@ class GradientsConfig(TrainConfig):
 
 
 @dataclass
-class EvaluateConfig:
-    """Root keys of `conf/evaluate.yaml`."""
+class OfRunConfig:
+    """Root keys that every command on a trained model has, beside the arguments of its `_target_`."""
 
-    measures: Any = MISSING
-    logger: Any = MISSING
-    trainer: Any = MISSING
     run: str | None = None
     runs: Any = None
-    split: str = "test"
-    sweep: SweepConfig = field(default_factory=SweepConfig)
     seed: int | None = None
+    trainer: Any = MISSING
+    logger: Any = MISSING
+    sweep: SweepConfig = field(default_factory=SweepConfig)
     rerun: bool = False
     output_dir: str = "outputs"
 
@@ -88,4 +86,6 @@ def register() -> None:
     """Makes the schemas known to Hydra."""
     ConfigStore.instance().store(name="train_schema", node=TrainConfig)
     ConfigStore.instance().store(name="gradients_schema", node=GradientsConfig)
-    ConfigStore.instance().store(name="evaluate_schema", node=EvaluateConfig)
+    typed = OmegaConf.structured(OfRunConfig)
+    of_run = OmegaConf.create({name: typed._get_node(name) for name in typed})  # a command adds its own keys
+    ConfigStore.instance().store(name="of_run_schema", node=of_run)

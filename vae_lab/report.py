@@ -126,6 +126,23 @@ def _add_measure(table: Table, metrics: dict[str, float], split: str, name: str,
     table.add_row(name, shown, *(f"{error:.3f}" if error else "" for error in errors), note)
 
 
+def show_use(result: dict[str, Any], directory: Path) -> None:
+    """Prints what came of a use of a trained model."""
+    console = Console(highlight=False)
+    if shown := result["shown"]:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for number, name in enumerate(shown["columns"]):
+            table.add_column(
+                name, style="bold" if number == 0 else None, justify="left" if number == 0 else "right"
+            )
+        for row in shown["rows"]:
+            table.add_row(*row)
+        console.print(table)
+    for note in result["notes"]:
+        console.print(f"note: {note}", style="yellow", soft_wrap=True)
+    console.print(f"in {directory}", soft_wrap=True)
+
+
 def show_settings(results: "Results", console: Console) -> None:
     """Prints the settings of a sweep, the metric with its 95 % interval."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")

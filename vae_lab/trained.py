@@ -1,6 +1,7 @@
 """A finished run's model, for use in Python."""
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ from vae_lab.orchestration.run_directory import find
 from vae_lab.posteriors.base import Conditional
 from vae_lab.sampling import noise_for, sample_spec, tensor_of
 from vae_lab.vae import VAE, Batch
+
+Centre = Literal["mean", "mode"]
 
 
 def load(
@@ -42,6 +45,9 @@ class TrainedModel:
     Attributes:
         model: The `VAE`, or the model that stands in its place.
         data: The three parts of the run's dataset.
+        noise: The source of the run's noise.
+        device: Where the model is.
+        checkpoint: Where its weights come from.
         result: The content of the run's `metrics.json`.
 
     Args:
@@ -51,6 +57,9 @@ class TrainedModel:
 
     def __init__(self, trained: loading.Trained, device: torch.device) -> None:
         self.parts = trained.parts
+        self.noise = trained.parts.noise
+        self.checkpoint = trained.checkpoint
+        self.device = device
         self.result = trained.result
         self.model = trained.parts.model.to(device)
 
@@ -80,8 +89,8 @@ class TrainedModel:
         return self._with_posterior(batch).encode(batch)
 
     @torch.no_grad()
-    def decode(self, z: Tensor) -> Tensor:
-        """The means of p(x|z), `(..., *data_shape)`, for latent variables `(..., D)`.
+    def decode(self, z: Tensor, pixels: Centre = "mean") -> Tensor:
+        """The means of p(x|z), or its modes, `(..., *data_shape)`, for latent variables `(..., D)`.
 
         Raises:
             ValueError: If the model has no z, or of another size.
@@ -90,7 +99,8 @@ class TrainedModel:
         if z.shape[-1] != vae.latent_dim:
             raise ValueError(f"z must have {vae.latent_dim} numbers per datum, got {z.shape[-1]}.")
         rows = z.to(tensor_of(self.model)).reshape(1, -1, vae.latent_dim)
-        return vae.decode(rows).mean[0].unflatten(0, z.shape[:-1])
+        of_x = vae.decode(rows)
+        return (of_x.mean if pixels == "mean" else of_x.mode)[0].unflatten(0, z.shape[:-1])
 
     @torch.no_grad()
     def sample_prior(self, number: int, temperature: float = 1.0, seed: int = 0) -> Tensor:
@@ -118,17 +128,26 @@ class TrainedModel:
         return vae.prior.sample(temperature * eps)[0]
 
     @torch.no_grad()
-    def sample(self, number: int, seed: int = 0) -> Tensor:
+    def sample(self, number: int, seed: int = 0, temperature: float = 1.0) -> Tensor:
         """Data drawn from the model, `(number, *data_shape)`.
 
-        `decode(sample_prior(number))` are means of p(x|z) instead.
+        `decode(sample_prior(number))` are means of p(x|z) for the same z instead.
+
+        Args:
+            number: How many.
+            seed: Of the noise.
+            temperature: Of the prior, as for `sample_prior`; the pixels' own noise is left as it is.
 
         Raises:
-            ValueError: If it is an autoencoder, or its likelihood cannot be sampled.
+            ValueError: If it is an autoencoder, its likelihood cannot be sampled, or its prior has no such
+                temperature.
         """
         self._check_density()
-        spec = sample_spec(self.model, self.data_shape)
-        return self.model.sample(noise_for(spec, number, seed, tensor_of(self.model)))
+        noise = noise_for(sample_spec(self.model, self.data_shape), number, seed, tensor_of(self.model))
+        if temperature == 1:
+            return self.model.sample(noise)
+        z = self.sample_prior(number, temperature, seed).unsqueeze(0)
+        return self._vae().decode(z).sample(noise["pixels"])[0]
 
     @torch.no_grad()
     def log_likelihood(self, x: Tensor, num_samples: int = 5000) -> Tensor:
@@ -146,7 +165,7 @@ class TrainedModel:
         if isinstance(self.model, Alternative):
             return self.model.log_prob(batch.x).double()
         vae = self._with_posterior(batch)
-        return importance_weighted_log_likelihood(vae, batch, self.parts.noise, num_samples)
+        return importance_weighted_log_likelihood(vae, batch, self.noise, num_samples)
 
     def _vae(self) -> VAE:
         if isinstance(self.model, Alternative):
@@ -159,7 +178,7 @@ class TrainedModel:
         if not vae.has_encoder:
             raise ValueError("this model has no q(z|x); vae-lab evaluate measures=annealed needs none.")
         assert isinstance(self.parts, TrainingParts)  # as the parts of every VAE are
-        return self.parts.evaluation.with_posterior(vae, batch, self.parts.noise, "test")
+        return self.parts.evaluation.with_posterior(vae, batch, self.noise, "test")
 
     def _check_density(self) -> None:
         if not self.parts.has_density:

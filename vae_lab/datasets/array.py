@@ -2,7 +2,7 @@
 
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -41,6 +41,7 @@ class Array(OwnDataset):
         test_size: Data held out for the test, likewise.
         split_seed: Seed of the split.
         num_workers: Threads that read ahead, at least 0.
+        leave_out: As for `SplitDataset`.
 
     Raises:
         UserError: If the file does not hold such arrays.
@@ -59,6 +60,7 @@ class Array(OwnDataset):
         test_size: float = 0.1,
         split_seed: int = 0,
         num_workers: int = 2,
+        leave_out: Sequence[int] = (),
     ) -> None:
         self.path = Path(path).expanduser()
         self.arrays = _arrays(self.path)
@@ -72,7 +74,7 @@ class Array(OwnDataset):
         self.levels = 256 if of_bytes and self.scale >= 255 else None
         self.channels_last = channels_last
         super().__init__(
-            batch_size, binarize, dequantize, validation_size, test_size, split_seed, num_workers
+            batch_size, binarize, dequantize, validation_size, test_size, split_seed, num_workers, leave_out
         )
 
     def found(self) -> Mapping[str, Split]:

@@ -1,7 +1,7 @@
 """What every dataset offers."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -64,10 +64,13 @@ class SplitDataset(pl.LightningDataModule):
             grey level k of L becomes (k + u) / L. The log-density of such data bounds the log-probability of
             the grey levels from below, up to D log L.
         split_seed: Seed of whatever is random in the split and the binarisation of held-out data.
+        leave_out: Classes that no part has, for the detection of what is new; those of the test part are
+            kept as `left_out`.
 
     Raises:
-        ValueError: If `batch_size` is below 1 or, once the data are there, above the training part's size;
-            if data are to be dequantised that are binarised, or have no grey levels.
+        ValueError: If a class to be left out is none of the data's, or these have no labels; if `batch_size`
+            is below 1 or, once the data are there, above the training part's size; if data are to be
+            dequantised that are binarised, or have no grey levels.
     """
 
     levels: int | None = None  # grey levels of the images
@@ -79,6 +82,7 @@ class SplitDataset(pl.LightningDataModule):
         binarize: Binarize = "none",
         split_seed: int = 0,
         dequantize: bool = False,
+        leave_out: Sequence[int] = (),
     ) -> None:
         super().__init__()
         if dequantize and (binarize != "none" or self.levels is None):
@@ -91,6 +95,8 @@ class SplitDataset(pl.LightningDataModule):
         self.batch_size = batch_size
         self.binarize = binarize
         self.split_seed = split_seed
+        self.leave_out = list(leave_out)
+        self.left_out: Split | None = None
         self.seed = 0  # the run's, which orders the training data and binarises them
         self.test_curve = False  # whether the test part is followed along training too
         self.updates_per_batch = 1  # optimizer steps with one batch
@@ -106,16 +112,32 @@ class SplitDataset(pl.LightningDataModule):
         if self.parts is not None:
             return
         parts = self.load()
+        if self.leave_out:
+            unseen = self._of_classes(parts.test, left_out=True)
+            self.left_out = self.measured(unseen, "left out")
+            parts = Parts(*(self._of_classes(part, left_out=False) for part in parts))
         if self.batch_size > len(parts.train.x):
             raise ValueError(
                 f"batch_size must be at most {len(parts.train.x)}, the size of the training part, "
                 f"got {self.batch_size}."
             )
         self.parts = Parts(
-            parts.train if self.redraw else self._drawn(parts.train, "train"),
-            self._drawn(parts.validation, "validation"),
-            self._drawn(parts.test, "test"),
+            parts.train if self.redraw else self.measured(parts.train, "train"),
+            self.measured(parts.validation, "validation"),
+            self.measured(parts.test, "test"),
         )
+
+    def _of_classes(self, part: Split, left_out: bool) -> Split:
+        """The data of a part that are in the classes to be left out, or those that are not."""
+        if part.labels is None:
+            raise ValueError("leave_out needs labels, which these data do not have.")
+        known = part.labels.unique().tolist()
+        if len(part.x) and (unknown := sorted(set(self.leave_out) - set(known))):
+            raise ValueError(f"leave_out must be among the classes of the data, {known}, got {unknown}.")
+        if not set(known) - set(self.leave_out):
+            raise ValueError(f"leave_out leaves no class of {known}.")
+        chosen = torch.isin(part.labels, torch.tensor(self.leave_out)) == left_out
+        return part.take(chosen.nonzero().flatten())
 
     @property
     def data(self) -> Parts:
@@ -127,8 +149,12 @@ class SplitDataset(pl.LightningDataModule):
     @property
     def fixed_training_data(self) -> Tensor:
         """The training data for a model that looks at the same ones again and again: drawn once."""
-        train = self.data.train
-        return all_of((self._drawn(train, "train") if self.redraw else train).x)
+        return all_of(self.measured_part("train").x)
+
+    def measured_part(self, name: str) -> Split:
+        """A part as a model is measured on it, also the training part, whose pixels are drawn once then."""
+        part: Split = getattr(self.data, name)
+        return self.measured(part, name) if name == "train" and self.redraw else part
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -163,7 +189,7 @@ class SplitDataset(pl.LightningDataModule):
     def _followed(self) -> Split:
         """A random part of the training data, which are not in any order that could be relied on."""
         order = permutation(len(self.data.train.x), seed=self.split_seed, purpose="train curve", epoch=0)
-        return self._drawn(self.data.train.take(order[: self.train_curve].sort().values), "train curve")
+        return self.measured(self.data.train.take(order[: self.train_curve].sort().values), "train curve")
 
     def val_dataloader(self) -> list[EvaluationBatches]:
         return [self._evaluation_batches(part) for part in self.curves.values()]
@@ -189,8 +215,8 @@ class SplitDataset(pl.LightningDataModule):
             return x.clamp(SMALLEST, 1 - SMALLEST)  # a density on (0, 1) may be infinite at the ends
         return (uniform < x).to(x.dtype)
 
-    def _drawn(self, split: Split, purpose: str) -> Split:
-        """The part as it is measured: drawn once, or thresholded."""
+    def measured(self, split: Split, purpose: str) -> Split:
+        """Data as a model is measured on them: drawn once, or thresholded."""
         if self.binarize == "threshold":
             return split.map(lambda x, indices: (x > 0.5).to(x.dtype))
         if not (self.redraw or self.binarize == "fixed") or len(split.x) == 0:

@@ -1,5 +1,7 @@
 """The handwritten digits that come with scikit-learn."""
 
+from collections.abc import Sequence
+
 import torch
 
 from vae_lab.datasets.base import Binarize, Parts, Split, SplitDataset, split_off
@@ -18,6 +20,7 @@ class Digits(SplitDataset):
         validation_size: Data held out for model selection.
         test_size: Data held out for the test.
         split_seed: Seed of the split.
+        leave_out: As for `SplitDataset`.
     """
 
     levels = 17
@@ -31,8 +34,9 @@ class Digits(SplitDataset):
         validation_size: int = 200,
         test_size: int = 360,
         split_seed: int = 0,
+        leave_out: Sequence[int] = (),
     ) -> None:
-        super().__init__(batch_size, binarize, split_seed, dequantize)
+        super().__init__(batch_size, binarize, split_seed, dequantize, leave_out)
         self.validation_size = validation_size
         self.test_size = test_size
 

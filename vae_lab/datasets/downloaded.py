@@ -1,6 +1,6 @@
 """What datasets share that torchvision downloads."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -23,6 +23,7 @@ class Downloaded(SplitDataset):
         train_size: Images to train on, the validation images included, at random; None for all.
         validation_size: How many of the training images are held out for model selection.
         split_seed: Seed of the split.
+        leave_out: As for `SplitDataset`.
     """
 
     source: ClassVar[type[torchvision.datasets.VisionDataset]]
@@ -39,8 +40,9 @@ class Downloaded(SplitDataset):
         train_size: int | None = None,
         validation_size: int = 10000,
         split_seed: int = 0,
+        leave_out: Sequence[int] = (),
     ) -> None:
-        super().__init__(batch_size, binarize, split_seed, dequantize)
+        super().__init__(batch_size, binarize, split_seed, dequantize, leave_out)
         if train_size is not None and train_size < 1:
             raise ValueError(f"train_size must be at least 1, got {train_size}.")
         self.root = root

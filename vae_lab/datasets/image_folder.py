@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,8 @@ from vae_lab.files import IMAGES, image_files
 from vae_lab.rows import Rows
 
 MODES = {1: "L", 3: "RGB"}
+AS_THEY_ARE = {1: ("1", "L"), 3: ("RGB",)}  # modes whose values change by no conversion
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 class ImageFolder(OwnDataset):
@@ -40,6 +43,7 @@ class ImageFolder(OwnDataset):
         test_size: Images held out for the test, likewise.
         split_seed: Seed of the split.
         num_workers: Threads that read ahead, at least 0.
+        leave_out: As for `SplitDataset`.
 
     Raises:
         UserError: If there are no images, or, later, if one cannot be read.
@@ -60,9 +64,10 @@ class ImageFolder(OwnDataset):
         test_size: float = 0.1,
         split_seed: int = 0,
         num_workers: int = 2,
+        leave_out: Sequence[int] = (),
     ) -> None:
         super().__init__(
-            batch_size, binarize, dequantize, validation_size, test_size, split_seed, num_workers
+            batch_size, binarize, dequantize, validation_size, test_size, split_seed, num_workers, leave_out
         )
         height_width = (size, size) if isinstance(size, int) else tuple(size)
         if len(height_width) != 2 or min(height_width) < 1:
@@ -125,6 +130,30 @@ class ImageFiles:
         images = [self._image(self.folder / os.fsdecode(self.names[place])) for place in places.tolist()]
         return torch.from_numpy(np.array(images, dtype=np.uint8)).reshape(-1, *self.shape[1:])
 
+    def trouble(self, place: int, exact: bool) -> str | None:
+        """Why an image cannot be used, or None.
+
+        Args:
+            place: Which.
+            exact: Whether it must have the size and the mode already.
+        """
+        name = os.fsdecode(self.names[place])
+        _, channels, height, width = self.shape
+        try:
+            with Image.open(self.folder / name) as image:
+                image.load()
+                if exact and image.size != (width, height):
+                    has = (
+                        f"{image.width}x{image.height} pixels, and the model was trained on {width}x{height}"
+                    )
+                    return f"{name} has {has} (resize=true scales and crops)"
+                if exact and image.mode not in AS_THEY_ARE[channels]:
+                    wanted = f"and the model was trained on {'colour' if channels == 3 else 'grey'} images"
+                    return f"{name} has mode {image.mode}, {wanted} (resize=true converts)"
+        except UNREADABLE as error:
+            return f"{name} cannot be read as an image ({error})"
+        return None
+
     def _image(self, path: Path) -> np.ndarray:
         _, channels, height, width = self.shape
         try:
@@ -134,13 +163,26 @@ class ImageFiles:
                 most = max(height, width)  # it may be turned yet
                 image.draft(MODES[channels], (most, most))  # a JPEG is decoded no larger than it must be
                 upright = _on_white(ImageOps.exif_transpose(image)).convert(MODES[channels])
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except UNREADABLE as error:
             raise UserError(
                 f"dataset.path: {path} cannot be read as an image ({error}); mend it or take it out of the "
                 "folder."
             ) from error
         pixels = np.asarray(ImageOps.fit(upright, (width, height)))
         return pixels[np.newaxis] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def readable(files: ImageFiles, exact: bool) -> tuple[list[int], list[str]]:
+    """Which images can be used, and of the others why not.
+
+    Args:
+        files: The images.
+        exact: Whether they must have the size and the mode already.
+    """
+    with ThreadPoolExecutor() as pool:
+        troubles = list(pool.map(lambda place: files.trouble(place, exact), range(len(files.names))))
+    good = [place for place, trouble in enumerate(troubles) if trouble is None]
+    return good, [trouble for trouble in troubles if trouble is not None]
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -1,6 +1,6 @@
 """What datasets of a user's own files share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -23,6 +23,7 @@ class OwnDataset(SplitDataset):
         test_size: Data held out for the test, likewise.
         split_seed: Seed of the split.
         num_workers: Threads that read ahead, at least 0; with 0 nothing is read ahead.
+        leave_out: As for `SplitDataset`.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -37,8 +38,9 @@ class OwnDataset(SplitDataset):
         test_size: float,
         split_seed: int,
         num_workers: int,
+        leave_out: Sequence[int],
     ) -> None:
-        super().__init__(batch_size, binarize, split_seed, dequantize)
+        super().__init__(batch_size, binarize, split_seed, dequantize, leave_out)
         if num_workers < 0:
             raise ValueError(f"num_workers must be at least 0, got {num_workers}.")
         for name, size in {"validation_size": validation_size, "test_size": test_size}.items():

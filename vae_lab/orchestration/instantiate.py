@@ -20,7 +20,7 @@ def instantiate(node: Any, key: str, **arguments: Any) -> Any:
 
     Args:
         node: A node with a `_target_`.
-        key: Its dotted key, for messages.
+        key: Its dotted key, for messages; "" for the root.
         arguments: Further arguments of the target.
 
     Raises:
@@ -41,16 +41,23 @@ def instantiate(node: Any, key: str, **arguments: Any) -> Any:
 
 def _refused(error: InstantiationException, key: str, node: DictConfig) -> tuple[str, Any]:
     """The key and the node whose target refused its arguments: this one, or one below it."""
-    full_key = str(error).rpartition("full_key: ")[2]
-    below = full_key.removeprefix(f"{key}.")
-    return (key, node) if below == full_key else (full_key, OmegaConf.select(node, below))
+    _, known, full_key = str(error).rpartition("full_key: ")
+    below = full_key.removeprefix(f"{key}." if key else "")
+    is_below = bool(known) and (below != full_key or not key)
+    return (full_key, OmegaConf.select(node, below)) if is_below else (key, node)
 
 
 def named(error: BaseException, key: str, node: Any) -> str:
     """An error's message with the full key of the argument that it begins with, or else of its node."""
     text = str(error)
     name = text.split(" ", 1)[0].split(".")[0]
+    if not key:
+        return text
     return f"{key}.{text}" if name in node else f"{key}: {text}"
+
+
+def _below(key: str, name: Any) -> str:
+    return f"{key}.{name!s}" if key else str(name)
 
 
 def check(node: Any, key: str, given: Iterable[str] = ()) -> None:
@@ -62,7 +69,7 @@ def check(node: Any, key: str, given: Iterable[str] = ()) -> None:
     for name in node:
         if str(name).startswith("_") and str(name).endswith("_"):
             continue
-        full_key = f"{key}.{name!s}"
+        full_key = _below(key, name)
         if name not in parameters:
             raise UserError(unknown_key(full_key, parameters))
         if isinstance(node[name], DictConfig) and "_target_" in node[name]:
@@ -101,11 +108,11 @@ _ANY = _Everything()
 def _resolved(node: DictConfig, key: str) -> dict[str, Any]:
     for name in node:
         if OmegaConf.is_missing(node, name):
-            raise UserError(f"{key}.{name!s} must be given.")
+            raise UserError(f"{_below(key, name)} must be given.")
     try:
         values = OmegaConf.to_container(node, resolve=True)
     except OmegaConfBaseException as error:
-        raise UserError(f"{key}: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{key or 'the configuration'}: {str(error).splitlines()[0]}") from error
     assert isinstance(values, dict)
     return {str(name): value for name, value in values.items()}
 
@@ -203,4 +210,4 @@ def _check_missing(
         variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         required = parameter.default is parameter.empty and not variadic
         if required and parameter.name not in node and parameter.name not in given:
-            raise UserError(f"{key}.{parameter.name} is required by {node._target_}.")
+            raise UserError(f"{_below(key, parameter.name)} is required by {node._target_}.")

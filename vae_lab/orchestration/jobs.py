@@ -22,7 +22,7 @@ class Job(NamedTuple):
 
     Args:
         label: What distinguishes it from the others of its sweep.
-        command: `train`, `gradients` or `evaluate`.
+        command: Such as `train`.
         overrides: From which it was composed.
         cfg: Its configuration, resolved.
         directory: Where its results go.

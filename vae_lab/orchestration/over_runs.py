@@ -9,9 +9,11 @@ from vae_lab.orchestration import manifest
 from vae_lab.orchestration.axes import Axis, Point, quoted
 from vae_lab.orchestration.run_directory import find, result_of
 
+OF_CODES = ("embed", "explore")  # commands that need codes alone, which autoencoders have too
+
 
 def over_runs(
-    runs: Any, output_dir: str, axes: Sequence[Axis], points: Sequence[Point]
+    runs: Any, output_dir: str, axes: Sequence[Axis], points: Sequence[Point], command: str
 ) -> tuple[list[Axis], list[Point]]:
     """Every finished run at every point: the axes of the sweep that made them, then the others.
 
@@ -20,12 +22,13 @@ def over_runs(
         output_dir: Where both lie.
         axes: What else varies.
         points: The combinations of its values.
+        command: What is done with each run.
 
     Raises:
         UserError: If there is no such sweep or run, or no run is finished.
     """
     is_list = not isinstance(runs, str) and isinstance(runs, Sequence)
-    names, chosen = _of_list(runs, output_dir) if is_list else _of_sweep(str(runs), output_dir)
+    names, chosen = _of_list(runs, output_dir) if is_list else _of_sweep(str(runs), output_dir, command)
     for label in points[0].labels:
         if label in chosen[0].labels:
             raise UserError(f"{label} varies over the runs already; give it one value.")
@@ -37,12 +40,12 @@ def over_runs(
     return [*names, *axes], every
 
 
-def name_of(runs: Any) -> str | None:
-    """The name of the evaluation of a sweep; None for that of a list, which goes by its runs."""
-    return f"{Path(runs).name}-evaluation" if isinstance(runs, str) else None
+def name_of(runs: Any, command: str) -> str | None:
+    """The name of what goes over a sweep; None over a list, which goes by its runs."""
+    return f"{Path(runs).name}-{command}" if isinstance(runs, str) else None
 
 
-def _of_sweep(sweep: str, output_dir: str) -> tuple[list[Axis], list[Point]]:
+def _of_sweep(sweep: str, output_dir: str, command: str) -> tuple[list[Axis], list[Point]]:
     directory = Path(sweep) if Path(sweep).is_dir() else Path(output_dir, "sweeps", sweep)
     made = manifest.read(directory)
     if made.command != "train":
@@ -52,13 +55,17 @@ def _of_sweep(sweep: str, output_dir: str) -> tuple[list[Axis], list[Point]]:
         raise UserError(f"runs={sweep}: none of its {len(made.entries)} runs is done.")
     if len(done) < len(made.entries):
         print(f"note: {len(done)} of the {len(made.entries)} runs of {made.name} are done, and are measured.")
-    models = [entry for entry in done if result_of(entry.directory)["estimator"] != "Autoencoder"]
+    models = [entry for entry in done if command in OF_CODES or _has_density(entry)]
     if not models:
         raise UserError(f"runs={sweep} are autoencoders, which have no p(x) to measure.")
     if len(models) < len(done):
         print(f"note: {len(done) - len(models)} are autoencoders, which have no p(x), and are left out.")
     axes = [Axis(name, role, {}) for name, role in made.roles.items()]
     return axes, [Point(entry.point, [_run(entry.directory, output_dir)]) for entry in models]
+
+
+def _has_density(entry: manifest.Entry) -> bool:
+    return bool(result_of(entry.directory)["estimator"] != "Autoencoder")
 
 
 def _of_list(runs: Sequence[str], output_dir: str) -> tuple[list[Axis], list[Point]]:

@@ -8,20 +8,15 @@ from omegaconf import DictConfig, OmegaConf
 
 from vae_lab.files import content
 
-# What defines a result. Data files enter by their checksums, not by where they lie: those that are known by
-# dataset.files, a user's own by what lies at dataset.path.
-DEFINING = (
-    "model",
-    "estimator",
-    "noise",
-    "dataset",
-    "optimizer",
-    "trainer",
-    "evaluation",
-    "callbacks",
-    "seed",
-)
-DEFINING_A_MEASUREMENT = ("estimators", "probe", "run", "at", "measures", "split")
+# What does not define a result. Data files enter by their checksums, not by where they lie: those that are
+# known by dataset.files, a user's own by what lies at the path.
+NOT_DEFINING_ROOT = {"hydra", "logger", "sweep", "rerun", "output_dir", "runs", "num_samples", "out"}
+PATHS = (
+    "data",
+    "against",
+    "between",
+    "missing",
+)  # keys of commands on a trained model that may name a user's own files
 NOT_DEFINING = {
     "dataset": {"root", "download", "path", "num_workers"},
     "trainer": {"accelerator", "devices", "num_nodes", "strategy", "checkpoint_seconds", "progress"},
@@ -55,8 +50,8 @@ def flatten(config: Any, prefix: str = "") -> Flat:
 
 def definition(cfg: DictConfig) -> Flat:
     """The resolved values that define a result, flattened: those of a run, or of a measurement too."""
-    config = {}
-    for key in (key for key in (*DEFINING, *DEFINING_A_MEASUREMENT) if key in cfg):
+    config: dict[str, Any] = {}
+    for key in (str(key) for key in cfg if key not in NOT_DEFINING_ROOT):
         node = cfg[key]
         if OmegaConf.is_config(node):
             node = OmegaConf.to_container(node, resolve=True)
@@ -64,6 +59,9 @@ def definition(cfg: DictConfig) -> Flat:
             if key == "dataset" and "path" in node:
                 node["content"] = content(node["path"])
             node = {name: node[name] for name in node if name not in NOT_DEFINING.get(key, ())}
+        if key in PATHS:
+            found = [content(path) for path in (node if isinstance(node, list) else [node])]
+            config |= {f"{key}_content": found} if any(found) else {}
         config[key] = node
     flat = flatten(config) | {"format": FORMAT}
     if flat.get("trainer.max_samples") is not None:

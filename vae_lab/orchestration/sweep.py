@@ -57,8 +57,9 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
         raise UserError("runs takes the name of a sweep or a list: write runs=[...] with brackets.")
     every = points(of)
     if master.get("runs") is not None:
-        settings |= {"name": settings.get("name") or name_of(master.runs)}
-        of, every = over_runs(master.runs, str(master.output_dir), of, every)
+        command = str(master.hydra.job.config_name)
+        settings |= {"name": settings.get("name") or name_of(master.runs, command)}
+        of, every = over_runs(master.runs, str(master.output_dir), of, every, command)
         fixed = [word for word in fixed if not word.startswith("runs=")]
     fixed += _without_data(master, settings, [*fixed, *(f"{axis.key}=" for axis in of)])
     if (figure := settings.get("figure")) not in (None, "default", *FIGURES):
@@ -144,7 +145,7 @@ def check(jobs: Sequence[Job], elsewhere: bool = False) -> None:
     """
     distinct = {_apart_from_seed(job): job for job in reversed(jobs)}
     checked = list(reversed(distinct.values()))
-    builds = checked[0].command != "evaluate"  # which asks for no device before it runs
+    builds = checked[0].command in ("train", "gradients")  # others ask for no device before they run
     cfgs = [_on_any_device(job.cfg) if elsewhere and builds else job.cfg for job in checked]
     texts = [(job.overrides, OmegaConf.to_yaml(cfg)) for job, cfg in zip(checked, cfgs, strict=True)]
     if (mistake := warm.first_mistake(checked[0].command, texts)) is not None:

@@ -29,8 +29,9 @@ _context = get_context("forkserver")
 _IMPORTED = (
     "vae_lab.run",
     "vae_lab.commands.train",
-    "vae_lab.commands.evaluate",
+    "vae_lab.commands.of_run",
     "vae_lab.commands.gradients",
+    "vae_lab.trained",
     "torch._dynamo",
     "wandb.sdk.launch",
     "matplotlib.backends.backend_agg",
@@ -74,7 +75,7 @@ def first_mistake(command: str, jobs: Sequence[tuple[list[str], str]]) -> tuple[
     """The number and the message of the first job that cannot make a run, or None.
 
     Args:
-        command: `train`, `gradients` or `evaluate`.
+        command: Such as `train`.
         jobs: The overrides of each, and its configuration as YAML.
 
     Raises:

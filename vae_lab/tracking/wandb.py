@@ -117,20 +117,21 @@ class WandbFactory:
             self.run.log({f"figures/{name}": wandb.Image(str(path)) for name, path in figures.items()})
 
     def log_measured(
-        self, run: Path, signature: str, metrics: Mapping[str, float], figures: Sequence[Path]
+        self, run: Path, what: str, signature: str, metrics: Mapping[str, float], figures: Sequence[Path]
     ) -> None:
-        """Adds to the W&B run of a finished run what was measured of its model since.
+        """Adds to the W&B run of a finished run what came of a use of its model since.
 
         Args:
             run: The run's directory, which gets `wandb/`.
+            what: The command, such as `evaluate`.
             signature: The run's id.
-            metrics: For the summary of the W&B run, under `evaluation/`.
+            metrics: For the summary of the W&B run, under the command's name.
             figures: To show.
         """
         whose = {name: self.settings[name] for name in ("project", "entity")}
         self.run = self._init({**whose, "id": signature, "dir": str(run)})
         if self.run is not None:
-            self.run.summary.update({f"evaluation/{name}": value for name, value in metrics.items()})
+            self.run.summary.update({f"{what}/{name}": value for name, value in metrics.items()})
             self.log_figures({path.stem: path for path in figures})
             self.finish()
 

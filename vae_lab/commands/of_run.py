@@ -1,0 +1,46 @@
+"""What the commands on a trained model share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from vae_lab import config
+from vae_lab.explain import exit_if_explained, record
+from vae_lab.orchestration import signature
+from vae_lab.orchestration.jobs import finished
+from vae_lab.orchestration.run_directory import RunDirectory
+from vae_lab.report import show_use
+
+config.register()
+signature.register()
+
+
+def check(cfg: DictConfig) -> None:
+    """Raises `UserError` if the configuration cannot make a result; writes nothing."""
+    from vae_lab.of_run import plan
+
+    plan(cfg)
+
+
+def main_of(command: str, cfg: DictConfig, show: Callable[[dict[str, Any], Path], None] = show_use) -> None:
+    """Carries out a command on a trained model, unless that is done, and shows the result."""
+    hydra_config = HydraConfig.get()
+    path = Path(hydra_config.runtime.output_dir)
+    try:
+        result = None if cfg.rerun or cfg.run is None else finished(cfg, path)
+        if result is None:
+            from vae_lab.of_run import carry_out  # imports torch, which a finished one needs not wait for
+
+            result = carry_out(cfg, RunDirectory(path, cfg))
+        else:
+            print("This is done already for this run; rerun=true does it again.")
+        show(result, path)
+    except Exception as error:
+        record(error, path, command)
+        if hydra_config.mode == RunMode.RUN:
+            exit_if_explained(error, command)
+        raise

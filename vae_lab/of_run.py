@@ -1,0 +1,143 @@
+"""One use of a trained model, from its configuration to its files."""
+
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from rich.progress import Progress
+
+from vae_lab.config import OfRunConfig
+from vae_lab.errors import UserError
+from vae_lab.files import checksum
+from vae_lab.loading import load
+from vae_lab.noise import NoiseSource
+from vae_lab.orchestration import lease
+from vae_lab.orchestration.instantiate import instantiate, parameters_of, unknown_key
+from vae_lab.orchestration.jobs import finished
+from vae_lab.orchestration.provenance import provenance
+from vae_lab.orchestration.run_directory import FAILURE, RunDirectory, find, result_of
+from vae_lab.orchestration.signature import flatten, signature
+from vae_lab.trained import TrainedModel
+from vae_lab.uses.base import Outcome, Use
+
+
+class Plan(NamedTuple):
+    """What a use of a trained model is made of."""
+
+    use: Use
+    run: Path
+    tracker: Any
+
+
+def plan(cfg: DictConfig) -> Plan:
+    """Checks what can be before the run is loaded; writes nothing.
+
+    Raises:
+        UserError: If the configuration is wrong, or the run is not finished.
+    """
+    use = _use(cfg)
+    if cfg.run is None:
+        raise UserError(
+            "run must be given, the directory or the signature of a finished run; or runs=<a sweep>."
+        )
+    run = find(cfg.run, cfg.output_dir)
+    definition = result_of(run)["definition"]
+    if "dataset._target_" not in definition or "run" in definition:
+        raise UserError(f"run={cfg.run} is no training, but was made of one.")
+    return Plan(use, run, instantiate(cfg.logger, "logger"))
+
+
+def carry_out(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
+    """Uses a trained model as the configuration says.
+
+    Leaves tables and figures and, last, `metrics.json`.
+
+    Returns:
+        The content of `metrics.json`.
+
+    Raises:
+        UserError: If the configuration or the run cannot serve.
+    """
+    planned = plan(cfg)
+    trained = load(planned.run)
+    if cfg.seed is not None:
+        trained = trained._replace(parts=replace(trained.parts, noise=NoiseSource(cfg.seed)))
+    model = TrainedModel(trained, _device(cfg))
+    try:
+        prepared = planned.use.prepare(model)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    directory.path.mkdir(parents=True, exist_ok=True)
+    done = {"samples": 0, "total": 0}
+    with lease.hold(directory.path, lambda: done):
+        (directory.path / FAILURE).unlink(missing_ok=True)
+        if not cfg.rerun and (result := finished(cfg, directory.path)) is not None:
+            return result  # by another process meanwhile
+        directory.clear()
+        with Progress(transient=True, disable=not sys.stdout.isatty()) as bar:
+            task = bar.add_task("", total=None)
+
+            def show(number: int, total: int) -> None:
+                done.update(samples=number, total=total)
+                bar.update(task, completed=number, total=total)
+
+            outcome = planned.use(model, prepared, directory.path, show)
+        result = _result(cfg, directory, planned.use, model, outcome)
+        directory.finish(result)
+    figures = sorted(directory.path.glob("*.png"))
+    planned.tracker.log_measured(planned.run, _name(planned.use), result["run"], outcome.metrics, figures)
+    return result
+
+
+def _use(cfg: DictConfig) -> Use:
+    """What the root keys describe, each checked."""
+    common = [field.name for field in fields(OfRunConfig)]
+    own = parameters_of(cfg, "")
+    for key in cfg:
+        if key not in own and key not in common and key != "_target_":
+            raise UserError(unknown_key(str(key), [*own, *common]))
+    if cfg.seed is not None and not 0 <= cfg.seed < 2**32:
+        raise UserError(f"seed must be at least 0 and below 2^32, got {cfg.seed}.")
+    if cfg.trainer.accelerator not in ("cpu", "gpu"):
+        raise UserError(f"trainer.accelerator must be cpu or gpu, got {cfg.trainer.accelerator!r}.")
+    use: Use = instantiate(
+        OmegaConf.masked_copy(cfg, ["_target_", *(name for name in own if name in cfg)]), ""
+    )
+    return use
+
+
+def _device(cfg: DictConfig) -> torch.device:
+    if cfg.trainer.accelerator == "gpu" and not torch.cuda.is_available():
+        raise UserError("trainer.accelerator=gpu: there is no GPU here; use cpu.")
+    return torch.device("cuda" if cfg.trainer.accelerator == "gpu" else "cpu")
+
+
+def _name(use: Use) -> str:
+    return type(use).__name__.lower()
+
+
+def _result(
+    cfg: DictConfig, directory: RunDirectory, use: Use, model: TrainedModel, outcome: Outcome
+) -> dict[str, Any]:
+    """What came of it, with the metrics of the run on its validation split, by which a sweep chooses."""
+    of_run = model.result
+    validation = {name: value for name, value in of_run["metrics"].items() if name.startswith("validation/")}
+    mine = flatten(OmegaConf.to_container(cfg, resolve=True))
+    shown = outcome.shown
+    return {
+        "signature": signature(cfg),
+        "run": of_run["signature"],
+        "estimator": of_run["estimator"],
+        "metric": outcome.metric,
+        "metrics": validation | outcome.metrics,
+        "shown": None if shown is None else {"columns": list(shown.columns), "rows": list(shown.rows)},
+        "notes": outcome.notes,
+        **outcome.details,
+        "definition": directory.definition,
+        "checkpoints": {str(model.checkpoint.resolve()): checksum(model.checkpoint)},
+        "config": of_run["config"] | {f"{_name(use)}.{name}": value for name, value in mine.items()},
+        "provenance": provenance(model.device),
+    }
