@@ -11,6 +11,7 @@ COMMANDS = {
     "evaluate": "measure how good a trained model is, or several: bounds, log-likelihood, latent space",
     "generate": "draw new data from a trained model, each beside the nearest training datum",
     "gradients": "measure variance, bias and cost of gradient estimators at a state of a model",
+    "outliers": "tell outliers from inliers by the scores of a trained model",
     "sweep": "run a question from sweeps/ to its table and its figure; alone: list the questions",
     "status": "show how the runs of a sweep stand, here or at SLURM",
     "figures": "collect and draw a sweep again, as far as it is done",

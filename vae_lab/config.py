@@ -21,9 +21,10 @@ class SweepConfig:
         nuisance: Axes of which the best value on the validation split is taken for each of those.
         repeats: Axes over which is averaged.
         only: Labels to which an axis is restricted.
-        figure: Kind of figure: `against`, `curves`, `gradients`, `manifolds`, `samples`, `snr` or
+        figure: Kind of figure: `against`, `curves`, `gradients`, `manifolds`, `outliers`, `samples`, `snr` or
             a paper's; `default` is `gradients` for that command and `against` for the others.
         metric: What the table and the figure are about; the bound on the test part unless given.
+        models: Name of another sweep, of trainings, which is run first and whose runs this one goes over.
         without_data: Overrides to run with where the data's files are absent.
     """
 
@@ -35,6 +36,7 @@ class SweepConfig:
     only: dict[str, Any] = field(default_factory=dict)
     figure: str | None = "default"
     metric: str | None = None
+    models: str | None = None
     without_data: list[str] = field(default_factory=list)
 
 

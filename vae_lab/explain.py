@@ -12,7 +12,7 @@ from typing import Any
 
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException, ValidationError
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, ValidationError
 
 from vae_lab.config import OF_TRAINING
 from vae_lab.errors import DISK_FULL, Busy, UserError, did_you_mean
@@ -101,6 +101,8 @@ def _composition(error: BaseException, config_name: str) -> str:
     if unknown:
         return _unknown_key(unknown[1], config_name)
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        if isinstance(cause, MissingMandatoryValue):
+            return f"{cause.full_key} must be given."
         if "is not in struct" in str(cause):
             return _unknown_key(str(cause.full_key), config_name)
         if isinstance(cause, ValidationError):

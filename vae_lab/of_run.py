@@ -88,7 +88,7 @@ def carry_out(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
         result = _result(cfg, directory, planned.use, model, outcome)
         directory.finish(result)
     figures = sorted(directory.path.glob("*.png"))
-    planned.tracker.log_measured(planned.run, _name(planned.use), result["run"], outcome.metrics, figures)
+    planned.tracker.log_measured(planned.run, _name(planned.use), result["run"], result["metrics"], figures)
     return result
 
 

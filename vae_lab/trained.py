@@ -85,8 +85,8 @@ class TrainedModel:
         Raises:
             ValueError: If the model has no q(z|x), or the data have another shape.
         """
-        batch = self._batch(x)
-        return self._with_posterior(batch).encode(batch)
+        batch = self.batch(x)
+        return self.with_posterior(batch).encode(batch)
 
     @torch.no_grad()
     def decode(self, z: Tensor, pixels: Centre = "mean") -> Tensor:
@@ -161,10 +161,10 @@ class TrainedModel:
             ValueError: If it is an autoencoder, the model has no q(z|x), or the data have another shape.
         """
         self._check_density()
-        batch = self._batch(x)
+        batch = self.batch(x)
         if isinstance(self.model, Alternative):
             return self.model.log_prob(batch.x).double()
-        vae = self._with_posterior(batch)
+        vae = self.with_posterior(batch)
         return importance_weighted_log_likelihood(vae, batch, self.noise, num_samples)
 
     def _vae(self) -> VAE:
@@ -172,7 +172,7 @@ class TrainedModel:
             raise ValueError(f"{type(self.model).__name__} has no latent variables.")
         return self.model
 
-    def _with_posterior(self, batch: Batch) -> VAE:
+    def with_posterior(self, batch: Batch) -> VAE:
         """The model with a q(z|x) that serves the data."""
         vae = self._vae()
         if not vae.has_encoder:
@@ -184,9 +184,14 @@ class TrainedModel:
         if not self.parts.has_density:
             raise ValueError("an autoencoder has no p(x): it can encode and decode.")
 
-    def _batch(self, x: Tensor) -> Batch:
+    def batch(self, x: Tensor, numbers: Tensor | None = None) -> Batch:
+        """Data beside the model, with their numbers among those that share its noise, from 0 unless given.
+
+        Raises:
+            ValueError: If the data have another shape.
+        """
         if tuple(x.shape[1:]) != self.data_shape:
             wanted = ", ".join(map(str, self.data_shape))
             raise ValueError(f"x must have the shape (B, {wanted}), got {tuple(x.shape)}.")
         moved = x.to(tensor_of(self.model))
-        return Batch(moved, torch.arange(len(moved), device=moved.device))
+        return Batch(moved, (torch.arange(len(moved)) if numbers is None else numbers).to(moved.device))

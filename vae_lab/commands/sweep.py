@@ -2,8 +2,9 @@
 
 import importlib
 import math
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from vae_lab.errors import UserError, did_you_mean
 from vae_lab.orchestration import manifest
 from vae_lab.orchestration.axes import ROLES
 from vae_lab.paths import ROOT, SWEEPS
+
+OF_BOTH = ("hydra", "output_dir", "logger")  # keys that go to a sweep and to the one that trains its models
+OF_TRAININGS = ("dataset", "model", "estimator", "optimizer", "evaluation", "trainer", "seed", "experiment")
 
 
 def main() -> None:
@@ -33,6 +37,8 @@ def main() -> None:
     if name not in names:
         raise UserError(f"{name} is not a sweep{did_you_mean(name, names)}")
     settings = _settings(SWEEPS / f"{name}.yaml")
+    if models := settings.get("models"):
+        overrides = [f"runs={models}", *_trained_first(models, overrides)]
     sys.argv[1:] = [
         "--multirun",
         f"hydra.searchpath=[file://{ROOT}]",
@@ -41,6 +47,26 @@ def main() -> None:
         *(_restricting(override, settings) for override in overrides),
     ]
     importlib.import_module(f"vae_lab.commands.{settings.get('command', 'train')}").main()
+
+
+def _trained_first(models: str, overrides: Sequence[str]) -> list[str]:
+    """Runs the sweep of trainings that another one goes over; gives the overrides that are this one's own.
+
+    The trainings get what is theirs: a choice on their axes, and what both have, as launchers are. Of what
+    only a training has, such as its budget, the other sweep knows nothing.
+
+    Raises:
+        UserError: If a training failed.
+    """
+    settings = _settings(SWEEPS / f"{models}.yaml")
+    axes = {axis for role in ROLES for axis in settings.get(role) or {}}
+    keys = {override: override.partition("=")[0] for override in overrides}
+    shared = [word for word, key in keys.items() if key in axes or key.startswith(OF_BOTH)]
+    trainings = [word for word, key in keys.items() if key.split(".")[0].split("/")[0] in OF_TRAININGS]
+    command = [sys.executable, "-m", "vae_lab.cli", "sweep", models, *shared, *trainings]
+    if subprocess.run(command, check=False).returncode:
+        raise UserError(f"the trainings of sweep {models} have not all been done; see above.")
+    return [word for word in overrides if word not in trainings]
 
 
 def _restricting(override: str, settings: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from vae_lab.figures.gradients import draw_gradients
 from vae_lab.figures.kingma2014_figure2 import figure2
 from vae_lab.figures.kingma2014_figure3 import figure3
 from vae_lab.figures.model_zoo import model_zoo
+from vae_lab.figures.outliers_of_sweep import auroc_table
 from vae_lab.figures.snr import draw_snr
 from vae_lab.orchestration.manifest import Manifest
 from vae_lab.orchestration.table import Results, over_repeats
@@ -34,6 +35,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
         "kingma2014_figure3": lambda results, folder: figure3(results.manifest, folder),
         "manifolds": _of_models,
         "model_zoo": lambda results, folder: model_zoo(results.manifest, folder),
+        "outliers": _outliers,
         "samples": _of_models,
         "snr": _snr,
     }
@@ -78,6 +80,14 @@ def _of_models(results: Results, folder: Path) -> list[Path]:
     draw_models = manifolds if results.manifest.figure == "manifolds" else samples
     path = folder / "figure.png"
     draw_models([entry.directory for entry in results.manifest.entries if entry.is_done], path)
+    return [path]
+
+
+def _outliers(results: Results, folder: Path) -> list[Path]:
+    if results.settings.is_empty():
+        return []
+    path = folder / "figure.png"
+    auroc_table(results.settings, results.manifest.axes("scientific"), path)
     return [path]
 
 

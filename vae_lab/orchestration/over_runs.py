@@ -17,6 +17,8 @@ def over_runs(
 ) -> tuple[list[Axis], list[Point]]:
     """Every finished run at every point: the axes of the sweep that made them, then the others.
 
+    An axis of named values that both have is one: a point goes with the runs of its value.
+
     Args:
         runs: The name or the directory of a sweep, or a list of runs.
         output_dir: Where both lie.
@@ -29,15 +31,19 @@ def over_runs(
     """
     is_list = not isinstance(runs, str) and isinstance(runs, Sequence)
     names, chosen = _of_list(runs, output_dir) if is_list else _of_sweep(str(runs), output_dir, command)
-    for label in points[0].labels:
-        if label in chosen[0].labels:
-            raise UserError(f"{label} varies over the runs already; give it one value.")
+    own = {axis.key for axis in names}
+    for axis in axes:
+        if axis.key in own and any(words == [f"{axis.key}={label}"] for label, words in axis.values.items()):
+            raise UserError(f"{axis.key} varies over the runs already; give it one value.")
     every = [
         Point(run.labels | point.labels, [*run.overrides, *point.overrides])
         for run in chosen
         for point in points
+        if all(run.labels.get(name, value) == value for name, value in point.labels.items())
     ]
-    return [*names, *axes], every
+    if not every:
+        raise UserError(f"runs={runs}: none of its runs has a value that is asked for on the axes it shares.")
+    return [*names, *(axis for axis in axes if axis.key not in own)], every
 
 
 def name_of(runs: Any, command: str) -> str | None:

@@ -27,6 +27,7 @@ FIGURES = (
     "curves",
     "gradients",
     "manifolds",
+    "outliers",
     "samples",
     "snr",
     "burda2016_table1",

@@ -1,0 +1,270 @@
+"""Which of the data a trained model finds unlike those that it was trained on."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import polars as pl
+import torch
+
+from vae_lab.alternatives import IndependentPixels
+from vae_lab.alternatives.base import Alternative
+from vae_lab.datasets.base import Split
+from vae_lab.datasets.given import Given, given
+from vae_lab.errors import did_you_mean
+from vae_lab.evaluation.detection import Detection, detection
+from vae_lab.evaluation.outlier_scores import (
+    SCORES,
+    likelihood_ratio,
+    outlier_scores,
+    reconstruction_error,
+    scores_of,
+    typicality,
+)
+from vae_lab.figures.outliers import extremes, histograms
+from vae_lab.likelihoods import Bernoulli, Gaussian
+from vae_lab.noise import NoiseSpec, permutation
+from vae_lab.rows import all_of, in_batches
+from vae_lab.sampling import noise_for
+from vae_lab.trained import TrainedModel, load
+from vae_lab.uses.base import Outcome, Progress, Shown
+
+AT_A_TIME = 500
+OF_BACKGROUND = 10_000  # training data that the background is fitted to, at most
+OF_ENTROPY = 1000  # held-out data whose mean -log p(x) is the typical one, at most
+PERTURBATION = 0.1  # of the background's training data, in their standard deviations
+SHOWN = 25
+
+
+class Prepared(NamedTuple):
+    """Inliers, outliers, data for the typical likelihood, the background, and the scores to be given."""
+
+    inliers: Given
+    outliers: Given
+    like_training: Split
+    background: TrainedModel | Alternative | None
+    scores: list[str]
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """Scores inliers and outliers, and measures how well each score tells them apart.
+
+    Leaves `scores.parquet` with every score of every datum, histograms, and pictures of the most and the
+    least likely data. Each score is higher for what looks less like the training data: see
+    `vae_lab.evaluation.outlier_scores`. The background of `likelihood_ratio` is a model of independent pixels
+    fitted to the training data, or another run.
+
+    Args:
+        against: The outliers: `left_out` for the classes that training left out (`dataset.leave_out`), an
+            option of `dataset`, an image, a folder of images, or a `.npy` or `.npz` file.
+        split: The part of the run's own dataset that are the inliers.
+        scores: Which scores; None for all that the model can give.
+        importance_samples: `K` of the importance-weighted log-likelihood, at least 1.
+        background: Directory or signature of a run that is the background; None for independent pixels.
+        max_data: Of each kind, at random; None for all.
+        resize: Whether images of another size or mode are scaled, cropped and converted.
+
+    Raises:
+        ValueError: If a number is out of its range, or a score does not exist.
+    """
+
+    against: str
+    split: Literal["test", "validation"] = "test"
+    scores: list[str] | None = None
+    importance_samples: int = 100
+    background: str | None = None
+    max_data: int | None = None
+    resize: bool = False
+
+    def __post_init__(self) -> None:
+        if self.importance_samples < 1:
+            raise ValueError(f"importance_samples must be at least 1, got {self.importance_samples}.")
+        if self.max_data is not None and self.max_data < 2:
+            raise ValueError(f"max_data must be at least 2, got {self.max_data}.")
+        for name in self.scores or []:
+            if name not in SCORES:
+                raise ValueError(f"scores has {name}, which is no score{did_you_mean(name, SCORES)}")
+
+    def prepare(self, model: TrainedModel) -> Prepared:
+        dataset = model.parts.dataset
+        inliers = Given(dataset.measured_part(self.split), self.split)
+        outliers = given("against", self.against, dataset, self.resize)
+        for key, part in {f"split={self.split}": inliers, f"against={self.against}": outliers}.items():
+            if len(part.split.x) < 2:
+                raise ValueError(f"{key} must have at least 2 data, got {len(part.split.x)}.")
+        can = scores_of(model.model, model.parts.has_density)
+        if unable := set(self.scores or []) - set(can):
+            raise ValueError(
+                f"scores must be among {', '.join(can)} for this model, got {', '.join(sorted(unable))}."
+            )
+        if can and not isinstance(model.model, Alternative) and not model.model.has_encoder:
+            raise ValueError(f"run={model.result['signature']} has no q(z|x), which the scores need.")
+        wanted = [name for name in SCORES if name in (self.scores or can)]
+        held_out = "validation" if len(dataset.data.validation.x) else "train"
+        return Prepared(
+            self._some(inliers),
+            self._some(outliers),
+            _some_of(dataset.measured_part(held_out), OF_ENTROPY, "entropy"),
+            self._background(model) if "likelihood_ratio" in wanted else None,
+            wanted,
+        )
+
+    def _some(self, whole: Given) -> Given:
+        if self.max_data is None or self.max_data >= len(whole.split.x):
+            return whole
+        chosen = _chosen(len(whole.split.x), self.max_data, "outliers")
+        names = None if whole.names is None else [whole.names[number] for number in chosen.tolist()]
+        return whole._replace(split=whole.split.take(chosen), names=names)
+
+    def _background(self, model: TrainedModel) -> TrainedModel | Alternative:
+        if self.background is None:
+            return _independent_pixels(model)
+        other = load(self.background, model.checkpoint.parents[3], model.device)
+        if other.data_shape != model.data_shape or not other.parts.has_density:
+            raise ValueError(
+                f"background must be a run with a p(x) of data of shape {model.data_shape}, got "
+                f"{self.background}, a {type(other.model).__name__} of shape {other.data_shape}."
+            )
+        return other
+
+    def __call__(self, model: TrainedModel, prepared: Prepared, folder: Path, progress: Progress) -> Outcome:
+        inliers, outliers = prepared.inliers.split, prepared.outliers.split
+        total = len(inliers.x) + len(outliers.x)
+        entropy = self._entropy(model, prepared)
+        both = []
+        for part, before in ((inliers, 0), (outliers, len(inliers.x))):
+            both.append(
+                self._scored(
+                    model, prepared, part, entropy, lambda done, before=before: progress(before + done, total)
+                )
+            )
+        _table(prepared, both).write_parquet(folder / "scores.parquet")
+        pairs = {name: (both[0][name], both[1][name]) for name in prepared.scores}
+        found = {name: detection(*pair) for name, pair in pairs.items()}
+        aurocs = {name: each.auroc for name, each in found.items()}
+        names = [
+            f"{prepared.inliers.name} ({len(inliers.x):,})",
+            f"{prepared.outliers.name} ({len(outliers.x):,})",
+        ]
+        histograms(pairs, aurocs, names, folder / "histograms.png")
+        self._extremes(prepared, pairs, folder / "most_and_least_likely.png")
+        return self._outcome(prepared, found)
+
+    def _entropy(self, model: TrainedModel, prepared: Prepared) -> float:
+        """The mean of -log p(x) over data like those that were trained on."""
+        if "typicality" not in prepared.scores:
+            return 0.0
+        parts = [each["negative_log_likelihood"] for each in self._of_model(model, prepared.like_training)]
+        return float(np.concatenate(parts).mean())
+
+    def _scored(
+        self, model: TrainedModel, prepared: Prepared, part: Split, entropy: float, progress: Any
+    ) -> dict[str, np.ndarray]:
+        """Every score of every datum, and what they are made of."""
+        parts = []
+        for number, found in enumerate(self._of_model(model, part)):
+            parts.append(found)
+            progress(min((number + 1) * AT_A_TIME, len(part.x)))
+        scores = {name: np.concatenate([each[name] for each in parts]) for name in parts[0]}
+        if "negative_log_likelihood" not in scores:
+            return scores
+        likelihood = torch.from_numpy(scores["negative_log_likelihood"])
+        scores["typicality"] = typicality(likelihood, entropy).numpy()
+        if prepared.background is not None:
+            of_background = [
+                each["negative_log_likelihood"] for each in self._of_model(prepared.background, part)
+            ]
+            background = torch.from_numpy(np.concatenate(of_background))
+            scores["likelihood_ratio"] = likelihood_ratio(likelihood, background).numpy()
+        return scores
+
+    def _of_model(self, model: TrainedModel | Alternative, part: Split) -> Iterator[dict[str, np.ndarray]]:
+        """What a model says of some data after another."""
+        for x, numbers in in_batches(part.x, torch.arange(len(part.x)).split(AT_A_TIME)):
+            if isinstance(model, Alternative):
+                found = {"negative_log_likelihood": -model.log_prob(x).double()}
+            else:
+                found = _one_batch(model, x, numbers, self.importance_samples)
+            yield {name: values.cpu().numpy() for name, values in found.items()}
+
+    def _extremes(
+        self, prepared: Prepared, pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path
+    ) -> None:
+        judged_by = "negative_log_likelihood" if "negative_log_likelihood" in pairs else prepared.scores[0]
+        groups = []
+        for part, scores in zip((prepared.inliers, prepared.outliers), pairs[judged_by], strict=True):
+            order = torch.from_numpy(np.argsort(scores, kind="stable"))
+            groups.append((f"{part.name}\nmost likely", part.split.x[order[:SHOWN]]))
+            groups.append((f"{part.name}\nleast likely", part.split.x[order.flip(0)[:SHOWN]]))
+        extremes(groups, path)
+
+    def _outcome(self, prepared: Prepared, found: Mapping[str, Detection]) -> Outcome:
+        metrics: dict[str, float] = {}
+        for name, each in found.items():
+            metrics |= {f"auroc/{name}": each.auroc, f"aupr/{name}": each.aupr, f"fpr95/{name}": each.fpr95}
+            metrics[f"standard_error/auroc/{name}"] = each.auroc_error
+        rows = [
+            (name, f"{each.auroc:.3f} ± {each.auroc_error:.3f}", f"{each.aupr:.3f}", f"{each.fpr95:.3f}")
+            for name, each in found.items()
+        ]
+        numbers = [len(part.split.x) for part in (prepared.inliers, prepared.outliers)]
+        judged_by = "negative_log_likelihood" if "negative_log_likelihood" in found else prepared.scores[0]
+        notes = [
+            *prepared.outliers.notes,
+            f"{numbers[0]:,} inliers, {numbers[1]:,} outliers ({prepared.outliers.name})",
+        ]
+        return Outcome(metrics, f"auroc/{judged_by}", Shown(("score", "AUROC", "AUPR", "FPR95"), rows), notes)
+
+
+def _one_batch(model: TrainedModel, x: Any, numbers: Any, num_samples: int) -> dict[str, Any]:
+    batch = model.batch(x, numbers)
+    vae = model.model if isinstance(model.model, Alternative) else model.with_posterior(batch)
+    if not model.parts.has_density and not isinstance(vae, Alternative):
+        return {"reconstruction_error": reconstruction_error(vae, batch)}
+    return outlier_scores(vae, batch, model.noise, num_samples)
+
+
+def _independent_pixels(model: TrainedModel) -> Alternative:
+    """A background of what each pixel is like in the training data, for densities with noise on them.
+
+    References:
+        Likelihood Ratios for Out-of-Distribution Detection (Ren et al., 2019), section 3, for the noise.
+    """
+    x = all_of(_some_of(model.parts.dataset.measured_part("train"), OF_BACKGROUND, "background").x)
+    binary = isinstance(getattr(model.model, "likelihood", None), Bernoulli)
+    if not binary:
+        spec = {"pixels": NoiseSpec("normal", 1, model.data_shape)}
+        x = x + PERTURBATION * x.std() * noise_for(spec, len(x), seed=0, like=x)["pixels"][0]
+    pixels = IndependentPixels(model.data_shape, Bernoulli() if binary else Gaussian())
+    for _ in pixels.fit(x, model.noise):
+        pass
+    return pixels.to(model.device)
+
+
+def _chosen(number: int, most: int, purpose: str) -> torch.Tensor:
+    return permutation(number, seed=0, purpose=purpose, epoch=0)[:most].sort().values
+
+
+def _some_of(part: Split, most: int, purpose: str) -> Split:
+    return part.take(_chosen(len(part.x), most, purpose))
+
+
+def _table(prepared: Prepared, both: Sequence[Mapping[str, np.ndarray]]) -> pl.DataFrame:
+    """A row for each datum: which kind it is, its number there, file and label, and its scores."""
+    parts = []
+    for kind, part, scores in zip(("inlier", "outlier"), prepared[:2], both, strict=True):
+        labels = None if part.split.labels is None else part.split.labels.tolist()
+        columns: dict[str, Any] = {
+            "kind": [kind] * len(part.split.x),
+            "index": list(range(len(part.split.x))),
+        }
+        nothing = [None] * len(part.split.x)
+        columns |= {"file": part.names or nothing, "label": labels or nothing}
+        types: Any = {"file": pl.String, "label": pl.Int64}
+        parts.append(
+            pl.DataFrame(columns | {name: scores[name] for name in prepared.scores}, schema_overrides=types)
+        )
+    return pl.concat(parts)
