@@ -1,5 +1,6 @@
 """Data that are given to a trained model: of its own dataset, of another, or a user's files."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from vae_lab.orchestration.instantiate import instantiate
 from vae_lab.paths import CONF
 from vae_lab.rows import Rows, some
 
+AS_IT_IS = {"binarize": "none", "dequantize": False}
 ARRAYS = (".npy", ".npz")
 
 
@@ -50,38 +52,39 @@ def given(key: str, what: str, own: SplitDataset, resize: bool = False) -> Given
     Raises:
         UserError: If there are no such data, they cannot be read, or have another shape or other values.
     """
-    found = _found(key, what, own, resize)
-    shape = tuple(found.split.x.shape[1:])
-    if len(found.split.x) == 0:
-        raise UserError(f"{key}={what} has no data.")
-    if shape != own.shape:
-        raise UserError(
-            f"{key}={what} has data of shape {shape}, and the model was trained on {own.shape}; "
-            "give data of that shape."
-        )
-    low, high = extremes(some(found.split.x))
-    if not (torch.isfinite(torch.tensor([low, high])).all()):
-        raise UserError(f"{key}={what} has values that are infinite or not a number.")
-    limits = extremes(some(own.data.train.x))
-    if limits[0] >= 0 and limits[1] <= 1 and (low < 0 or high > 1):
-        raise UserError(
-            f"{key}={what} has values from {low:.3g} to {high:.3g}, and the model was trained on values in "
-            "[0, 1]; scale them."
-        )
-    return found
-
-
-def _found(key: str, what: str, own: SplitDataset, resize: bool) -> Given:
-    path = Path(what).expanduser()
     if what in Parts._fields:
         return Given(own.measured_part(what), what)
     if what == "left_out":
         return Given(_left_out(key, own), what)
+    path = Path(what).expanduser()
     if path.is_dir() or path.suffix.lower() in IMAGES:
-        return _images(key, path, own, resize)
-    if path.suffix in ARRAYS:
-        return Given(own.measured(_array(key, path, own), path.name), path.name)
-    return _of_dataset(key, what, own)
+        found = _images(key, path, own, resize)
+    elif path.suffix in ARRAYS:
+        found = Given(_array(key, path, own), path.name)
+    else:
+        found = Given(_of_dataset(key, what), what)
+    _check(f"{key}={what}", found.split.x, own)
+    purpose = what if path.exists() else "test"
+    return found._replace(split=own.measured(found.split, purpose))
+
+
+def _check(given: str, x: Tensor | Rows, own: SplitDataset) -> None:
+    if len(x) == 0:
+        raise UserError(f"{given} has no data.")
+    if (shape := tuple(x.shape[1:])) != own.shape:
+        raise UserError(
+            f"{given} has data of shape {shape}, and the model was trained on {own.shape}; give data of that "
+            "shape."
+        )
+    low, high = extremes(some(x))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise UserError(f"{given} has values that are infinite or not a number.")
+    limits = extremes(some(own.data.train.x))
+    if limits[0] >= 0 and limits[1] <= 1 and (low < 0 or high > 1):
+        raise UserError(
+            f"{given} has values from {low:.3g} to {high:.3g}, and the model was trained on values in "
+            "[0, 1]; scale them."
+        )
 
 
 def _left_out(key: str, own: SplitDataset) -> Split:
@@ -93,8 +96,8 @@ def _left_out(key: str, own: SplitDataset) -> Split:
     return own.left_out
 
 
-def _of_dataset(key: str, what: str, own: SplitDataset) -> Given:
-    """The test part of another dataset, binarised as the run's own."""
+def _of_dataset(key: str, what: str) -> Split:
+    """The test part of another dataset, before any binarisation."""
     files = sorted((CONF / "dataset").glob("*.yaml"))
     if what not in (names := [file.stem for file in files]):
         raise UserError(
@@ -104,12 +107,10 @@ def _of_dataset(key: str, what: str, own: SplitDataset) -> Given:
     cfg: Any = OmegaConf.load(CONF / "dataset" / f"{what}.yaml")
     if OmegaConf.is_missing(cfg, "path"):
         raise UserError(f"{key}={what} has no path; give the file or the folder itself.")
-    for name in ("binarize", "dequantize"):
-        if name in cfg:
-            cfg[name] = getattr(own, name)
+    cfg.update({name: value for name, value in AS_IT_IS.items() if name in cfg})
     dataset: SplitDataset = instantiate(cfg, f"{key}={what}")
     try:
-        return Given(dataset.data.test, what)
+        return dataset.data.test
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"{key}={what}: {error}") from error
 
@@ -144,7 +145,7 @@ def _images(key: str, path: Path, own: SplitDataset, resize: bool) -> Given:
         raise UserError(f"{key}: {spoilt[0]}.")
     rows = Rows(files, lambda x, numbers: x.float() / 255, num_workers=2).select(torch.tensor(good))
     return Given(
-        own.measured(Split(rows, _labels(names, good)), path.name),
+        Split(rows, _labels(names, good)),
         path.name,
         [names[number] for number in good],
         _of_spoilt(key, spoilt, len(names)),
