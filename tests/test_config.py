@@ -110,6 +110,10 @@ def test_option(group, option, request, monkeypatch, tmp_path):
     if option == "hierarchical":
         overrides += ["model/posterior=hierarchical", "model/prior=hierarchical"]
         overrides.remove(f"{group}={option}")
+    families = ("cauchy", "exponential", "gamma", "weibull")
+    if group in ("model/posterior", "model/prior") and option in families:
+        other = "cauchy" if option == "cauchy" else "exponential"
+        overrides += [f"model/prior={other}"] if group == "model/posterior" else [f"model/posterior={option}"]
     if option == "shift":
         overrides += ["dataset=ppca", "model.latent_dim=10", "model/likelihood=gaussian_fixed"]
     if option == "rainforth2018":

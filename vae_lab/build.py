@@ -321,6 +321,10 @@ def build_vae(
     taken = parameters_of(prior, "model.prior")
     p_z = instantiate(prior, "model.prior", **{name: sizes[name] for name in sizes if name in taken})
     _check_layers(q, p_z)
+    try:
+        q.check(p_z)
+    except ValueError as error:
+        raise UserError(f"model.posterior: {error}") from error
     if p_z.needs_encoder and makes(encoder, "model.encoder", PerDatum, NoEncoder):
         raise UserError(
             f"model.prior: {type(p_z).__name__} is made of an encoder, and model/encoder=none or per_datum "

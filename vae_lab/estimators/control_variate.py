@@ -39,7 +39,6 @@ def scaled_score(signal: Tensor, q: Conditional, z: Tensor) -> Tensor:
 
 def _scores(q: Conditional, z: Tensor) -> tuple[Tensor, ...]:
     """The derivative of log q(z_k|x) by each parameter of q, `(K, B, D)`, without a graph."""
-    family = type(q)
     parameters = tuple(parameter.detach().expand(z.shape) for parameter in q.parameters)
-    log_q = torch.func.grad(lambda own: family(*own).log_prob(z).sum())
+    log_q = torch.func.grad(lambda own: q.with_parameters(*own).log_prob(z).sum())
     return tuple(score.detach() for score in log_q(parameters))

@@ -77,6 +77,11 @@ class MonteCarloEM(Estimator):
     def check(self, vae: VAE) -> None:
         if vae.has_encoder:
             raise ValueError("monte_carlo_em trains without an encoder; use model/encoder=none.")
+        if vae.prior.support != "real":
+            raise ValueError(
+                f"its chains move through the real numbers, and {type(vae.prior).__name__} has "
+                f"{vae.prior.support} latent variables; use another model/prior."
+            )
 
     def prepare(self, vae: VAE, data_shape: Sequence[int], dataset_size: int) -> None:
         self.register_buffer("z", torch.zeros(self.num_samples, dataset_size, vae.latent_dim))

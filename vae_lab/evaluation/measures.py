@@ -103,6 +103,11 @@ class Measures:
             raise ValueError(
                 "annealed.initial=encoder needs a q(z|x) for every datum, and this model has none; use prior."
             )
+        if self.annealed and vae.prior.support != "real":
+            raise ValueError(
+                f"annealed moves through the real numbers, and {type(vae.prior).__name__} has "
+                f"{vae.prior.support} latent variables; use measures=default."
+            )
         weighted = vae.has_encoder and bool(self.importance_samples)
         latent = vae.is_amortized and self.latent_space
         if not (weighted or latent or self.annealed or is_linear_gaussian(vae)):

@@ -92,6 +92,11 @@ class Evaluation:
             (autoencoder and hmc is not None, f"marginal_likelihood {needs_p}"),
             (autoencoder and table, "fit needs a bound, and an autoencoder has none; use another encoder."),
             (
+                hmc is not None and vae.prior.support != "real",
+                f"marginal_likelihood moves through the real numbers, and {type(vae.prior).__name__} has "
+                f"{vae.prior.support} latent variables; set it to null.",
+            ),
+            (
                 hmc is not None and 2 * vae.latent_dim > hmc.num_samples,
                 f"marginal_likelihood.num_samples must be at least {2 * vae.latent_dim} for a density over "
                 f"{vae.latent_dim} latent dimensions, got {hmc.num_samples if hmc else 0}.",

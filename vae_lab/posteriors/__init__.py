@@ -1,6 +1,27 @@
 """Families of approximate posteriors q(z|x)."""
 
+from vae_lab.posteriors.cauchy import Cauchy
+from vae_lab.posteriors.exponential import Exponential
+from vae_lab.posteriors.full_gaussian import FullGaussian
+from vae_lab.posteriors.gamma import Gamma
 from vae_lab.posteriors.gaussian import FixedGaussian, Gaussian, IsotropicGaussian
 from vae_lab.posteriors.hierarchical import Hierarchical
+from vae_lab.posteriors.laplace import Laplace
+from vae_lab.posteriors.logistic import Logistic
+from vae_lab.posteriors.student_t import StudentT
+from vae_lab.posteriors.weibull import Weibull
 
-__all__ = ["FixedGaussian", "Gaussian", "Hierarchical", "IsotropicGaussian"]
+__all__ = [
+    "Cauchy",
+    "Exponential",
+    "FixedGaussian",
+    "FullGaussian",
+    "Gamma",
+    "Gaussian",
+    "Hierarchical",
+    "IsotropicGaussian",
+    "Laplace",
+    "Logistic",
+    "StudentT",
+    "Weibull",
+]

@@ -6,7 +6,12 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from vae_lab.noise import Law
-from vae_lab.priors.base import Prior
+from vae_lab.priors.base import Prior, Support
+
+OF_SUPPORT = {
+    "real": "model/posterior=gaussian, or model/prior=exponential",
+    "positive": "model/posterior=gamma, or model/prior=standard_normal",
+}
 
 
 class Conditional(Protocol):
@@ -27,7 +32,11 @@ class Conditional(Protocol):
 
     @property
     def parameters(self) -> tuple[Tensor, ...]:
-        """The parameters, each of shape `(B, D)`, from which `type(q)(*parameters)` makes q again."""
+        """The parameters, each of shape `(B, D)`."""
+        ...
+
+    def with_parameters(self, *parameters: Tensor) -> "Conditional":
+        """The same family with other parameters, which may have a dimension of samples in front."""
         ...
 
     def log_prob_per_dimension(self, z: Tensor) -> Tensor:
@@ -58,6 +67,7 @@ class Posterior(nn.Module):
         layer_dims: The sizes of the layers of latent variables; empty for a single layer.
         has_entropy: Whether its entropy has a closed form.
         has_mean: Whether its mean has a closed form.
+        support: Which numbers the latent variables are.
     """
 
     outputs: dict[str, int]
@@ -67,11 +77,20 @@ class Posterior(nn.Module):
     has_entropy: bool = True
     has_mean: bool = True
     layer_dims: Sequence[int] = ()
+    support: Support = "real"
 
     @property
     def num_outputs(self) -> int:
         """How many numbers per datum the encoder must give."""
         return sum(self.outputs.values())
+
+    def check(self, prior: Prior) -> None:
+        """Raises `ValueError` if KL(q || prior) is infinite whatever the parameters."""
+        if self.support != prior.support:
+            raise ValueError(
+                f"{type(self).__name__} has {self.support} latent variables and {type(prior).__name__} "
+                f"{prior.support} ones; use {OF_SUPPORT[prior.support]}."
+            )
 
     def has_analytic_kl(self, prior: Prior) -> bool:
         """Whether KL(q || prior) has the closed form that `kl: analytic` needs."""

@@ -26,6 +26,9 @@ class DiagonalGaussian:
     def parameters(self) -> tuple[Tensor, Tensor]:
         return self.mean, self.log_scale
 
+    def with_parameters(self, *parameters: Tensor) -> "DiagonalGaussian":
+        return DiagonalGaussian(*parameters)
+
     def log_prob(self, z: Tensor) -> Tensor:
         return self.log_prob_per_dimension(z).sum(-1)
 

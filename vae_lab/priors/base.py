@@ -1,11 +1,13 @@
 """What a prior offers."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from vae_lab.noise import NoiseSpec
+
+Support = Literal["real", "positive"]
 
 
 class Prior(nn.Module):
@@ -17,12 +19,14 @@ class Prior(nn.Module):
             for a single layer.
         has_terms: Whether `log_prob` is a sum over the latent dimensions, each given others.
         needs_encoder: Whether it is made of the encoder, to which it must be connected.
+        support: Which numbers the latent variables are.
     """
 
     factorises: bool = False
     layer_dims: Sequence[int] = ()
     has_terms: bool = False
     needs_encoder: bool = False
+    support: Support = "real"
 
     def connect(self, encoder: nn.Module, posterior: Any) -> None:
         """Gives the prior what q(z|x) is made of."""

@@ -1,0 +1,89 @@
+"""What posteriors of positive latent variables share."""
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from vae_lab.noise import Law
+from vae_lab.posteriors.base import Posterior
+from vae_lab.posteriors.location_scale import open_interval
+from vae_lab.priors.base import Prior, Support
+from vae_lab.priors.exponential import StandardExponential
+
+
+class Positive(Posterior):
+    r"""Laws on the positive numbers, for the prior Exponential(1), under which $\log p(z) = -\sum_d z_d$.
+
+    $$\mathrm{KL}(q \| p) = \sum_d \mathbb{E} z_d - H(q_d)$$
+
+    Attributes:
+        names: Of the parameters whose logarithms the encoder gives.
+    """
+
+    noise_law: Law = "uniform"
+    support: Support = "positive"
+    names: tuple[str, ...]
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        if latent_dim < 1:
+            raise ValueError(f"latent_dim must be at least 1, got {latent_dim}.")
+        self.outputs = {f"log_{name}": latent_dim for name in self.names}
+
+    def quantile(self, uniform: Tensor, *logs: Tensor) -> Tensor:
+        """F^-1(u), with its gradient by the parameters, of which the logarithms are given."""
+        raise NotImplementedError
+
+    def log_density(self, z: Tensor, *logs: Tensor) -> Tensor:
+        """log q(z) of each dimension."""
+        raise NotImplementedError
+
+    def mean(self, *logs: Tensor) -> Tensor:
+        """E[z] of each dimension."""
+        raise NotImplementedError
+
+    def entropy(self, *logs: Tensor) -> Tensor:
+        """H(q) of each dimension."""
+        raise NotImplementedError
+
+    def forward(self, outputs: Tensor) -> "PositiveConditional":
+        return PositiveConditional(self, outputs.chunk(len(self.names), dim=-1))
+
+    def has_analytic_kl(self, prior: Prior) -> bool:
+        return isinstance(prior, StandardExponential)
+
+
+@dataclass(frozen=True)
+class PositiveConditional:
+    """A law of the family, the logarithms of its parameters having the shape `(B, D)`."""
+
+    family: Positive
+    parameters: tuple[Tensor, ...]
+
+    @property
+    def mean(self) -> Tensor:
+        return self.family.mean(*self.parameters)
+
+    def transform(self, eps: Tensor) -> Tensor:
+        return self.family.quantile(open_interval(eps), *self.parameters)
+
+    def with_parameters(self, *parameters: Tensor) -> "PositiveConditional":
+        return replace(self, parameters=parameters)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return self.log_prob_per_dimension(z).sum(-1)
+
+    def log_prob_per_dimension(self, z: Tensor) -> Tensor:
+        return self.family.log_density(z, *self.parameters)
+
+    def entropy(self) -> Tensor:
+        return self.family.entropy(*self.parameters).sum(-1)
+
+    def kl(self, prior: Prior) -> Tensor:
+        if not self.family.has_analytic_kl(prior):
+            names = f"{type(self.family).__name__} to {type(prior).__name__}"
+            raise ValueError(f"kl=analytic has no closed form from {names}.")
+        return self.mean - self.family.entropy(*self.parameters)
+
+    def detach(self) -> "PositiveConditional":
+        return self.with_parameters(*(parameter.detach() for parameter in self.parameters))
