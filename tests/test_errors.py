@@ -85,7 +85,7 @@ MISTAKES = {
     ),
     "estimator=vimco estimator.num_samples=1": "estimator.num_samples must be at least 2 for VIMCO, got 1.",
     "noise=antithetic": "estimator: num_samples must be even for antithetic pairs, got 1.",
-    "noise=antithetic estimator=rloo": "estimator: it compares a datum's samples, which noise=antithetic",
+    "noise=antithetic estimator=rloo": "estimator: it compares a datum's samples, which AntitheticNoise",
     "estimator=score_function estimator/baseline=batch_mean trainer.devices=2": (
         "estimator: it couples the data of a batch, which 2 processes would share; use trainer.devices=1"
     ),

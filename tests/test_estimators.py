@@ -23,6 +23,7 @@ from vae_lab.networks import MLP
 from vae_lab.noise import AntitheticNoise, NoiseSource
 from vae_lab.posteriors import Gaussian
 from vae_lab.priors.base import Prior
+from vae_lab.sobol import SobolNoise
 from vae_lab.vae import Batch
 
 
@@ -246,14 +247,13 @@ def test_antithetic_pairs_bias_what_compares_samples(estimator, model, large_sam
     assert is_biased(means, large_samples(model, estimator))
 
 
+@pytest.mark.parametrize("source", [AntitheticNoise, SobolNoise])
 @pytest.mark.parametrize("make", [Reparameterized, StickingTheLanding, ScoreFunction])
-def test_antithetic_pairs_keep_the_others_unbiased(make, large_samples):
+def test_dependent_samples_keep_the_others_unbiased(make, source, large_samples):
     vae = nonlinear_vae()
     estimator = made(partial(make, num_samples=2, kl="sampled"), vae)
     assert not estimator.needs_independent_samples
-    assert not is_biased(
-        block_means(estimator, vae, AntitheticNoise(0)), large_samples("nonlinear", estimator)
-    )
+    assert not is_biased(block_means(estimator, vae, source(0)), large_samples("nonlinear", estimator))
 
 
 @pytest.mark.parametrize("name", SINGLE_SAMPLE)

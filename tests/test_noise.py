@@ -1,7 +1,9 @@
 import pytest
 import torch
+from scipy.stats import kstest
 
 from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, NoiseSpec, permutation
+from vae_lab.sobol import SobolNoise
 
 SPECS = {"posterior": NoiseSpec("normal", 3, (2,)), "pixels": NoiseSpec("uniform", 1, (4,))}
 
@@ -69,3 +71,67 @@ def test_permutations_are_permutations_and_change_with_the_epoch():
     first, second = (permutation(50, seed=0, purpose="order", epoch=epoch) for epoch in (0, 1))
     assert first.sort().values.tolist() == list(range(50))
     assert not torch.equal(first, second)
+
+
+def sobol(num_samples, dims, step=0, batch_size=3, law="uniform", seed=0, **where):
+    spec = {"z": NoiseSpec(law, num_samples, (dims,))}
+    source = SobolNoise(seed)
+    return source.training(
+        spec, purpose="train", step=step, batch_size=batch_size, dtype=torch.float64, **where
+    )["z"]
+
+
+def test_sobol_points_of_a_datum_are_one_in_each_interval():
+    u = sobol(16, dims=5)
+    assert u.shape == (16, 3, 5)
+    places = (16 * u).floor().sort(dim=0).values
+    assert (places == torch.arange(16)[:, None, None]).all()
+    pairs = (4 * u[..., :2]).floor()  # and of two coordinates one in each square of a grid
+    squares = (4 * pairs[..., 0] + pairs[..., 1]).sort(dim=0).values
+    assert (squares == torch.arange(16)[:, None]).all()
+
+
+def test_sobol_points_are_uniform_and_data_and_steps_independent():
+    u = torch.stack([sobol(4, dims=2, step=step) for step in range(2000)])  # (steps, K, B, D)
+    for k in range(4):
+        assert kstest(u[:, k, 0, 1].numpy(), "uniform").pvalue > 1e-3
+    first, second = u[:, 1, 0, 0], u[:, 1, 1, 0]
+    assert abs(torch.corrcoef(torch.stack([first, second]))[0, 1]) < 4 / 2000**0.5
+    assert abs(torch.corrcoef(torch.stack([u[:-1, 1, 0, 0], u[1:, 1, 0, 0]]))[0, 1]) < 4 / 2000**0.5
+
+
+def test_sobol_noise_is_a_function_of_its_key_and_each_process_takes_its_slice():
+    whole = sobol(4, dims=2, batch_size=6, law="normal")
+    assert torch.equal(whole, sobol(4, dims=2, batch_size=6, law="normal"))
+    parts = [sobol(4, dims=2, batch_size=3, law="normal", rank=rank, world_size=2) for rank in (0, 1)]
+    assert torch.equal(whole, torch.cat(parts, dim=1))
+    assert not torch.equal(whole, sobol(4, dims=2, batch_size=6, law="normal", seed=1))
+
+
+def test_sobol_means_have_the_smaller_variance_the_more_samples():
+    def variance(draw, number):
+        means = torch.stack([draw(number, step).sigmoid().sum(-1).mean(0) for step in range(300)])
+        return means.var(0).mean().item()
+
+    def without(number, step):
+        spec = {"z": NoiseSpec("normal", number, (3,))}
+        return NoiseSource(0).training(spec, purpose="t", step=step, batch_size=4)["z"]
+
+    independent = {number: variance(without, number) for number in (4, 64)}
+    spread = {number: variance(lambda k, step: sobol(k, 3, step, 4, "normal"), number) for number in (4, 64)}
+    assert spread[4] < independent[4] / 2
+    assert spread[64] < independent[64] / 20
+    assert spread[4] / spread[64] > 2 * 16  # twice as fast as 1/K at least
+
+
+def test_sobol_leaves_shared_and_evaluation_noise_as_they_are():
+    specs = {"w": NoiseSpec("normal", 2, (3,), shared=True)}
+    where = {"purpose": "train", "step": 0, "batch_size": 4}
+    assert torch.equal(
+        SobolNoise(0).training(specs, **where)["w"], NoiseSource(0).training(specs, **where)["w"]
+    )
+    specs, indices = {"z": NoiseSpec("normal", 2, (3,))}, torch.arange(4)
+    found = [
+        kind(0).evaluation(specs, purpose="e", indices=indices)["z"] for kind in (SobolNoise, NoiseSource)
+    ]
+    assert torch.equal(*found)

@@ -193,8 +193,8 @@ def prepare_estimator(
         estimator.check(vae)
         if estimator.needs_independent_samples and not noise.independent_samples:
             raise ValueError(
-                "it compares a datum's samples, which noise=antithetic makes dependent, and would be biased; "
-                "use noise=independent."
+                f"it compares a datum's samples, which {type(noise).__name__} makes dependent, and would be "
+                "biased; use noise=independent."
             )
         if estimator.keeps_data and world_size > 1:
             raise ValueError(
