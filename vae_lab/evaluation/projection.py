@@ -1,8 +1,8 @@
 """Codes in a plane, and how well it separates their classes."""
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
@@ -18,12 +18,12 @@ class Projected(NamedTuple):
     """Codes in a plane.
 
     Args:
-        coordinates: `(N, 2)`.
-        explained: The share of the variance along each, for principal components.
+        coordinates: `(N, 2)`, or `(N, 1)` of one dimension.
+        explained: The share of the variance along each, for principal components; else empty.
     """
 
     coordinates: Tensor
-    explained: list[float] | None = None
+    explained: Sequence[float] = ()
 
 
 def project(z: Tensor, projection: Projection, seed: int = 0) -> Projected:
@@ -43,21 +43,22 @@ def project(z: Tensor, projection: Projection, seed: int = 0) -> Projected:
         [0.8, 0.2]
     """
     codes = z.double().numpy()
+    if (codes == codes[0]).all():  # a collapsed posterior, which has no directions
+        return Projected(torch.zeros(len(codes), 2, dtype=torch.float64))
     if projection == "tsne":
         perplexity = min(PERPLEXITY, (len(codes) - 1) / 3)
         coordinates = TSNE(perplexity=perplexity, random_state=seed).fit_transform(codes)
         return Projected(torch.from_numpy(coordinates))
     pca = PCA(2, svd_solver="full")
     coordinates = pca.fit_transform(codes)
-    shares = np.nan_to_num(pca.explained_variance_ratio_)  # 0 / 0 where all codes are the same
-    return Projected(torch.from_numpy(coordinates), shares.tolist())
+    return Projected(torch.from_numpy(coordinates), pca.explained_variance_ratio_.tolist())
 
 
 def knn_accuracy(coordinates: Tensor, labels: Tensor) -> float:
     """The share of the data whose label is the most frequent one of their 10 nearest others.
 
     Args:
-        coordinates: `(N, 2)`, with `N` at least 2.
+        coordinates: `(N, D)`, with `N` at least 2.
         labels: `(N,)`; of labels that are as frequent, the smallest counts.
 
     Example:

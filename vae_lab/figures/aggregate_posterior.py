@@ -17,7 +17,7 @@ COLOURS = (
     "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
 )  # fmt: skip
 MARKERS = ("o", "^", "s")
-MOST = len(COLOURS) * len(MARKERS)  # classes that can be told apart
+MOST = len(COLOURS) * len(MARKERS)  # classes, each with a colour and a marker that no other has together
 OTHERS = "#c8c8c8"
 ALONE = "#0b5cad"
 
@@ -64,6 +64,7 @@ def aggregate_posterior(
         if contours is not None:
             handles.append(_contours(axes, contours))
         axes.set_aspect("equal", adjustable="datalim")
+        axes.margins(0.03)
         axes.set_xlabel(axis_names[0])
         axes.set_ylabel(axis_names[1])
         axes.set_title(title, fontsize=9)
@@ -85,7 +86,7 @@ def _points(axes: Axes, coordinates: Tensor, labels: Tensor | None) -> list[Line
     if len(others):
         handles += axes.plot(*others.T.numpy(), ".", color=OTHERS, markersize=3, label="others")
     for place, name in enumerate(shown.tolist()):
-        style: Any = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place // len(COLOURS)]}
+        style: Any = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
         points = coordinates[labels == name]
         axes.plot(*points.T.numpy(), linestyle="none", markersize=3, alpha=0.7, **style)
         handles.append(Line2D([], [], linestyle="none", markersize=5, label=str(name), **style))

@@ -16,13 +16,20 @@ class End(NamedTuple):
 
     Args:
         name: What it is called.
+        label: Its class, if it is known.
         x: The datum, `(*data_shape)`.
         z: Its code, `(D,)`.
     """
 
     name: str
+    label: int | None
     x: Tensor
     z: Tensor
+
+    @property
+    def caption(self) -> str:
+        """Its name and class."""
+        return self.name if self.label is None else f"{self.name}\nclass {self.label}"
 
 
 def interpolations(
@@ -45,11 +52,11 @@ def interpolations(
         torch.cat([start.x.unsqueeze(0), decode(way(start.z, end.z, steps)), end.x.unsqueeze(0)])
         for way in ways.values()
     ]
-    places = [f"{place:.2g}" for place in torch.linspace(0, 1, steps).tolist()]
+    places = [f"{place:.3g}" for place in torch.linspace(0, 1, steps).tolist()]
     rows_of_data(
         [(name, False) for name in ways],
         torch.stack(rows),
-        [start.name, *places, end.name],
+        [start.caption, *places, end.caption],
         title,
         "share of the way",
         path,

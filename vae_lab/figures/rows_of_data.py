@@ -13,6 +13,8 @@ from vae_lab.figures.style import figure
 
 TILE = 0.52  # inches
 STRIP = 0.11  # inches, of a vector
+GAP = 2  # pixels between images
+LEAST = 40  # pixels of an image's height
 INACTIVE = "#8a8a8a"
 
 
@@ -56,14 +58,21 @@ def _size(data: Tensor) -> tuple[float, float]:
 
 def _images(axes: Axes, data: Tensor, columns: Sequence[str], along: str) -> list[float]:
     """Draws each datum as an image; gives the middles of the rows."""
-    number, steps, channels, height, width = data.shape
-    images = data.flatten(0, 1)[:, : channels if channels in (1, 3) else 1]
-    grid = make_grid(images.clamp(0, 1), nrow=steps, padding=1, pad_value=0.5)
+    number, steps, channels, *_ = data.shape
+    images = data.flatten(0, 1)[:, : channels if channels in (1, 3) else 1].clamp(0, 1)
+    grid = make_grid(_larger(images), nrow=steps, padding=GAP, pad_value=1)
     axes.imshow(grid.permute(1, 2, 0).numpy(), interpolation="nearest")
-    middles = [0.5 + (width + 1) * column + width / 2 for column in range(steps)]
-    axes.set_xticks(middles, columns, fontsize=7)
+    places = [(size + GAP, GAP + size / 2 - 0.5) for size in _larger(images[:1]).shape[2:]]
+    ((down, first_row), (right, first_column)) = places
+    axes.set_xticks([first_column + right * column for column in range(steps)], columns, fontsize=7)
     axes.set_xlabel(along, fontsize=8)
-    return [0.5 + (height + 1) * row + height / 2 for row in range(number)]
+    return [first_row + down * row for row in range(number)]
+
+
+def _larger(images: Tensor) -> Tensor:
+    """Images of a few pixels with several for each, so that the gaps between them are thin."""
+    times = max(1, -(-LEAST // images.shape[2]))
+    return images.repeat_interleave(times, 2).repeat_interleave(times, 3)
 
 
 def _strips(axes: Axes, data: Tensor, columns: Sequence[str], along: str) -> list[float]:

@@ -5,21 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import polars as pl
 import torch
-from torch import Tensor
 
 from vae_lab.datasets.base import Split
 from vae_lab.datasets.given import given
 from vae_lab.evaluation.codes import Which
-from vae_lab.evaluation.projection import Projected, Projection, knn_accuracy, project
+from vae_lab.evaluation.projection import Projection
 from vae_lab.figures.interpolations import End
 from vae_lab.noise import permutation
 from vae_lab.trained import TrainedModel
 from vae_lab.uses.base import Outcome, Progress
-from vae_lab.uses.encoding import code_of, codes_of
-from vae_lab.uses.latent_summary import outcome
-from vae_lab.uses.latent_view import Datum, LatentView
+from vae_lab.uses.latent.encoding import code_of, codes_of
+from vae_lab.uses.latent.plane import draw_plane
+from vae_lab.uses.latent.summary import outcome
+from vae_lab.uses.latent.view import Datum, LatentView
 from vae_lab.vae import VAE
 
 FEWEST = 3  # codes that make a plane
@@ -127,7 +126,8 @@ class Explore:
             raise ValueError(
                 f"{key} must be at least 0 and below {size}, the size of the {self.split} part, got {number}."
             )
-        return Datum(f"{self.split} {number}", split.x[torch.tensor([number])], number)
+        label = None if split.labels is None else int(split.labels[number])
+        return Datum(f"{self.split} {number}", split.x[torch.tensor([number])], number, label)
 
     def __call__(self, model: TrainedModel, prepared: Prepared, folder: Path, progress: Progress) -> Outcome:
         split = prepared.split
@@ -137,34 +137,20 @@ class Explore:
         start, end = (self._end(view, datum) for datum in prepared.ends)
         view.draw_interpolation(start, end, self.steps, folder / "interpolation.png")
         labels = None if split.labels is None else split.labels[codes.numbers]
+        what = {"mean": "means", "sample": "samples"}[self.codes]
+        title = f"{what} of q(z|x), {len(codes.z):,} data of the {self.split} part"
+        in_plane, of_plane = draw_plane(view, labels, self.projection, title, folder)
         notes = [
             *_of_fewer(view, len(split.x)),
             *view.draw_manifold(folder / "manifold.png"),
             *view.draw_traversals(around, self.reach, self.steps, folder / "traversals.png"),
+            *of_plane,
         ]
-        return outcome(view, self._draw_plane(view, labels, folder), labels, notes)
+        return outcome(view, in_plane, labels, notes)
 
     def _end(self, view: LatentView, datum: Datum) -> End:
         z = code_of(view.model, datum.x, datum.number, self.split)[: view.seen]
-        return End(datum.name, datum.x[0].cpu().float(), z.float())
-
-    def _draw_plane(self, view: LatentView, labels: Tensor | None, folder: Path) -> dict[str, float]:
-        """Leaves the codes in the plane; gives what is measured there."""
-        z = view.codes.z[:, : view.seen]
-        plane, names = Projected(z.double()), ("z_0", "z_1")
-        if view.seen > 2:
-            plane = project(z, self.projection, view.model.noise.seed)
-            names = _axis_names(plane)
-        what = {"mean": "means", "sample": "samples"}[self.codes]
-        title = f"{what} of q(z|x), {len(z):,} data of the {self.split} part"
-        view.draw_codes(plane, labels, names, title, folder / "aggregate_posterior.png")
-        columns = {"index": view.codes.numbers} | ({} if labels is None else {"label": labels})
-        columns |= dict(zip(("first", "second"), plane.coordinates.T, strict=True))
-        table = pl.DataFrame({name: column.numpy() for name, column in columns.items()})
-        table.write_parquet(folder / "coordinates.parquet")
-        shares = plane.explained or []
-        metrics = {f"explained_variance/{number}": share for number, share in enumerate(shares, start=1)}
-        return metrics | ({} if labels is None else {"knn_accuracy": knn_accuracy(plane.coordinates, labels)})
+        return End(datum.name, datum.label, datum.x[0].cpu().float(), z.float())
 
 
 def _of_fewer(view: LatentView, size: int) -> list[str]:
@@ -181,10 +167,3 @@ def _of_two_classes(split: Split, seed: int) -> tuple[int, int]:
         return first, others[0]
     labels = split.labels.tolist()
     return first, next((other for other in others if labels[other] != labels[first]), others[0])
-
-
-def _axis_names(plane: Projected) -> tuple[str, str]:
-    if plane.explained is None:
-        return "t-SNE, first", "t-SNE, second"
-    first, second = (f"{share:.0%} of the variance" for share in plane.explained)
-    return f"first principal component ({first})", f"second ({second})"

@@ -9,9 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from vae_lab.evaluation.codes import Codes
-from vae_lab.evaluation.density_regions import density_levels, prior_samples
-from vae_lab.evaluation.projection import Projected
-from vae_lab.figures.aggregate_posterior import Contours, aggregate_posterior
+from vae_lab.evaluation.density_regions import prior_samples
 from vae_lab.figures.interpolations import End, interpolations
 from vae_lab.figures.manifold import SIDE, manifold_points, mosaics
 from vae_lab.figures.traversals import Scale, traversals
@@ -21,8 +19,6 @@ from vae_lab.trained import TrainedModel
 from vae_lab.vae import VAE
 
 MOST = 20  # dimensions in a figure or a table
-MASSES = (0.5, 0.95)
-GRID = 150  # points along each axis at which a density is known
 
 
 class Datum(NamedTuple):
@@ -32,11 +28,13 @@ class Datum(NamedTuple):
         name: What it is called.
         x: The datum, `(1, *data_shape)`.
         number: In its part of the dataset; 0 for a file.
+        label: Its class, if it is known.
     """
 
     name: str
     x: Tensor
     number: int = 0
+    label: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,9 +60,14 @@ class LatentView:
         return int(self.vae.layer_dims[0])
 
     @property
+    def has_prior(self) -> bool:
+        """Whether the codes are trained towards the prior, as those of all but autoencoders are."""
+        return self.model.parts.has_density
+
+    @property
     def is_normal(self) -> bool:
-        """Whether the prior is the standard normal, and the codes are trained towards it."""
-        return self.model.parts.has_density and isinstance(self.vae.prior, StandardNormal)
+        """Whether the codes are trained towards the standard normal."""
+        return self.has_prior and isinstance(self.vae.prior, StandardNormal)
 
     def decode(self, z: Tensor) -> Tensor:
         """The means of p(x|z) for what the decoder sees of z, `(N, seen)`."""
@@ -74,7 +77,7 @@ class LatentView:
         """That of the prior, from samples where it is not the standard normal; else that of the codes."""
         if self.is_normal:
             return Scale(torch.zeros(self.seen), torch.ones(self.seen), "value of the dimension")
-        if not self.model.parts.has_density:
+        if not self.has_prior:
             dimensions = self.codes.dimensions
             std = dimensions.variances.clamp(min=0).sqrt()
             return Scale(dimensions.means.float(), std.float(), "standard deviations of the codes")
@@ -93,7 +96,7 @@ class LatentView:
         if self.vae.latent_dim != 2:
             return []
         if not self.is_normal:
-            kind = type(self.vae.prior).__name__ if self.model.parts.has_density else "none"
+            kind = type(self.vae.prior).__name__ if self.has_prior else "none"
             return [f"manifold.png is left out: it needs a standard normal prior, and this model has {kind}"]
         if len(self.model.data_shape) != 3:
             return ["manifold.png is left out: the data are no images"]
@@ -105,7 +108,7 @@ class LatentView:
         """Draws what each dimension does; says how many are left out."""
         scale, dimensions = self.scale(), self.described()
         shown = dimensions[:MOST]
-        of = "codes" if not self.model.parts.has_density else "prior"
+        of = "codes" if not self.has_prior else "prior"
         where = f"the mean of the {of}" if around is None else f"the code of {around.name}"
         left_out = len(dimensions) - len(shown)
         number = f"the first {MOST} of {len(dimensions)} dimensions" if left_out else "each dimension"
@@ -119,26 +122,5 @@ class LatentView:
 
     def draw_interpolation(self, start: End, end: End, steps: int, path: Path) -> None:
         """Draws the paths between two data."""
-        title = f"means of p(x|z) between {start.name} and {end.name}"
+        title = "means of p(x|z) on the way from one datum to another, which are at the ends"
         interpolations(self.decode, start, end, steps, title, path)
-
-    def draw_codes(
-        self, plane: Projected, labels: Tensor | None, names: tuple[str, str], title: str, path: Path
-    ) -> None:
-        """Draws the codes in the plane, and the prior where it is one of two dimensions."""
-        is_plane = self.vae.latent_dim == 2 and self.model.parts.has_density
-        contours = self._contours(plane.coordinates) if is_plane else None
-        aggregate_posterior(plane.coordinates, labels, names, title, contours, path)
-
-    def _contours(self, coordinates: Tensor) -> Contours:
-        like = tensor_of(self.vae)
-        samples = prior_samples(self.vae.prior, like, self.model.noise)
-        both = torch.cat([coordinates, samples.cpu().double()])
-        low, high = both.min(0).values, both.max(0).values
-        axes = [torch.linspace(float(a), float(b), GRID) for a, b in zip(low, high, strict=True)]
-        grid = torch.cartesian_prod(axes[0], axes[1])
-        with torch.no_grad():
-            log_p = self.vae.prior.log_prob(grid.to(like).unsqueeze(0))[0].cpu().double()
-        levels = density_levels(self.vae.prior, samples, MASSES)
-        named = {level: f"{mass:.0%}" for level, mass in zip(levels, MASSES, strict=True)}
-        return Contours(axes[0], axes[1], log_p.reshape(GRID, GRID).T, named)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from vae_lab.uses.base import Outcome, Shown
-from vae_lab.uses.latent_view import MOST, LatentView
+from vae_lab.uses.latent.view import MOST, LatentView
 
 
 def outcome(
@@ -53,10 +53,8 @@ def _of_plane(in_plane: Mapping[str, float], labels: Tensor | None) -> list[tupl
 def _notes(view: LatentView) -> list[str]:
     notes = []
     dimensions, prior = view.codes.dimensions, type(view.vae.prior).__name__
-    if not view.model.parts.has_density:
-        notes.append(
-            "an autoencoder has no p(z): no KL, no contours; dimensions go by their variance"
-        )
+    if not view.has_prior:
+        notes.append("an autoencoder has no p(z): no KL, no contours; dimensions go by their variance")
     elif dimensions.kl is None:
         notes.append(
             f"log p(z) of {prior} is no sum over dimensions, which have no KL and go by the variance of means"
