@@ -44,7 +44,8 @@ def project(z: Tensor, projection: Projection, seed: int = 0) -> Projected:
     """
     codes = z.double().numpy()
     if (codes == codes[0]).all():  # a collapsed posterior, which has no directions
-        return Projected(torch.zeros(len(codes), 2, dtype=torch.float64))
+        flat = torch.zeros(len(codes), 2, dtype=torch.float64)
+        return Projected(flat, (0.0, 0.0) if projection == "pca" else ())
     if projection == "tsne":
         perplexity = min(PERPLEXITY, (len(codes) - 1) / 3)
         coordinates = TSNE(perplexity=perplexity, random_state=seed).fit_transform(codes)

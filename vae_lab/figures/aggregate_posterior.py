@@ -119,4 +119,4 @@ def _contours(axes: Axes, contours: Contours) -> Line2D:
         linestyles="dashed",
     )
     axes.clabel(drawn, fmt=dict(contours.levels), fontsize=7)
-    return Line2D([], [], color="black", linewidth=0.9, linestyle="dashed", label="mass of p(z)")
+    return Line2D([], [], color="black", linewidth=0.9, linestyle="dashed", label="mass of p(z) inside")

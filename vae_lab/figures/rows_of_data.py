@@ -60,7 +60,7 @@ def _images(axes: Axes, data: Tensor, columns: Sequence[str], along: str) -> lis
     """Draws each datum as an image; gives the middles of the rows."""
     number, steps, channels, *_ = data.shape
     images = data.flatten(0, 1)[:, : channels if channels in (1, 3) else 1].clamp(0, 1)
-    grid = make_grid(_larger(images), nrow=steps, padding=GAP, pad_value=1)
+    grid = make_grid(_larger(images), nrow=steps, padding=GAP, pad_value=0.6)
     axes.imshow(grid.permute(1, 2, 0).numpy(), interpolation="nearest")
     places = [(size + GAP, GAP + size / 2 - 0.5) for size in _larger(images[:1]).shape[2:]]
     ((down, first_row), (right, first_column)) = places
@@ -81,5 +81,7 @@ def _strips(axes: Axes, data: Tensor, columns: Sequence[str], along: str) -> lis
     blocks = pad(data.flatten(2), (0, 0, 0, 1), value=torch.nan).flatten(0, 1)[:-1]
     drawn = axes.imshow(blocks.numpy(), aspect="auto", interpolation="nearest")
     axes.figure.colorbar(drawn, ax=axes, pad=0.02)
-    axes.set_xlabel(f"component of the datum\nin a block, from top to bottom, {along}: {', '.join(columns)}")
+    first, last = (columns[end].replace("\n", ", ") for end in (0, -1))
+    below = f"in a block, from top ({first}) to bottom ({last}): {along}"
+    axes.set_xlabel(f"component of the datum\n{below}", fontsize=8)
     return [(steps + 1) * block + (steps - 1) / 2 for block in range(number)]

@@ -43,7 +43,7 @@ def _of_plane(in_plane: Mapping[str, float], labels: Tensor | None) -> list[tupl
     rows = []
     if "explained_variance/1" in in_plane:
         first, second = (in_plane[f"explained_variance/{number}"] for number in (1, 2))
-        rows.append(("explained variance", f"{first:.3f}", f"{second:.3f}"))
+        rows.append(("explained variance", f"{first:.3f}", f"and {second:.3f}"))
     if "knn_accuracy" in in_plane and labels is not None:
         largest = float(labels.unique(return_counts=True)[1].max() / len(labels))
         rows.append(("k-NN accuracy", f"{in_plane['knn_accuracy']:.3f}", f"largest class {largest:.3f}"))
