@@ -5,30 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vae_lab.noise import NoiseSource
 from vae_lab.priors.base import Prior
-
-SAMPLES = 10_000
-
-
-@torch.no_grad()
-def prior_samples(prior: Prior, like: Tensor, noise: NoiseSource) -> Tensor:
-    """Ten thousand samples of a prior, always the same of a noise source, `(10000, D)`.
-
-    Args:
-        prior: p(z).
-        like: A tensor of the device and of the type of the prior.
-        noise: Source of the noise.
-    """
-    draws = noise.training(
-        {"prior": prior.noise_spec(1)},
-        purpose="prior",
-        step=0,
-        batch_size=SAMPLES,
-        device=like.device,
-        dtype=like.dtype,
-    )
-    return prior.sample(draws["prior"])[0]
 
 
 @torch.no_grad()

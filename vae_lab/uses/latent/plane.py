@@ -6,7 +6,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from vae_lab.evaluation.density_regions import density_levels, prior_samples
+from vae_lab.evaluation.density_regions import density_levels
 from vae_lab.evaluation.projection import Projected, Projection, knn_accuracy, project
 from vae_lab.figures.aggregate_posterior import Contours, aggregate_posterior
 from vae_lab.sampling import tensor_of
@@ -68,7 +68,7 @@ def _axis_names(view: LatentView, plane: Projected) -> tuple[str, str]:
 def _contours(view: LatentView, coordinates: Tensor) -> Contours:
     """The prior's regions, over all codes and most of the prior."""
     prior, like = view.vae.prior, tensor_of(view.vae)
-    samples = prior_samples(prior, like, view.model.noise)
+    samples = view.prior_samples()
     quantiles = torch.tensor(MOST_OF_PRIOR, dtype=torch.float64)
     both = torch.cat([coordinates, samples.cpu().double().quantile(quantiles, dim=0)])
     first, second = (

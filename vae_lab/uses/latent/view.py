@@ -9,16 +9,15 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from vae_lab.evaluation.codes import Codes
-from vae_lab.evaluation.density_regions import prior_samples
 from vae_lab.figures.interpolations import End, interpolations
 from vae_lab.figures.manifold import SIDE, manifold_points, mosaics
 from vae_lab.figures.traversals import Scale, traversals
 from vae_lab.priors import StandardNormal
-from vae_lab.sampling import tensor_of
 from vae_lab.trained import TrainedModel
 from vae_lab.vae import VAE
 
 MOST = 20  # dimensions in a figure or a table
+SAMPLES = 10_000  # of a prior whose place is not known in closed form
 
 
 class Datum(NamedTuple):
@@ -73,6 +72,10 @@ class LatentView:
         """The means of p(x|z) for what the decoder sees of z, `(N, seen)`."""
         return self.model.decode(pad(z, (0, self.vae.latent_dim - self.seen))).cpu().float()
 
+    def prior_samples(self) -> Tensor:
+        """Samples of the prior, `(N, D)`, always the same of a seed."""
+        return self.model.sample_prior(SAMPLES, seed=self.model.noise.seed)
+
     def scale(self) -> Scale:
         """That of the prior, from samples where it is not the standard normal; else that of the codes."""
         if self.is_normal:
@@ -81,7 +84,7 @@ class LatentView:
             dimensions = self.codes.dimensions
             std = dimensions.variances.clamp(min=0).sqrt()
             return Scale(dimensions.means.float(), std.float(), "standard deviations of the codes")
-        z = prior_samples(self.vae.prior, tensor_of(self.vae), self.model.noise).cpu()[:, : self.seen]
+        z = self.prior_samples().cpu()[:, : self.seen]
         return Scale(z.mean(0), z.std(0), "standard deviations of the prior")
 
     def described(self) -> list[tuple[int, str, bool]]:
