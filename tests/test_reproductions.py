@@ -11,7 +11,7 @@ from tests.test_sweeps import of_sweep
 from vae_lab import published
 from vae_lab.errors import UserError
 from vae_lab.figures.kingma2014_figure2 import AT
-from vae_lab.figures.of_models import manifold_points
+from vae_lab.figures.manifold import manifold_points
 from vae_lab.figures.published_curves import averaged, compare
 from vae_lab.loading import load
 

@@ -42,8 +42,12 @@ class ActiveUnits:
 
     def count(self, sums: Tensor, threshold: float = THRESHOLD) -> int:
         """The number of active dimensions, from sums that may come from several processes."""
+        return int((self.variances(sums) > threshold).sum())
+
+    def variances(self, sums: Tensor) -> Tensor:
+        """The variance of the posterior mean in each dimension, `(D,)`."""
         number, first, second, products = sums
-        return int((products / number - first * second / number.square() > threshold).sum())
+        return products / number - first * second / number.square()
 
 
 @torch.no_grad()

@@ -77,10 +77,27 @@ def _active_units(
 
 def _kl(vae: VAE, q: Conditional, z: Tensor) -> tuple[Term, Tensor | None]:
     """KL(q(z|x) || p(z)) of each datum, in closed form or at one sample, and its mean for each dimension."""
-    if vae.posterior.has_analytic_kl(vae.prior):
-        terms = q.kl(vae.prior)
-        return Term(terms.sum(1)), terms.double().mean(0)
-    if not vae.prior.has_terms:
+    terms = kl_terms(vae, q, z)
+    if terms is None:
         return of_unknown_error((q.log_prob(z) - vae.prior.log_prob(z))[0]), None
-    terms = (q.log_prob_per_dimension(z) - vae.prior.log_prob_per_dimension(z))[0]
-    return of_unknown_error(terms.sum(1)), terms.double().mean(0)
+    is_exact = vae.posterior.has_analytic_kl(vae.prior)
+    rate = Term(terms.sum(1)) if is_exact else of_unknown_error(terms.sum(1))
+    return rate, terms.double().mean(0)
+
+
+def kl_terms(vae: VAE, q: Conditional, z: Tensor) -> Tensor | None:
+    """The terms of KL(q(z|x) || p(z)), one for each dimension, `(B, D)`, in nats.
+
+    In closed form or, where there is none, at one sample of each datum; None if log p(z) is no sum over the
+    dimensions.
+
+    Args:
+        vae: The model.
+        q: The posteriors of `B` data.
+        z: A sample of each, `(1, B, D)`.
+    """
+    if vae.posterior.has_analytic_kl(vae.prior):
+        return q.kl(vae.prior)
+    if not vae.prior.has_terms:
+        return None
+    return (q.log_prob_per_dimension(z) - vae.prior.log_prob_per_dimension(z))[0]

@@ -5,24 +5,20 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torchvision.utils import make_grid
 
 from vae_lab.build import Parts
 from vae_lab.errors import UserError
-from vae_lab.figures.style import figure
+from vae_lab.figures.manifold import SIDE, manifold_points, mosaics
 from vae_lab.loading import load
 from vae_lab.noise import NoiseSource
 from vae_lab.priors import StandardNormal
 
-INCHES = 4.6
-SIDES = {"FreyFace": 10}  # tiles along each side of a manifold, as in the paper's figure 4; 20 elsewhere
+SIDES = {"FreyFace": 10}  # tiles along each side of a manifold, as in the paper's figure 4
 SAMPLES_SIDE = 10
 
 
 def manifolds(directories: Sequence[Path], path: Path) -> None:
     r"""Draws, for each run, p(x|z) on a grid of the two latent dimensions.
-
-    Equally spaced points of the unit square go through the inverse CDF of the standard normal, the prior.
 
     References:
         Auto-Encoding Variational Bayes (Kingma & Welling, 2014), figure 4.
@@ -44,18 +40,10 @@ def manifolds(directories: Sequence[Path], path: Path) -> None:
             )
         if (size := parts.vae.latent_dim) != 2:
             raise UserError(f"a manifold needs model.latent_dim=2, and {directory} has {size}.")
-        side = SIDES.get(type(parts.dataset).__name__, 20)
+        side = SIDES.get(type(parts.dataset).__name__, SIDE)
         images = _means(parts, manifold_points(side))
         panels.append((_title(parts, result["metrics"]["samples"]), images, side))
-    _draw(panels, path)
-
-
-def manifold_points(side: int) -> Tensor:
-    """Points `(side^2, 2)`: the first dimension grows from left to right, the second from bottom to top."""
-    uniform = (torch.arange(side, dtype=torch.float64) + 0.5) / side
-    axis = torch.distributions.Normal(0.0, 1.0).icdf(uniform).float()
-    second, first = torch.meshgrid(axis.flip(0), axis, indexing="ij")
-    return torch.stack([first, second], dim=-1).flatten(0, 1)
+    mosaics(panels, path)
 
 
 def samples(directories: Sequence[Path], path: Path) -> None:
@@ -79,7 +67,7 @@ def samples(directories: Sequence[Path], path: Path) -> None:
         images = _means(parts, parts.vae.prior.sample(noise["prior"])[0])
         title = f"{parts.vae.latent_dim} latent dimensions\n{_title(parts, result['metrics']['samples'])}"
         panels.append((title, images, SAMPLES_SIDE))
-    _draw(panels, path)
+    mosaics(panels, path)
 
 
 @torch.no_grad()
@@ -93,14 +81,3 @@ def _means(parts: Parts, z: Tensor) -> Tensor:
 
 def _title(parts: Parts, num_samples: float) -> str:
     return f"{type(parts.dataset).__name__}, {num_samples / 1e6:.3g} million training samples"
-
-
-def _draw(panels: Sequence[tuple[str, Tensor, int]], path: Path) -> None:
-    with figure(path, INCHES * len(panels), INCHES + 0.4) as canvas:
-        for axes, (title, images, side) in zip(
-            canvas.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
-        ):
-            grid = make_grid(images, nrow=side, padding=0).permute(1, 2, 0)
-            axes.imshow(grid.numpy(), aspect="equal")
-            axes.set_title(title, fontsize=8)
-            axes.set_axis_off()

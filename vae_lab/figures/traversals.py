@@ -1,0 +1,59 @@
+"""What each latent dimension does: p(x|z) as one of them moves and the others stay."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vae_lab.evaluation.interpolation import traversal
+from vae_lab.figures.rows_of_data import rows_of_data
+
+
+class Scale(NamedTuple):
+    """Where a latent space lies.
+
+    Args:
+        mean: `(D,)`.
+        std: `(D,)`.
+        unit: What one standard deviation is of.
+    """
+
+    mean: Tensor
+    std: Tensor
+    unit: str
+
+
+def traversals(
+    decode: Callable[[Tensor], Tensor],
+    around: Tensor,
+    scale: Scale,
+    dimensions: Sequence[tuple[int, str, bool]],
+    reach: float,
+    steps: int,
+    title: str,
+    path: Path,
+) -> None:
+    """Draws a row for each dimension, which moves from `mean - reach std` to `mean + reach std`.
+
+    Args:
+        decode: Gives the means of p(x|z), `(N, *data_shape)`, for `(N, D)`.
+        around: Where the others stay, `(D,)`.
+        scale: The latent space's.
+        dimensions: Number, what is said of it, and whether it is active.
+        reach: In standard deviations.
+        steps: Data in a row.
+        title: Of the figure.
+        path: Where the PNG goes.
+    """
+    units = torch.linspace(-reach, reach, steps)
+    rows = [traversal(around, d, scale.mean[d] + units * scale.std[d]) for d, _, _ in dimensions]
+    rows_of_data(
+        [(f"z_{number}: {said}", not is_active) for number, said, is_active in dimensions],
+        decode(torch.cat(rows)).unflatten(0, (len(rows), steps)),
+        [f"{unit:.3g}" for unit in units.tolist()],
+        title,
+        scale.unit,
+        path,
+    )

@@ -1,0 +1,73 @@
+"""The codes of data under a trained model."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from vae_lab.build import TrainingParts
+from vae_lab.datasets.base import Split
+from vae_lab.evaluation.codes import Codes, Which, encode
+from vae_lab.noise import permutation
+from vae_lab.rows import in_batches
+from vae_lab.sampling import tensor_of
+from vae_lab.trained import TrainedModel
+from vae_lab.uses.base import Progress
+from vae_lab.vae import VAE, Batch
+
+AT_A_TIME = 1000  # data
+
+
+def codes_of(
+    model: TrainedModel, split: Split, part: str, most: int, which: Which, progress: Progress
+) -> Codes:
+    """Codes of some data at random, always the same ones, and how the model uses its dimensions for all data.
+
+    Where q has to be fitted to each datum, for those alone.
+
+    Args:
+        model: A VAE with a q(z|x).
+        split: The data.
+        part: Their name, which keys the noise of a fit.
+        most: How many codes.
+        which: Whether a code is the mean of q(z|x), or a sample of it.
+        progress: Is told how many data are done.
+    """
+    order = permutation(len(split.x), seed=model.noise.seed, purpose="codes", epoch=0)
+    chosen = order[:most].sort().values
+    numbers = chosen if model.parts.vae.is_per_datum else torch.arange(len(split.x))
+    return encode(
+        _batches(model, split, numbers, progress),
+        lambda batch: _with_posterior(model, batch, part),
+        model.noise,
+        chosen,
+        which,
+        model.parts.has_density,
+    )
+
+
+@torch.no_grad()
+def code_of(model: TrainedModel, x: Tensor, number: int, part: str) -> Tensor:
+    """The mean of q(z|x) for one datum `(1, *data_shape)`, `(D,)`."""
+    batch = _batch(model, x, torch.tensor([number]))
+    return _with_posterior(model, batch, part).encode(batch).mean[0].cpu()
+
+
+def _batches(model: TrainedModel, split: Split, numbers: Tensor, progress: Progress) -> Iterator[Batch]:
+    done = 0
+    for x, of_batch in in_batches(split.x, numbers.split(AT_A_TIME)):
+        yield _batch(model, x, of_batch)
+        done += len(of_batch)
+        progress(done, len(numbers))
+
+
+def _batch(model: TrainedModel, x: Tensor, numbers: Tensor) -> Batch:
+    like = tensor_of(model.model)
+    return Batch(x.to(like), numbers.to(like.device))
+
+
+def _with_posterior(model: TrainedModel, batch: Batch, part: str) -> VAE:
+    """The model with a q(z|x) that serves a batch: fitted to it where the model has none for new data."""
+    assert isinstance(model.parts, TrainingParts)  # as the parts of every VAE are
+    fitted: VAE = model.parts.evaluation.with_posterior(model.parts.vae, batch, model.noise, part)
+    return fitted
