@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -133,10 +134,12 @@ def show_use(result: dict[str, Any], directory: Path) -> None:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
         for number, name in enumerate(shown["columns"]):
             table.add_column(
-                name, style="bold" if number == 0 else None, justify="left" if number == 0 else "right"
+                escape(name),
+                style="bold" if number == 0 else None,
+                justify="left" if number == 0 else "right",
             )
         for row in shown["rows"]:
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
         console.print(table)
     for note in result["notes"]:
         console.print(f"note: {note}", style="yellow", soft_wrap=True)
