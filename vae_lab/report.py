@@ -142,7 +142,7 @@ def show_use(result: dict[str, Any], directory: Path) -> None:
             table.add_row(*map(escape, row))
         console.print(table)
     for note in result["notes"]:
-        console.print(f"note: {note}", style="yellow", soft_wrap=True)
+        console.print(f"note: {note}", style="yellow", soft_wrap=True, markup=False)
     console.print(f"in {directory}", soft_wrap=True)
 
 
