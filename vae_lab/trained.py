@@ -92,7 +92,7 @@ class TrainedModel:
         batch = self._batch(x)
         if numbers is not None:
             batch = Batch(batch.x, numbers.to(batch.x.device))
-        return self._with_posterior(batch).encode(batch)
+        return self._with_posterior(batch).encode(batch).detach()
 
     @torch.no_grad()
     def decode(self, z: Tensor, pixels: Centre = "mean") -> Tensor:

@@ -103,7 +103,7 @@ class Probe:
             progress: Is told how many classifiers are done, and of how many.
         """
         every = len(train.labels)
-        numbers = [*sorted(set(self.numbers)), every]
+        numbers = sorted({*self.numbers, every})
         scores: list[Score] = []
         slow: list[str] = []
         for kind in CLASSIFIERS:

@@ -17,16 +17,16 @@ from vae_lab.datasets.base import Split, SplitDataset
 from vae_lab.datasets.given import Given, given
 from vae_lab.evaluation.explained_variance import ExplainedVariance
 from vae_lab.evaluation.probing_codes import Labelled, Probe, Probed, with_components
-from vae_lab.figures.accuracy import NAMES, accuracy
+from vae_lab.figures.accuracy import accuracy
 from vae_lab.noise import permutation
 from vae_lab.out import check_place
 from vae_lab.trained import TrainedModel
 from vae_lab.uses.base import Outcome, Progress, Shown
+from vae_lab.uses.probed import metrics_of, table_of
 from vae_lab.vae import VAE
 
 NUMBERS = (10, 100, 1000)  # of labels, unless given
 TESTED = 10_000  # test data of the probe, at most
-KINDS = {"linear": "linear", "knn": "neighbours"}
 
 
 class Prepared(NamedTuple):
@@ -55,7 +55,7 @@ class Embed:
         data: Which, as `vae_lab.datasets.given.given` has it.
         resize: Whether images of another size or mode are scaled, cropped and converted.
         samples: Of q for each datum, at least 0.
-        probe: Whether classifiers are trained.
+        classify: Whether classifiers are trained.
         labels: Numbers of labels that they are trained with, beside all; None for 10, 100 and 1,000 as far as
             these reach the number of classes and do not exceed that of the data.
         repeats: Draws of each number of labels, at least 1.
@@ -71,7 +71,7 @@ class Embed:
     data: str = "test"
     resize: bool = False
     samples: int = 0
-    probe: bool = True
+    classify: bool = True
     labels: Sequence[int] | None = None
     repeats: int = 5
     neighbours: int = 5
@@ -82,15 +82,15 @@ class Embed:
         for name, least in {"samples": 0, "repeats": 1, "neighbours": 1, "max_train": 1}.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}.")
-        if self.labels is not None and not self.probe:
-            raise ValueError(f"labels={list(self.labels)} has no effect with probe=false; leave it out.")
+        if self.labels is not None and not self.classify:
+            raise ValueError(f"labels={list(self.labels)} has no effect with classify=false; leave it out.")
         if self.out is not None:
             check_place(self.out, ".parquet")
 
     def prepare(self, model: TrainedModel) -> Prepared:
         self._check(model)
         found = given("data", self.data, model.parts.dataset, self.resize)
-        parts, notes = self._labelled(model.parts.dataset) if self.probe else (None, [])
+        parts, notes = self._labelled(model.parts.dataset) if self.classify else (None, [])
         return Prepared(found, parts, [*found.notes, *_of_codes(model), *notes])
 
     def __call__(self, model: TrainedModel, prepared: Prepared, folder: Path, progress: Progress) -> Outcome:
@@ -103,9 +103,9 @@ class Embed:
         probed = self._probed(model, prepared.probed, progress)
         accuracy(probed.scores, probed.chance, self.neighbours, folder / "accuracy.png")
         return Outcome(
-            metrics | _metrics(probed),
+            metrics | metrics_of(probed),
             "accuracy/linear/code/all",
-            _shown(probed),
+            table_of(probed),
             [*prepared.notes, *probed.notes],
         )
 
@@ -180,9 +180,13 @@ class Embed:
 
     def _probed(self, model: TrainedModel, parts: tuple[Split, Split], progress: Progress) -> Probed:
         train, test = _features(model, parts[0]), _features(model, parts[1])
-        train, test = with_components(train, test, train.features["code"].shape[1])
+        wanted = train.features["code"].shape[1]
+        train, test = with_components(train, test, wanted)
         probe = Probe(self._numbers(train.labels), self.repeats, self.neighbours, model.noise.seed)
-        return probe(train, test, progress)
+        probed = probe(train, test, progress)
+        if (number := train.features["pca"].shape[1]) < wanted:
+            probed.notes.append(f"PCA has {number} components, as many as there are, and the code {wanted}")
+        return probed
 
 
 def _some(part: Split, most: int) -> Split:
@@ -220,27 +224,3 @@ def _of_codes(model: TrainedModel) -> list[str]:
     if vae.is_per_datum:
         notes.append("the model has no encoder: q was fitted to each datum by its bound")
     return notes
-
-
-def _metrics(probed: Probed) -> dict[str, float]:
-    every = max(score.number for score in probed.scores)
-    metrics = {"accuracy/chance": probed.chance}
-    for score in probed.scores:
-        name = f"{score.classifier}/{score.features}/{'all' if score.number == every else score.number}"
-        metrics[f"accuracy/{name}"] = score.mean
-        if score.standard_error is not None:
-            metrics[f"standard_error/{name}"] = score.standard_error
-    return metrics
-
-
-def _shown(probed: Probed) -> Shown:
-    """A row for each classifier and features, a column for each number of labels."""
-    numbers = sorted({score.number for score in probed.scores})
-    rows: dict[str, list[str]] = {}
-    for score in sorted(probed.scores, key=lambda score: score.number):
-        row = rows.setdefault(f"{KINDS[score.classifier]} on {NAMES[score.features]}", [])
-        error = "" if score.standard_error is None else f" ± {score.standard_error:.3f}"
-        row.append(f"{score.mean:.3f}{error}")
-    rows["chance"] = [f"{probed.chance:.3f}" for _ in numbers]
-    head = [f"{number:,} labels" for number in numbers[:-1]]
-    return Shown(("accuracy", *head, f"all {numbers[-1]:,}"), [(name, *row) for name, row in rows.items()])
