@@ -112,7 +112,7 @@ class Embed:
     def _check(self, model: TrainedModel) -> None:
         run, vae = model.result["signature"], model.model
         if isinstance(vae, Alternative):
-            raise ValueError(f"run={run} is a {type(vae).__name__}, which has no latent variables.")
+            raise ValueError(f"run={run}: {type(vae).__name__} has no latent variables.")
         if not vae.has_encoder:
             raise ValueError(f"run={run} has no q(z|x), by which data are encoded (model/encoder=none).")
         if self.samples and not model.parts.has_density:
