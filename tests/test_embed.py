@@ -310,7 +310,7 @@ def test_a_folder_of_images_with_a_corrupt_one(vae_lab, runs, tmp_path):
     names = sorted(str(path.relative_to(tmp_path / "images")) for path in tmp_path.glob("images/*/*.png"))
     (tmp_path / "images" / names[3]).write_bytes(b"no image")
     words = [f"run={runs[0].name}", "logger=none", "data=images", "classify=false"]
-    process = vae_lab("embed", *words, "out=~/codes.parquet", env={"HOME": str(tmp_path)})
+    process = vae_lab("embed", *words, "out='~/codes.parquet'", env={"HOME": str(tmp_path)})
     assert process.returncode == 0, process.stderr
     assert f"1 of 12 images are left out: {names[3]} cannot be read as an image" in process.stdout
     codes = pl.read_parquet(tmp_path / "codes.parquet")

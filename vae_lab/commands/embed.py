@@ -5,6 +5,8 @@ from omegaconf import DictConfig
 
 from vae_lab.commands.of_run import check as check
 from vae_lab.commands.of_run import main_of
+from vae_lab.errors import UserError
+from vae_lab.explain import exit_if_explained
 from vae_lab.out import put
 from vae_lab.paths import CONF
 
@@ -13,6 +15,11 @@ from vae_lab.paths import CONF
 def main(cfg: DictConfig) -> None:
     """Writes the codes of data; of several models, given by `runs`, as a sweep."""
     directory = main_of("embed", cfg)
-    if cfg.out is not None:
-        put(directory / "codes.parquet", str(cfg.out))
-        print(f"codes in {cfg.out}")
+    if cfg.out is None:
+        return
+    try:
+        put(directory / "codes.parquet", cfg.out)
+    except (UserError, OSError) as error:
+        exit_if_explained(error, "embed")
+        raise
+    print(f"codes in {cfg.out}")

@@ -113,6 +113,7 @@ class SplitDataset(pl.LightningDataModule):
             return
         parts = self.load()
         if self.leave_out:
+            self._check_left_out(parts.train)
             unseen = self._of_classes(parts.test, left_out=True)
             self.left_out = self.measured(unseen, "left out")
             parts = Parts(*(self._of_classes(part, left_out=False) for part in parts))
@@ -127,15 +128,20 @@ class SplitDataset(pl.LightningDataModule):
             self.measured(parts.test, "test"),
         )
 
-    def _of_classes(self, part: Split, left_out: bool) -> Split:
-        """The data of a part that are in the classes to be left out, or those that are not."""
-        if part.labels is None:
+    def _check_left_out(self, train: Split) -> None:
+        """Raises `ValueError` if the training data have not the classes, or no others."""
+        if train.labels is None:
             raise ValueError("leave_out needs labels, which these data do not have.")
-        known = part.labels.unique().tolist()
-        if len(part.x) and (unknown := sorted(set(self.leave_out) - set(known))):
+        known = train.labels.unique().tolist()
+        if unknown := sorted(set(self.leave_out) - set(known)):
             raise ValueError(f"leave_out must be among the classes of the data, {known}, got {unknown}.")
         if not set(known) - set(self.leave_out):
             raise ValueError(f"leave_out leaves no class of {known}.")
+
+    def _of_classes(self, part: Split, left_out: bool) -> Split:
+        """The data of a part that are in the classes to be left out, or those that are not."""
+        if part.labels is None:
+            raise ValueError("leave_out needs labels, which a part of these data does not have.")
         chosen = torch.isin(part.labels, torch.tensor(self.leave_out)) == left_out
         return part.take(chosen.nonzero().flatten())
 

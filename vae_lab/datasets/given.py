@@ -85,6 +85,7 @@ def _found(key: str, what: str, own: SplitDataset, resize: bool) -> Given:
 
 
 def _left_out(key: str, own: SplitDataset) -> Split:
+    own.setup()
     if own.left_out is None:
         raise UserError(
             f"{key}=left_out is for a run that was trained without some classes (dataset.leave_out), and "
