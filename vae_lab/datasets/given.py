@@ -59,7 +59,13 @@ def given(key: str, what: str, own: SplitDataset, resize: bool = False) -> Given
             f"{key}={what} has data of shape {shape}, and the model was trained on {own.shape}; "
             "give data of that shape."
         )
-    low, high = extremes(some(found.split.x))
+    _check_values(key, what, found.split, own)
+    return found
+
+
+def _check_values(key: str, what: str, split: Split, own: SplitDataset) -> None:
+    """Raises `UserError` if values are not finite, or outside [0, 1] where those of the training are not."""
+    low, high = extremes(some(split.x))
     if not (torch.isfinite(torch.tensor([low, high])).all()):
         raise UserError(f"{key}={what} has values that are infinite or not a number.")
     limits = extremes(some(own.data.train.x))
@@ -68,7 +74,6 @@ def given(key: str, what: str, own: SplitDataset, resize: bool = False) -> Given
             f"{key}={what} has values from {low:.3g} to {high:.3g}, and the model was trained on values in "
             "[0, 1]; scale them."
         )
-    return found
 
 
 def _found(key: str, what: str, own: SplitDataset, resize: bool) -> Given:
@@ -119,11 +124,22 @@ def _array(key: str, path: Path, own: SplitDataset) -> Split:
     """The test part of a file that has one, else all of its only array."""
     if not path.is_file():
         raise UserError(f"{key}: there is no file {path.absolute()}.")
-    scale = own.scale if isinstance(own, Array) else None
-    channels_last = own.channels_last if isinstance(own, Array) else None
-    dataset = Array(str(path), scale=scale, channels_last=channels_last)
-    parts = dataset.found()
-    return parts["test" if "test" in parts else "train"]
+    try:
+        dataset = Array(str(path), scale=own.scale if isinstance(own, Array) else None)
+        dataset.channels_last = _has_channels_last(dataset, own)
+        parts = dataset.found()
+    except UserError as error:
+        raise UserError(f"{key}: {str(error).removeprefix('dataset.path: ')}") from error
+    split = parts["test" if "test" in parts else "train"]
+    if tuple(split.x.shape[1:]) == own.shape:
+        _check_values(key, path.name, split, own)  # before they are binarised, after which any are 0 or 1
+    return split
+
+
+def _has_channels_last(dataset: Array, own: SplitDataset) -> bool:
+    """Whether the arrays are images of the shape that the model was trained on, but for that."""
+    shapes = {array.shape[1:] for name, array in dataset.arrays.items() if not name.endswith("labels")}
+    return len(own.shape) == 3 and own.shape not in shapes and (*own.shape[1:], own.shape[0]) in shapes
 
 
 def _images(key: str, path: Path, own: SplitDataset, resize: bool) -> Given:
@@ -139,22 +155,20 @@ def _images(key: str, path: Path, own: SplitDataset, resize: bool) -> Given:
     channels, *size = own.shape
     files = ImageFiles(folder, names, (size[0], size[1]), channels)
     good, spoilt = readable(files, exact=not (resize or isinstance(own, ImageFolder)))
-    if not good:
-        raise UserError(f"{key}: no image in {path} can be used: {spoilt[0]}.")
     if path.is_file() and spoilt:
         raise UserError(f"{key}: {spoilt[0]}.")
-    rows = Rows(files, lambda x, numbers: x.float() / 255, num_workers=2).select(torch.tensor(good))
-    return Given(
-        own.measured(Split(rows, _labels(names, good)), path.name),
-        path.name,
-        [names[number] for number in good],
-        _of_spoilt(key, spoilt, len(names)),
-    )
+    if not good:
+        raise UserError(f"{key}: no image in {path} can be used: {spoilt[0]}.")
+    kept = [names[number] for number in good]
+    files = ImageFiles(folder, kept, (size[0], size[1]), channels)
+    rows = Rows(files, lambda x, numbers: x.float() / 255, num_workers=2)
+    notes = _of_spoilt(key, spoilt, len(names))
+    return Given(own.measured(Split(rows, _labels(kept)), path.name), path.name, kept, notes)
 
 
-def _labels(names: Sequence[str], good: Sequence[int]) -> Tensor | None:
+def _labels(names: Sequence[str]) -> Tensor | None:
     """The folders within the folder as classes, where every image is in one."""
-    folders = [names[number].rpartition("/")[0] for number in good]
+    folders = [name.rpartition("/")[0] for name in names]
     classes = sorted(set(folders))
     if "" in classes or len(classes) < 2:
         return None
