@@ -65,3 +65,20 @@ def samples_of(model: TrainedModel, batch: Encoded, number: int) -> Tensor:
         )["posterior"]
         blocks.append(batch.q.transform(eps))
     return torch.cat(blocks)
+
+
+def notes_on_codes(model: TrainedModel) -> list[str]:
+    """What must be said of the codes."""
+    vae = model.model
+    assert isinstance(vae, VAE)
+    if not model.parts.has_density:
+        return ["the code of an autoencoder is a point, without scale"]
+    notes = []
+    if not vae.posterior.has_mean:
+        notes.append(
+            "q has several layers: mean is that of each given the means of those before, and there is no "
+            "scale; samples=1000 tells of its width"
+        )
+    if vae.is_per_datum:
+        notes.append("the model has no encoder: q was fitted to each datum by its bound")
+    return notes

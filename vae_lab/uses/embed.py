@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.alternatives.base import Alternative
-from vae_lab.codes import encoded, samples_of
+from vae_lab.codes import encoded, notes_on_codes, samples_of
 from vae_lab.datasets.base import Split, SplitDataset
 from vae_lab.datasets.given import Given, given
 from vae_lab.evaluation.explained_variance import ExplainedVariance
@@ -23,7 +23,6 @@ from vae_lab.out import check_place
 from vae_lab.trained import TrainedModel
 from vae_lab.uses.base import Outcome, Progress, Shown
 from vae_lab.uses.probed import metrics_of, table_of
-from vae_lab.vae import VAE
 
 NUMBERS = (10, 100, 1000)  # of labels, unless given
 TESTED = 10_000  # test data of the probe, at most
@@ -91,7 +90,7 @@ class Embed:
         self._check(model)
         found = given("data", self.data, model.parts.dataset, self.resize)
         parts, notes = self._labelled(model.parts.dataset) if self.classify else (None, [])
-        return Prepared(found, parts, [*found.notes, *_of_codes(model), *notes])
+        return Prepared(found, parts, [*found.notes, *notes_on_codes(model), *notes])
 
     def __call__(self, model: TrainedModel, prepared: Prepared, folder: Path, progress: Progress) -> Outcome:
         explained = self._write(model, prepared.given, folder / "codes.parquet", progress)
@@ -207,20 +206,3 @@ def _features(model: TrainedModel, part: Split) -> Labelled:
 def _columns(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
     """A column for each number that a datum has: `mean_0`, or `sample_0_0`."""
     return {"_".join([name, *map(str, place)]): values[:, *place] for place in np.ndindex(*values.shape[1:])}
-
-
-def _of_codes(model: TrainedModel) -> list[str]:
-    """What must be said of the codes."""
-    vae = model.model
-    assert isinstance(vae, VAE)
-    if not model.parts.has_density:
-        return ["the code of an autoencoder is a point, without scale"]
-    notes = []
-    if not vae.posterior.has_mean:
-        notes.append(
-            "q has several layers: mean is that of each given the means of those before, and there is no "
-            "scale; samples=1000 tells of its width"
-        )
-    if vae.is_per_datum:
-        notes.append("the model has no encoder: q was fitted to each datum by its bound")
-    return notes
