@@ -26,8 +26,12 @@ def check(cfg: DictConfig) -> None:
     plan(cfg)
 
 
-def main_of(command: str, cfg: DictConfig, show: Callable[[dict[str, Any], Path], None] = show_use) -> None:
-    """Carries out a command on a trained model, unless that is done, and shows the result."""
+def main_of(command: str, cfg: DictConfig, show: Callable[[dict[str, Any], Path], None] = show_use) -> Path:
+    """Carries out a command on a trained model, unless that is done, and shows the result.
+
+    Returns:
+        The directory of the result.
+    """
     hydra_config = HydraConfig.get()
     path = Path(hydra_config.runtime.output_dir)
     try:
@@ -44,3 +48,4 @@ def main_of(command: str, cfg: DictConfig, show: Callable[[dict[str, Any], Path]
         if hydra_config.mode == RunMode.RUN:
             exit_if_explained(error, command)
         raise
+    return path

@@ -113,6 +113,7 @@ class SplitDataset(pl.LightningDataModule):
             return
         parts = self.load()
         if self.leave_out:
+            self._check_left_out(parts)
             unseen = self._of_classes(parts.test, left_out=True)
             self.left_out = self.measured(unseen, "left out")
             parts = Parts(*(self._of_classes(part, left_out=False) for part in parts))
@@ -127,15 +128,21 @@ class SplitDataset(pl.LightningDataModule):
             self.measured(parts.test, "test"),
         )
 
+    def _check_left_out(self, parts: Parts) -> None:
+        """Raises `ValueError` if the data have not the classes, or no others to train on."""
+        if any(part.labels is None for part in parts):
+            raise ValueError("leave_out needs labels, which these data do not have.")
+        known = set[int]().union(*(part.labels.tolist() for part in parts if part.labels is not None))
+        if unknown := sorted(set(self.leave_out) - known):
+            raise ValueError(
+                f"leave_out must be among the classes of the data, {sorted(known)}, got {unknown}."
+            )
+        if len(self._of_classes(parts.train, left_out=False).x) == 0:
+            raise ValueError(f"leave_out leaves no class of {sorted(known)}.")
+
     def _of_classes(self, part: Split, left_out: bool) -> Split:
         """The data of a part that are in the classes to be left out, or those that are not."""
-        if part.labels is None:
-            raise ValueError("leave_out needs labels, which these data do not have.")
-        known = part.labels.unique().tolist()
-        if len(part.x) and (unknown := sorted(set(self.leave_out) - set(known))):
-            raise ValueError(f"leave_out must be among the classes of the data, {known}, got {unknown}.")
-        if not set(known) - set(self.leave_out):
-            raise ValueError(f"leave_out leaves no class of {known}.")
+        assert part.labels is not None
         chosen = torch.isin(part.labels, torch.tensor(self.leave_out)) == left_out
         return part.take(chosen.nonzero().flatten())
 

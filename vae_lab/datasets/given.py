@@ -88,6 +88,7 @@ def _check(given: str, x: Tensor | Rows, own: SplitDataset) -> None:
 
 
 def _left_out(key: str, own: SplitDataset) -> Split:
+    own.setup()
     if own.left_out is None:
         raise UserError(
             f"{key}=left_out is for a run that was trained without some classes (dataset.leave_out), and "
@@ -119,11 +120,19 @@ def _array(key: str, path: Path, own: SplitDataset) -> Split:
     """The test part of a file that has one, else all of its only array."""
     if not path.is_file():
         raise UserError(f"{key}: there is no file {path.absolute()}.")
-    scale = own.scale if isinstance(own, Array) else None
-    channels_last = own.channels_last if isinstance(own, Array) else None
-    dataset = Array(str(path), scale=scale, channels_last=channels_last)
-    parts = dataset.found()
+    try:
+        dataset = Array(str(path), scale=own.scale if isinstance(own, Array) else None)
+        dataset.channels_last = _has_channels_last(dataset, own)
+        parts = dataset.found()
+    except UserError as error:
+        raise UserError(f"{key}: {str(error).removeprefix('dataset.path: ')}") from error
     return parts["test" if "test" in parts else "train"]
+
+
+def _has_channels_last(dataset: Array, own: SplitDataset) -> bool:
+    """Whether the arrays are images of the shape that the model was trained on, but for that."""
+    shapes = {array.shape[1:] for name, array in dataset.arrays.items() if not name.endswith("labels")}
+    return len(own.shape) == 3 and own.shape not in shapes and (*own.shape[1:], own.shape[0]) in shapes
 
 
 def _images(key: str, path: Path, own: SplitDataset, resize: bool) -> Given:
@@ -139,22 +148,19 @@ def _images(key: str, path: Path, own: SplitDataset, resize: bool) -> Given:
     channels, *size = own.shape
     files = ImageFiles(folder, names, (size[0], size[1]), channels)
     good, spoilt = readable(files, exact=not (resize or isinstance(own, ImageFolder)))
-    if not good:
-        raise UserError(f"{key}: no image in {path} can be used: {spoilt[0]}.")
     if path.is_file() and spoilt:
         raise UserError(f"{key}: {spoilt[0]}.")
-    rows = Rows(files, lambda x, numbers: x.float() / 255, num_workers=2).select(torch.tensor(good))
-    return Given(
-        Split(rows, _labels(names, good)),
-        path.name,
-        [names[number] for number in good],
-        _of_spoilt(key, spoilt, len(names)),
-    )
+    if not good:
+        raise UserError(f"{key}: no image in {path} can be used: {spoilt[0]}.")
+    kept = [names[number] for number in good]
+    files = ImageFiles(folder, kept, (size[0], size[1]), channels)
+    rows = Rows(files, lambda x, numbers: x.float() / 255, num_workers=2)
+    return Given(Split(rows, _labels(kept)), path.name, kept, _of_spoilt(key, spoilt, len(names)))
 
 
-def _labels(names: Sequence[str], good: Sequence[int]) -> Tensor | None:
+def _labels(names: Sequence[str]) -> Tensor | None:
     """The folders within the folder as classes, where every image is in one."""
-    folders = [names[number].rpartition("/")[0] for number in good]
+    folders = [name.rpartition("/")[0] for name in names]
     classes = sorted(set(folders))
     if "" in classes or len(classes) < 2:
         return None

@@ -19,6 +19,7 @@ from vae_lab.rows import Rows
 
 MODES = {1: "L", 3: "RGB"}
 AS_THEY_ARE = {1: ("1", "L"), 3: ("RGB",)}  # modes whose values change by no conversion
+DEEP = ("I", "F")  # how modes of more grey levels begin
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
@@ -142,6 +143,8 @@ class ImageFiles:
         try:
             with Image.open(self.folder / name) as image:
                 image.load()
+                if image.mode.startswith(DEEP):
+                    return f"{name} has more than 256 grey levels"
                 if exact and image.size != (width, height):
                     has = (
                         f"{image.width}x{image.height} pixels, and the model was trained on {width}x{height}"
@@ -158,7 +161,7 @@ class ImageFiles:
         _, channels, height, width = self.shape
         try:
             with Image.open(path) as image:
-                if image.mode.startswith(("I", "F")):
+                if image.mode.startswith(DEEP):
                     raise OSError("it has more than 256 grey levels")
                 most = max(height, width)  # it may be turned yet
                 image.draft(MODES[channels], (most, most))  # a JPEG is decoded no larger than it must be

@@ -62,7 +62,7 @@ def against(table: pl.DataFrame, axes: Sequence[str], metric: str, path: Path) -
 def _along(
     panel: Axes, first: str, metric: str, positions: Sequence[float], names: Sequence[str], numeric: bool
 ) -> None:
-    what = f"{words(metric)} (nats per datum)"
+    what = words(metric) + (" (nats per datum)" if metric.startswith(("validation/", "test/")) else "")
     name = first.replace("_", " ")
     if numeric:
         if min(positions) > 0 and max(positions) / min(positions) > 20:

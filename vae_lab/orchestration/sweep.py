@@ -56,6 +56,8 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
     of, fixed = axes(settings, parsed)
     if any(axis.key == "runs" for axis in of):
         raise UserError("runs takes the name of a sweep or a list: write runs=[...] with brackets.")
+    if master.get("out") is not None:
+        raise UserError(f"out={master.out} is for one run, and would be replaced by each; leave it out.")
     every = points(of)
     if master.get("runs") is not None:
         command = str(master.hydra.job.config_name)
