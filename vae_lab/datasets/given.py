@@ -53,7 +53,10 @@ def given(key: str, what: str, own: SplitDataset, resize: bool = False) -> Given
         UserError: If there are no such data, they cannot be read, or have another shape or other values.
     """
     if what in Parts._fields:
-        return Given(own.measured_part(what), what)
+        part = own.measured_part(what)
+        if len(part.x) == 0:
+            raise UserError(f"{key}={what} has no data.")
+        return Given(part, what)
     if what == "left_out":
         return Given(_left_out(key, own), what)
     path = Path(what).expanduser()

@@ -10,7 +10,6 @@ from vae_lab.datasets.base import Split
 from vae_lab.evaluation.codes import Codes, Which, encode
 from vae_lab.noise import permutation
 from vae_lab.rows import in_batches
-from vae_lab.sampling import tensor_of
 from vae_lab.trained import TrainedModel
 from vae_lab.uses.base import Progress
 from vae_lab.vae import VAE, Batch
@@ -49,21 +48,16 @@ def codes_of(
 @torch.no_grad()
 def code_of(model: TrainedModel, x: Tensor, number: int, part: str) -> Tensor:
     """The mean of q(z|x) for one datum `(1, *data_shape)`, `(D,)`."""
-    batch = _batch(model, x, torch.tensor([number]))
+    batch = model.batch(x, torch.tensor([number]))
     return _with_posterior(model, batch, part).encode(batch).mean[0].cpu()
 
 
 def _batches(model: TrainedModel, split: Split, numbers: Tensor, progress: Progress) -> Iterator[Batch]:
     done = 0
     for x, of_batch in in_batches(split.x, numbers.split(AT_A_TIME)):
-        yield _batch(model, x, of_batch)
+        yield model.batch(x, of_batch)
         done += len(of_batch)
         progress(done, len(numbers))
-
-
-def _batch(model: TrainedModel, x: Tensor, numbers: Tensor) -> Batch:
-    like = tensor_of(model.model)
-    return Batch(x.to(like), numbers.to(like.device))
 
 
 def _with_posterior(model: TrainedModel, batch: Batch, part: str) -> VAE:
