@@ -101,7 +101,8 @@ def test_option(group, option, request, monkeypatch, tmp_path):
     elif option in ("none", "monte_carlo_em") and group in ("model/encoder", "estimator"):
         overrides += ["estimator=monte_carlo_em", "model/encoder=none", "evaluation=marginal_likelihood"]
         overrides.remove(f"{group}={option}")
-    if option in ("hierarchical", "burda2016_two_layers") or group == "model/prior":
+    of_flow = (group, option) == ("model/posterior", "flow")
+    if option in ("hierarchical", "burda2016_two_layers") or group == "model/prior" or of_flow:
         overrides.append("estimator.kl=sampled")
     if option in ("categorical", "discretized_logistic"):
         overrides += ["dataset.binarize=none", "model.likelihood.levels=17"]

@@ -9,7 +9,7 @@ import torch
 from scipy.integrate import quad
 
 from vae_lab import posteriors, priors
-from vae_lab.estimators import Reparameterized, ScoreFunction
+from vae_lab.estimators import Reparameterized, ScoreFunction, StickingTheLanding
 from vae_lab.likelihoods import Bernoulli
 from vae_lab.networks import MLP
 from vae_lab.noise import NoiseSource, NoiseSpec
@@ -43,6 +43,10 @@ FAMILIES = {  # family, scipy's distribution from the parameters of a dimension,
         lambda s, a: stats.gamma(np.exp(a), scale=np.exp(s)),
         priors.StandardExponential,
     ),
+}
+WITHOUT_SCIPY = {
+    "full_gaussian": (posteriors.FullGaussian, None, priors.StandardNormal),
+    "flow": (partial(posteriors.Flow, hidden=[8], context=4), None, priors.StandardNormal),
 }
 PRIORS = {
     priors.StandardNormal: stats.norm(),
@@ -140,13 +144,10 @@ def noise_of(q):
     return NoiseSpec(law, 4, (LATENT_DIM,))
 
 
-@pytest.mark.parametrize("name", [*FAMILIES, "full_gaussian"])
+@pytest.mark.parametrize("name", [*FAMILIES, "full_gaussian", "flow"])
 def test_pathwise_and_score_function_gradients_agree(name):
     """Both are unbiased for the same bound; with the KL in closed form too."""
-    if name == "full_gaussian":
-        family, prior = posteriors.FullGaussian, priors.StandardNormal
-    else:
-        family, _, prior = FAMILIES[name]
+    family, _, prior = (FAMILIES | WITHOUT_SCIPY)[name]
     torch.manual_seed(1)
     q, shape = family(LATENT_DIM), (1, 2, 2)
     encoder, decoder = MLP(shape, (q.num_outputs,), [4], "tanh"), MLP((LATENT_DIM,), shape, [4], "tanh")
@@ -157,7 +158,8 @@ def test_pathwise_and_score_function_gradients_agree(name):
     )
     found = {}
     for key, estimator in {
-        "analytic": Reparameterized(20, kl="analytic"),
+        "closed": Reparameterized(20, kl="analytic" if q.has_analytic_kl(vae.prior) else "sampled"),
+        "stl": StickingTheLanding(20),
         "sampled": Reparameterized(20, kl="sampled"),
         "score": ScoreFunction(num_samples=20, kl="sampled"),
     }.items():
@@ -171,9 +173,9 @@ def test_pathwise_and_score_function_gradients_agree(name):
             gradients.append(encoder.layers[-1].bias.grad.clone())
         stacked = torch.stack(gradients)
         found[key] = stacked.mean(0), stacked.std(0) / len(stacked) ** 0.5
-    for other in ("sampled", "score"):
-        difference = (found["analytic"][0] - found[other][0]).abs()
-        error = (found["analytic"][1].square() + found[other][1].square()).sqrt()
+    for other in ("sampled", "stl", "score"):
+        difference = (found["closed"][0] - found[other][0]).abs()
+        error = (found["closed"][1].square() + found[other][1].square()).sqrt()
         assert (difference < 4.5 * error + 1e-12).all(), (name, other, difference / error)
 
 
@@ -192,6 +194,24 @@ def test_full_gaussian_is_that_of_torch():
     eps = torch.eye(3, dtype=torch.float64).reshape(3, 1, 3).expand(3, BATCH, 3)
     columns = (q.transform(eps) - q.mean).permute(1, 2, 0)
     assert torch.allclose(columns, q.factor)
+
+
+@pytest.mark.parametrize("kind", ["affine", "spline"])
+def test_density_of_a_flow_is_that_of_its_noise(kind):
+    torch.manual_seed(0)
+    family = posteriors.Flow(3, kind, hidden=[8], context=4).double()
+    generator = torch.Generator().manual_seed(1)
+    q = family(torch.randn(1, 4, dtype=torch.float64, generator=generator))
+    eps = torch.randn(1, 1, 3, dtype=torch.float64, generator=generator)
+    jacobian = torch.autograd.functional.jacobian(lambda own: q.transform(own).flatten(), eps).reshape(3, 3)
+    base = torch.distributions.Normal(0.0, 1.0).log_prob(eps).sum()
+    z = q.transform(eps)
+    assert torch.allclose(q.log_prob(z), base - torch.linalg.slogdet(jacobian).logabsdet)
+    detached = q.detach().log_prob(z.detach())
+    assert torch.equal(detached, q.log_prob(z.detach()))
+    assert not detached.requires_grad
+    with pytest.raises(ValueError, match="latent_dim must be at least 2, got 1"):
+        posteriors.Flow(1)
 
 
 def outputs_for_full():
@@ -240,6 +260,7 @@ QUICK = ["logger=none", "trainer.max_samples=2000", "trainer.progress=false"]
         ["model/posterior=weibull", "model/prior=exponential"],
         ["model/posterior=gamma", "model/prior=exponential", "estimator=iwae"],
         ["model/posterior=full_gaussian"],
+        ["model/posterior=flow", "estimator=iwae"],
     ],
 )
 def test_training_and_evaluation(vae_lab, tmp_path, words):
@@ -257,6 +278,10 @@ def test_mistakes(vae_lab):
         (
             ["model/posterior=gamma"],
             "model.posterior: Gamma has positive latent variables and StandardNormal real",
+        ),
+        (
+            ["model/posterior=flow"],
+            "kl=analytic has no closed form from Flow to StandardNormal; use kl=sampled",
         ),
         (["model/posterior=cauchy"], "model.posterior: Cauchy has no second moment"),
         (["model/posterior=laplace", "model/prior=cauchy"], "kl=analytic has no closed form from Laplace to"),

@@ -88,8 +88,8 @@ def _kl(vae: VAE, q: Conditional, z: Tensor) -> tuple[Term, Tensor | None]:
 def kl_terms(vae: VAE, q: Conditional, z: Tensor) -> Tensor | None:
     """The terms of KL(q(z|x) || p(z)), one for each dimension, `(B, D)`, in nats.
 
-    In closed form or, where there is none, at one sample of each datum; None if log p(z) is no sum over the
-    dimensions.
+    In closed form or, where there is none, at one sample of each datum; None if log p(z) or log q(z|x) is no
+    sum over the dimensions.
 
     Args:
         vae: The model.
@@ -98,6 +98,6 @@ def kl_terms(vae: VAE, q: Conditional, z: Tensor) -> Tensor | None:
     """
     if vae.posterior.has_analytic_kl(vae.prior):
         return q.kl(vae.prior)
-    if not vae.prior.has_terms:
+    if not (vae.prior.has_terms and vae.posterior.has_terms):
         return None
     return (q.log_prob_per_dimension(z) - vae.prior.log_prob_per_dimension(z))[0]

@@ -2,6 +2,7 @@
 
 from vae_lab.posteriors.cauchy import Cauchy
 from vae_lab.posteriors.exponential import Exponential
+from vae_lab.posteriors.flow import Flow
 from vae_lab.posteriors.full_gaussian import FullGaussian
 from vae_lab.posteriors.gamma import Gamma
 from vae_lab.posteriors.gaussian import FixedGaussian, Gaussian, IsotropicGaussian
@@ -15,6 +16,7 @@ __all__ = [
     "Cauchy",
     "Exponential",
     "FixedGaussian",
+    "Flow",
     "FullGaussian",
     "Gamma",
     "Gaussian",

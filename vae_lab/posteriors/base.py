@@ -67,6 +67,7 @@ class Posterior(nn.Module):
         layer_dims: The sizes of the layers of latent variables; empty for a single layer.
         has_entropy: Whether its entropy has a closed form.
         has_mean: Whether its mean has a closed form.
+        has_terms: Whether `log_prob` is a sum over the latent dimensions, each given others.
         support: Which numbers the latent variables are.
     """
 
@@ -76,6 +77,7 @@ class Posterior(nn.Module):
     factorises: bool = True
     has_entropy: bool = True
     has_mean: bool = True
+    has_terms: bool = True
     layer_dims: Sequence[int] = ()
     support: Support = "real"
 
