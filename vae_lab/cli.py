@@ -10,6 +10,7 @@ COMMANDS = {
     "train": "train one configuration and measure it, or several with -m key=a,b",
     "evaluate": "measure how good a trained model is, or several: bounds, log-likelihood, latent space",
     "generate": "draw new data from a trained model, each beside the nearest training datum",
+    "impute": "fill in missing pixels by a trained model, and measure how well",
     "gradients": "measure variance, bias and cost of gradient estimators at a state of a model",
     "sweep": "run a question from sweeps/ to its table and its figure; alone: list the questions",
     "status": "show how the runs of a sweep stand, here or at SLURM",

@@ -59,9 +59,10 @@ def given(key: str, what: str, own: SplitDataset, resize: bool = False) -> Given
             f"{key}={what} has data of shape {shape}, and the model was trained on {own.shape}; "
             "give data of that shape."
         )
-    low, high = extremes(some(found.split.x))
-    if not (torch.isfinite(torch.tensor([low, high])).all()):
+    looked_at = some(found.split.x)
+    if bool(looked_at.isinf().any()) or (what not in Parts._fields and bool(looked_at.isnan().any())):
         raise UserError(f"{key}={what} has values that are infinite or not a number.")
+    low, high = extremes(looked_at)
     limits = extremes(some(own.data.train.x))
     if limits[0] >= 0 and limits[1] <= 1 and (low < 0 or high > 1):
         raise UserError(

@@ -2,3 +2,4 @@
 
 from vae_lab.uses.evaluate import Evaluate as Evaluate
 from vae_lab.uses.generate import Generate as Generate
+from vae_lab.uses.impute import Impute as Impute
