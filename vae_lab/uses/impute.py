@@ -172,7 +172,7 @@ class Impute:
 
     def _fills_zeros(self, model: TrainedModel) -> bool:
         if self.fill is None:
-            return getattr(model.parts.dataset, "incomplete", False)
+            return model.parts.dataset.incomplete
         return self.fill == "zeros"
 
     def _shown(self, found: dict[str, Statistic], metrics: dict[str, float], number: int) -> Shown:
