@@ -87,11 +87,13 @@ def test_with_the_exact_posterior_the_bound_is_log_p_of_what_is_observed(num_sam
 def test_the_bound_rises_with_the_number_of_samples(make):
     vae = make()
     x = gaussian_batch(size=1).x if make is linear_gaussian_vae else torch.ones(1, 1, 2, 2).double()
-    batch = without(Batch(x.expand(4000, *x.shape[1:]), torch.arange(4000)))
+    batch = without(Batch(x.expand(20_000, *x.shape[1:]), torch.arange(20_000)))
     bounds = [estimate(vae, batch, number, step=number).bound.detach() for number in (1, 3, 10, 50)]
     for lower, higher in zip(bounds[:-1], bounds[1:], strict=True):
-        standard_error = ((lower.var() + higher.var()) / 4000).sqrt()
-        assert higher.mean() - lower.mean() > 4 * standard_error
+        standard_error = ((lower.var() + higher.var()) / 20_000).sqrt()
+        assert higher.mean() - lower.mean() > -4 * standard_error
+    standard_error = ((bounds[0].var() + bounds[-1].var()) / 20_000).sqrt()
+    assert bounds[-1].mean() - bounds[0].mean() > 10 * standard_error
 
 
 @pytest.mark.parametrize("make", [linear_gaussian_vae, nonlinear_vae])
@@ -243,11 +245,11 @@ def test_it_continues_as_if_it_had_never_stopped(vae_lab, tmp_path):
         ["estimator=iwae"],
         ["estimator=dreg"],
         ["model=pixelcnn", "estimator=maximum_likelihood", "evaluation=exact"],
-        ["model=bernoulli_mixture"],
+        ["model=ppca", "dataset.binarize=none"],
     ],
 )
 def test_whatever_needs_complete_data_names_what_does_not(vae_lab, tmp_path, words):
-    process = vae_lab("train", "dataset.missing=0.5", *words, *QUICK)
+    process = vae_lab("train", "dataset.missing=0.5", *words, "logger=none")
     assert process.returncode == 1
     said = " ".join(process.stderr.split())
     assert "needs complete data, and these miss pixels (dataset.missing, or values that are not a" in said
