@@ -18,7 +18,7 @@ from vae_lab.evaluation.imputation.held_out import held_out_log_likelihood
 from vae_lab.evaluation.imputation.importance_weighted import importance_weighted
 from vae_lab.evaluation.imputation.scores import ratio_of_sums, root_mean_square_error, share_of_wrong
 from vae_lab.evaluation.masks import at_random, half
-from vae_lab.incomplete import filled, of_observed
+from vae_lab.incomplete import Reconstructed, filled, of_observed
 from vae_lab.noise import NoiseSource
 from vae_lab.vae import Batch
 
@@ -156,12 +156,15 @@ def test_the_error_converges_to_that_of_the_conditional_mean():
     assert distances[2] < 0.05 * exact
 
 
-def test_the_held_out_log_likelihood_is_the_exact_one():
+@pytest.mark.parametrize("fill", ["zeros", "means", "reconstructions"])
+def test_the_held_out_log_likelihood_is_the_exact_one_whatever_the_encoder_sees(fill):
     vae, batch = with_exact_posterior(), gaussian_batch(size=8)
     exact = (exact_log_likelihood(vae, batch) - log_p_observed(vae, batch.x)).detach()
     missing = MISSING.expand(8, -1)
+    means = moments(vae)[0]
+    seen = {"zeros": 0.0, "means": means, "reconstructions": Reconstructed(vae, means)}[fill]
     found = torch.stack(
-        [held_out_log_likelihood(vae, batch, missing, 0.0, NoiseSource(seed), 2000) for seed in range(12)]
+        [held_out_log_likelihood(vae, batch, missing, seen, NoiseSource(seed), 2000) for seed in range(12)]
     )
     standard_error = found.std(0) / 12**0.5
     assert ((found.mean(0) - exact).abs() < 4 * standard_error + 0.005).all()  # that of a finite K
@@ -182,6 +185,20 @@ def test_nothing_depends_on_the_true_values_on_the_batch_or_on_other_imputations
         assert set(together.draws.unique().tolist()) == {0.0, 1.0}
         assert torch.equal(together.mean[~missing], batch.x[~missing])
         assert not together.mean.isnan().any()
+
+
+def test_reconstructions_of_a_linear_model_come_to_the_conditional_mean():
+    """Their fixed point x_m = W m(x) + b solves the normal equations of the posterior of what is observed."""
+    vae, batch = with_exact_posterior(), incomplete(1)
+    found = Reconstructed(vae, torch.zeros(4, dtype=torch.float64), steps=200)(batch.x)[0]
+    weight, bias = vae.decoder.layers[0].weight[~MISSING], vae.decoder.layers[0].bias[~MISSING]
+    variance = math.exp(2 * vae.likelihood.log_scale.item())
+    precision = torch.eye(2, dtype=torch.float64) + weight.T @ weight / variance
+    z = torch.linalg.solve(precision, weight.T @ (batch.x[0, ~MISSING] - bias) / variance)
+    expected = vae.decode(z.reshape(1, 1, 2)).mean[0, 0, MISSING]
+    assert torch.allclose(found[MISSING], expected)
+    assert torch.allclose(expected, conditional(vae, gaussian_batch(size=1).x[0])[0])
+    assert torch.equal(found[~MISSING], batch.x[0, ~MISSING])
 
 
 def test_a_hierarchy_imputes_too():

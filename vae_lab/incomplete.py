@@ -1,17 +1,19 @@
 """The same model of the observed pixels alone, for data that miss some."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from vae_lab.likelihoods.base import Likelihood, Pixels
-from vae_lab.vae import VAE
+from vae_lab.vae import VAE, Batch
 
+Fill = Tensor | float | Callable[[Tensor], Tensor]
 ANYWHERE = 0.5  # a value that every likelihood can score
 
 
-def of_observed(vae: VAE, fill: Tensor | float = 0.0) -> VAE:
+def of_observed(vae: VAE, fill: Fill = 0.0) -> VAE:
     r"""The same model, its parameters shared, of the pixels that are not NaN.
 
     $$p(x_o, z) = p(z) \prod_{i \in o} p(x_i|z), \quad q(z|x_o) = q(z|\text{$x$ with the others filled in})$$
@@ -25,7 +27,8 @@ def of_observed(vae: VAE, fill: Tensor | float = 0.0) -> VAE:
 
     Args:
         vae: The model.
-        fill: What the encoder sees in place of a missing pixel: a number, or one for each pixel.
+        fill: What the encoder sees in place of a missing pixel: a number, one for each pixel, or what makes
+            `(B, *data_shape)` of the data.
 
     Example:
         >>> from vae_lab.likelihoods import FixedGaussian
@@ -43,9 +46,32 @@ def of_observed(vae: VAE, fill: Tensor | float = 0.0) -> VAE:
     return VAE(encoder, vae.decoder, vae.posterior, likelihood, vae.prior, vae.latent_dim)
 
 
-def filled(x: Tensor, fill: Tensor | float) -> Tensor:
+def filled(x: Tensor, fill: Fill) -> Tensor:
     """The data with something else for NaN."""
-    return torch.where(x.isnan(), torch.as_tensor(fill, dtype=x.dtype, device=x.device), x)
+    values = fill(x) if callable(fill) else torch.as_tensor(fill, dtype=x.dtype, device=x.device)
+    return torch.where(x.isnan(), values, x)
+
+
+@dataclass(frozen=True)
+class Reconstructed:
+    """Fills in what the model makes of the data, again and again: E[x|z] at the mean of q(z|x) so far.
+
+    Args:
+        vae: The model, of all pixels.
+        start: With what it begins, `(*data_shape)`.
+        steps: How often.
+    """
+
+    vae: VAE
+    start: Tensor
+    steps: int = 10
+
+    def __call__(self, x: Tensor) -> Tensor:
+        values, none = filled(x, self.start), torch.empty(0)
+        for _ in range(self.steps):
+            q = self.vae.encode(Batch(values, none))
+            values = filled(x, self.vae.decode(q.mean.unsqueeze(0)).mean[0])
+        return values
 
 
 class Filled(nn.Module):
@@ -53,10 +79,10 @@ class Filled(nn.Module):
 
     Args:
         encoder: The network.
-        fill: What it sees: a number, or one for each pixel.
+        fill: What it sees, as for `of_observed`.
     """
 
-    def __init__(self, encoder: nn.Module, fill: Tensor | float) -> None:
+    def __init__(self, encoder: nn.Module, fill: Fill) -> None:
         super().__init__()
         self.encoder = encoder
         self.fill = fill

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vae_lab import incomplete
 from vae_lab.datasets.given import given
 from vae_lab.datasets.given_mask import given_mask
 from vae_lab.evaluation.imputation.base import Imputed, joined
@@ -17,7 +18,6 @@ from vae_lab.evaluation.imputation.imputers import Imputers, Method
 from vae_lab.evaluation.imputation.scores import scores
 from vae_lab.evaluation.terms import Statistic
 from vae_lab.figures.imputations import draw_imputations
-from vae_lab.incomplete import filled
 from vae_lab.noise import EVALUATION_BLOCK, permutation
 from vae_lab.sampling import tensor_of
 from vae_lab.trained import TrainedModel
@@ -25,6 +25,7 @@ from vae_lab.uses.base import Outcome, Progress, Shown
 from vae_lab.vae import VAE, Batch
 
 NUMBERS = 2**22  # pixels that are decoded at a time
+FEW = 5  # importance samples, in effect, below which their weights are in doubt
 JUDGED_BY = "log_likelihood/missing"
 
 
@@ -71,8 +72,9 @@ class Impute:
         steps: Of the Markov chains, at least 2.
         importance_samples: Of the importance weighting, and of the log-likelihood, at least 1.
         imputations: Draws for each datum by each method, at least 1.
-        fill: What the encoder sees in place of what is missing: `zeros`, or `means` of the training data;
-            None for zeros if it was trained on incomplete data, else means.
+        fill: What the encoder sees in place of what is missing, where samples of q(z|x_obs) are weighted:
+            `zeros`, `means` of the training data, or `reconstructions`, ten times over; None for zeros if it
+            was trained on incomplete data, else reconstructions.
         max_data: How many data at most, at random.
         max_train: How many training data the nearest ones are looked for among, at random.
 
@@ -88,7 +90,7 @@ class Impute:
     steps: int = 100
     importance_samples: int = 500
     imputations: int = 5
-    fill: Literal["zeros", "means"] | None = None
+    fill: Literal["zeros", "means", "reconstructions"] | None = None
     max_data: int = 1000
     max_train: int = 2000
 
@@ -131,7 +133,7 @@ class Impute:
         x, missing, seen = prepared.x, prepared.missing, prepared.seen
         imputed, log_likelihood = self._impute(model, prepared, progress)
         baselines = {
-            "mean": filled(seen, prepared.means),
+            "mean": incomplete.filled(seen, prepared.means),
             "knn": by_nearest_neighbours(prepared.train, seen),
         }
         _write(folder, prepared, list(imputed.values()))
@@ -144,7 +146,8 @@ class Impute:
         metrics |= {f"standard_error/{name}": each.error for name, each in found.items()}
         for each in imputed.values():
             metrics |= {name: values.double().mean().item() for name, values in each.diagnostics.items()}
-        return Outcome(metrics, JUDGED_BY, self._shown(found, metrics, len(prepared.train)), prepared.notes)
+        notes = [*model.result["notes"], *prepared.notes, *_doubts(imputed)]
+        return Outcome(metrics, JUDGED_BY, self._shown(found, metrics, len(prepared.train)), notes)
 
     def _impute(
         self, model: TrainedModel, prepared: Prepared, progress: Progress
@@ -153,7 +156,7 @@ class Impute:
         assert isinstance(model.model, VAE)
         like, imputers = tensor_of(model.model), self._imputers()
         means = prepared.means.to(like)
-        fill = torch.zeros_like(means) if self._fills_zeros(model) else means
+        fill = self._fill(model, means)
         size = max(1, NUMBERS // (max(EVALUATION_BLOCK, self.imputations) * means.numel()))
         parts, log_likelihoods = [], []
         for places in torch.arange(len(prepared.x)).split(size):
@@ -170,23 +173,28 @@ class Impute:
         of_each = (joined(of_method) for of_method in zip(*parts, strict=True))
         return dict(zip(map(str, self.methods), of_each, strict=True)), torch.cat(log_likelihoods)
 
-    def _fills_zeros(self, model: TrainedModel) -> bool:
-        if self.fill is None:
-            return model.parts.dataset.incomplete
-        return self.fill == "zeros"
+    def _fill(self, model: TrainedModel, means: Tensor) -> incomplete.Fill:
+        assert isinstance(model.model, VAE)
+        as_trained = "zeros" if model.parts.dataset.incomplete else "reconstructions"
+        fills: dict[str, incomplete.Fill] = {
+            "zeros": 0.0,
+            "means": means,
+            "reconstructions": incomplete.Reconstructed(model.model, means),
+        }
+        return fills[self.fill or as_trained]
 
     def _shown(self, found: dict[str, Statistic], metrics: dict[str, float], number: int) -> Shown:
         said = {
-            "importance_weighted": f"effective {_of(metrics, 'effective_sample_size')} of "
-            f"{self.importance_samples:,} samples",
-            "metropolis_within_gibbs": f"{_of(metrics, 'acceptance', 100)} % of proposals accepted",
+            "importance_weighted": f"effective size {metrics.get('effective_sample_size', 0):,.0f} of "
+            f"{self.importance_samples:,}",
+            "metropolis_within_gibbs": f"{metrics.get('acceptance', 0):.0%} of proposals accepted",
             "mean": "of the training data",
             "knn": f"{NEIGHBOURS} of {number:,} training data",
         }
         rows = []
         for name in [*self.methods, "mean", "knn"]:
             wrong = found.get(f"wrong/{name}")
-            shares = () if wrong is None else (f"{100 * wrong.value:.1f} %",)
+            shares = () if wrong is None else (f"{wrong.value:.1%}",)
             rows.append((name, *_words(found[f"rmse/{name}"], 4), *shares, said.get(name, "")))
         blank = [""] * (len(rows[0]) - 3)
         rows.append(("log p(x_miss|x_obs)", *_words(found[JUDGED_BY], 3), *blank[1:], "nats per datum"))
@@ -211,6 +219,19 @@ def _check(model: TrainedModel) -> None:
     model.model.likelihood.sample_spec(model.data_shape)
 
 
+def _doubts(imputed: dict[str, Imputed]) -> list[str]:
+    """What must be said of the importance weights."""
+    if "importance_weighted" not in imputed:
+        return []
+    sizes = imputed["importance_weighted"].diagnostics["effective_sample_size"]
+    if not (share := (sizes < FEW).double().mean().item()):
+        return []
+    return [
+        f"the importance weights of {100 * share:.2g} % of the data come to fewer than {FEW} samples: "
+        "log p(x_miss|x_obs) may be too high there, and more importance_samples tell"
+    ]
+
+
 def _write(folder: Path, prepared: Prepared, imputed: list[Imputed]) -> None:
     np.save(folder / "imputations.npy", torch.stack([each.draws for each in imputed]).numpy())
     np.save(folder / "means.npy", torch.stack([each.mean for each in imputed]).numpy())
@@ -225,7 +246,3 @@ def _some(number: int, most: int) -> Tensor:
 
 def _words(statistic: Statistic, digits: int) -> tuple[str, str]:
     return f"{statistic.value:,.{digits}f}", f"{statistic.error:.{digits}f}"
-
-
-def _of(metrics: dict[str, float], name: str, factor: float = 1) -> str:
-    return f"{factor * metrics.get(name, 0):.3g}"

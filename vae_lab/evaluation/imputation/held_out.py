@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 
 from vae_lab.evaluation.importance_sampling import importance_weighted_log_likelihood
-from vae_lab.incomplete import of_observed
+from vae_lab.incomplete import Fill, of_observed
 from vae_lab.noise import NoiseSource
 from vae_lab.vae import VAE, Batch
 
 
 def held_out_log_likelihood(
-    vae: VAE, batch: Batch, missing: Tensor, fill: Tensor | float, noise: NoiseSource, num_samples: int
+    vae: VAE, batch: Batch, missing: Tensor, fill: Fill, noise: NoiseSource, num_samples: int
 ) -> Tensor:
     r"""$\log p(x_m|x_o) = \log p(x) - \log p(x_o)$, `(B,)` in float64, in nats per datum.
 

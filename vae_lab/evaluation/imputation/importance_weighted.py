@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.evaluation.imputation.base import Imputed, draws_of, pixel_spec
-from vae_lab.incomplete import filled, of_observed
+from vae_lab.incomplete import Fill, filled, of_observed
 from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, NoiseSpec, component
 from vae_lab.vae import VAE, Batch
 
@@ -13,7 +13,7 @@ from vae_lab.vae import VAE, Batch
 def importance_weighted(
     vae: VAE,
     batch: Batch,
-    fill: Tensor | float,
+    fill: Fill,
     noise: NoiseSource,
     num_samples: int,
     imputations: int,

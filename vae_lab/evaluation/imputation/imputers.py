@@ -8,6 +8,7 @@ from torch import Tensor
 from vae_lab.evaluation.imputation.base import Imputed
 from vae_lab.evaluation.imputation.gibbs import metropolis_within_gibbs, pseudo_gibbs
 from vae_lab.evaluation.imputation.importance_weighted import importance_weighted
+from vae_lab.incomplete import Fill
 from vae_lab.noise import NoiseSource
 from vae_lab.vae import VAE, Batch
 
@@ -41,7 +42,7 @@ class Imputers:
             raise ValueError(f"methods must name at least one, and each once, got {self.methods}.")
 
     def __call__(
-        self, vae: VAE, batch: Batch, fill: Tensor | float, start: Tensor, noise: NoiseSource
+        self, vae: VAE, batch: Batch, fill: Fill, start: Tensor, noise: NoiseSource
     ) -> list[Imputed]:
         """What each of the methods makes of some data.
 
@@ -55,7 +56,7 @@ class Imputers:
         return [self._by(method, vae, batch, fill, start, noise) for method in self.methods]
 
     def _by(
-        self, method: Method, vae: VAE, batch: Batch, fill: Tensor | float, start: Tensor, noise: NoiseSource
+        self, method: Method, vae: VAE, batch: Batch, fill: Fill, start: Tensor, noise: NoiseSource
     ) -> Imputed:
         if method == "importance_weighted":
             return importance_weighted(vae, batch, fill, noise, self.importance_samples, self.imputations)
