@@ -8,6 +8,7 @@ from scipy import stats
 
 from vae_lab.estimators import (
     IWAE,
+    MIWAE,
     STLIWAE,
     VIMCO,
     Autoencoder,
@@ -76,6 +77,7 @@ MULTI_SAMPLE = {
     for samples in (2, 5)
     for name, make in {
         "iwae": IWAE,
+        "miwae": MIWAE,
         "dreg": DReG,
         "vimco": VIMCO,
         "vimco-arithmetic": partial(VIMCO, mean="arithmetic"),

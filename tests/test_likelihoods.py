@@ -111,6 +111,18 @@ def test_log_prob_is_the_sum_over_pixels_of_torch(case):
     assert torch.allclose(family(outputs).log_prob(x), expected, rtol=1e-6)
 
 
+def test_the_terms_of_the_pixels_add_up_to_log_prob(case):
+    family, outputs, reference = case
+    x = data(family)
+    terms = family(outputs).log_prob_per_pixel(x)
+    assert terms.shape == (4, 5, *SHAPE)
+    assert torch.allclose(terms, reference.log_prob(x.expand(4, 5, *SHAPE)), rtol=1e-6)
+    assert torch.allclose(terms.flatten(2).sum(-1), family(outputs).log_prob(x))
+    shared = family(outputs[:, :1])  # one set of parameters for all data
+    assert shared.log_prob_per_pixel(x).shape == (4, 5, *SHAPE)
+    assert torch.allclose(shared.log_prob_per_pixel(x).flatten(2).sum(-1), shared.log_prob(x))
+
+
 def test_mean_is_that_of_torch(case):
     family, outputs, reference = case
     assert torch.allclose(family(outputs).mean, reference.mean)

@@ -178,7 +178,8 @@ def truncated(path):
         ("x.npz", lambda path: np.savez(path, x=np.array(3)), "x in .* without data, of shape"),
         ("x.npy", lambda path: np.save(path, images(30)), r"must have the shape .* got \(30,\)"),
         ("x.npy", lambda path: np.save(path, images(9, 2, 3, 4, 5)), "must have the shape"),
-        ("x.npy", lambda path: np.save(path, np.full((30, 3), np.nan)), "infinite or not a number"),
+        ("x.npy", lambda path: np.save(path, np.full((30, 3), np.nan)), "have no value that is a number"),
+        ("x.npy", lambda path: np.save(path, np.full((30, 3), np.inf)), "values that are infinite"),
     ],
 )
 def test_arrays_that_cannot_be(tmp_path, name, make, message):

@@ -38,6 +38,8 @@ NEEDS_NETWORK = (
     "VAEs do not have; use another."
 )
 
+MISS = "these miss pixels (dataset.missing, or values that are not a number)"
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -143,6 +145,8 @@ def build(cfg: DictConfig, checkpoints: Path) -> TrainingParts:
     notes = _check_support(model, dataset) + ([estimator.bias] if estimator.bias else [])
     notes += [estimator.objective] if estimator.objective else []
     notes += evaluation.notes(model, estimator)
+    if dataset.incomplete:
+        notes.append("bounds of data that miss pixels are those of the observed ones alone")
     return TrainingParts(
         dataset, model, noise, tracking, notes, estimator, evaluation, optimizer, settings, trainer
     )
@@ -165,6 +169,8 @@ def _self_fitting(cfg: DictConfig) -> Parts:
     noise = instantiate(cfg.noise, "noise", seed=cfg.seed)
     tracking = instantiate(cfg.logger, "logger")
     dataset = _load(cfg)
+    if dataset.incomplete:
+        raise UserError(f"model: {kind} needs complete data, and {MISS}; use a VAE with estimator=miwae.")
     model = _model(cfg, dataset)
     return Parts(dataset, model, noise, tracking, _check_support(model, dataset))
 
@@ -191,6 +197,8 @@ def prepare_estimator(
     try:
         _check_encoder(estimator, vae)
         estimator.check(vae)
+        if dataset.incomplete and not estimator.accepts_missing:
+            raise ValueError(f"it needs complete data, and {MISS}; use estimator=miwae.")
         if estimator.needs_independent_samples and not noise.independent_samples:
             raise ValueError(
                 f"it compares a datum's samples, which {type(noise).__name__} makes dependent, and would be "
@@ -254,6 +262,8 @@ def prepare_probe(
             f"{key}: it takes the encoder's gradient through q(z|x) alone, and {type(vae.prior).__name__} "
             "has the encoder in p(z) too; use another model/prior."
         )
+    if dataset.incomplete:
+        raise UserError(f"{key}: it measures gradients on complete data, and {MISS}.")
     try:
         settings.check(dataset)
     except ValueError as error:

@@ -12,6 +12,7 @@ COMMANDS = {
     "generate": "draw new data from a trained model, each beside the nearest training datum",
     "explore": "show the latent space of a trained model: traversals, interpolations, codes in a plane",
     "embed": "write the codes of data, and measure how good they are as a representation",
+    "impute": "fill in missing pixels by a trained model, and measure how well",
     "gradients": "measure variance, bias and cost of gradient estimators at a state of a model",
     "outliers": "tell outliers from inliers by the scores of a trained model",
     "sweep": "run a question from sweeps/ to its table and its figure; alone: list the questions",

@@ -123,9 +123,13 @@ class VAE(nn.Module):
 
     def decode(self, z: Tensor) -> Pixels:
         """The distribution p(x|z) for latent variables of shape `(K, B, D)`."""
+        return self.likelihood(self.decoder_outputs(z))
+
+    def decoder_outputs(self, z: Tensor) -> Tensor:
+        """What the decoder gives the likelihood, `(K, B, likelihood.num_outputs * C, ...)`."""
         seen = z[..., : self.layer_dims[0]]
-        outputs = self.decoder(seen.flatten(0, 1)).unflatten(0, z.shape[:2])
-        return self.likelihood(outputs)
+        outputs: Tensor = self.decoder(seen.flatten(0, 1)).unflatten(0, z.shape[:2])
+        return outputs
 
     def sample_spec(self, data_shape: Sequence[int]) -> dict[str, NoiseSpec]:
         """The noise that `sample` needs for each datum, by name.

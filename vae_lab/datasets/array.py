@@ -28,7 +28,7 @@ class Array(OwnDataset):
     An array has the shape `(N, D)` of vectors, `(N, H, W)` of grey images, or `(N, C, H, W)`. A `.npz` file
     has `train` and, if they are not to be split off it at random, `validation` and `test`; or one array of
     any name. Integers named `train_labels` and so on, or `labels`, are their labels. It is written by
-    `numpy.savez`, not compressed.
+    `numpy.savez`, not compressed. NaN stands for a pixel that is missing, which `estimator=miwae` allows.
 
     Args:
         path: The file.
@@ -42,6 +42,7 @@ class Array(OwnDataset):
         split_seed: Seed of the split.
         num_workers: Threads that read ahead, at least 0.
         leave_out: As for `SplitDataset`.
+        missing: As for `SplitDataset`.
 
     Raises:
         UserError: If the file does not hold such arrays.
@@ -61,6 +62,7 @@ class Array(OwnDataset):
         split_seed: int = 0,
         num_workers: int = 2,
         leave_out: Sequence[int] = (),
+        missing: float = 0.0,
     ) -> None:
         self.path = Path(path).expanduser()
         self.arrays = _arrays(self.path)
@@ -74,7 +76,15 @@ class Array(OwnDataset):
         self.levels = 256 if of_bytes and self.scale >= 255 else None
         self.channels_last = channels_last
         super().__init__(
-            batch_size, binarize, dequantize, validation_size, test_size, split_seed, num_workers, leave_out
+            batch_size,
+            binarize,
+            dequantize,
+            validation_size,
+            test_size,
+            split_seed,
+            num_workers,
+            leave_out,
+            missing,
         )
 
     def found(self) -> Mapping[str, Split]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.datasets.batches import EvaluationBatches, Redraw, TrainingBatches
+from vae_lab.evaluation.masks import at_random
 from vae_lab.noise import NoiseSource, NoiseSpec, permutation
 from vae_lab.rows import Rows, all_of
 
@@ -66,11 +67,16 @@ class SplitDataset(pl.LightningDataModule):
         split_seed: Seed of whatever is random in the split and the binarisation of held-out data.
         leave_out: Classes that no part has, for the detection of what is new; those of the test part are
             kept as `left_out`.
+        missing: Share of the training and validation pixels that are missing completely at random, always
+            the same ones, keyed by datum and `split_seed`; they are NaN. The test part is complete.
+
+    Attributes:
+        incomplete: Whether pixels are missing, as far as is known.
 
     Raises:
-        ValueError: If a class to be left out is none of the data's, or these have no labels; if `batch_size`
-            is below 1 or, once the data are there, above the training part's size; if data are to be
-            dequantised that are binarised, or have no grey levels.
+        ValueError: If `missing` is not a share below 1; if a class to be left out is none of the data's, or
+            these have no labels; if `batch_size` is below 1 or, once the data are there, above the training
+            part's size; if data are to be dequantised that are binarised, or have no grey levels.
     """
 
     levels: int | None = None  # grey levels of the images
@@ -83,8 +89,11 @@ class SplitDataset(pl.LightningDataModule):
         split_seed: int = 0,
         dequantize: bool = False,
         leave_out: Sequence[int] = (),
+        missing: float = 0.0,
     ) -> None:
         super().__init__()
+        if not 0 <= missing < 1:
+            raise ValueError(f"missing must be a share of at least 0 and below 1, got {missing}.")
         if dequantize and (binarize != "none" or self.levels is None):
             raise ValueError(
                 "dequantize needs the grey levels of images, with binarize=none, got dequantize=true."
@@ -97,6 +106,8 @@ class SplitDataset(pl.LightningDataModule):
         self.split_seed = split_seed
         self.leave_out = list(leave_out)
         self.left_out: Split | None = None
+        self.missing = missing
+        self.incomplete = missing > 0
         self.seed = 0  # the run's, which orders the training data and binarises them
         self.test_curve = False  # whether the test part is followed along training too
         self.updates_per_batch = 1  # optimizer steps with one batch
@@ -122,9 +133,10 @@ class SplitDataset(pl.LightningDataModule):
                 f"batch_size must be at most {len(parts.train.x)}, the size of the training part, "
                 f"got {self.batch_size}."
             )
+        train, validation = self._hidden(parts.train, "train"), self._hidden(parts.validation, "validation")
         self.parts = Parts(
-            parts.train if self.redraw else self.measured(parts.train, "train"),
-            self.measured(parts.validation, "validation"),
+            train if self.redraw else self.measured(train, "train"),
+            self.measured(validation, "validation"),
             self.measured(parts.test, "test"),
         )
 
@@ -139,6 +151,18 @@ class SplitDataset(pl.LightningDataModule):
             )
         if len(self._of_classes(parts.train, left_out=False).x) == 0:
             raise ValueError(f"leave_out leaves no class of {sorted(known)}.")
+
+    def _hidden(self, part: Split, name: str) -> Split:
+        """A part with NaN for the pixels that are missing."""
+        if not self.missing or len(part.x) == 0:
+            return part
+        source = NoiseSource(self.split_seed)
+
+        def hide(x: Tensor, indices: Tensor) -> Tensor:
+            mask = at_random(self.missing, x.shape[1:], source, indices, f"missing {name}")
+            return x.masked_fill(mask, math.nan)
+
+        return part.map(hide)
 
     def _of_classes(self, part: Split, left_out: bool) -> Split:
         """The data of a part that are in the classes to be left out, or those that are not."""
@@ -220,12 +244,17 @@ class SplitDataset(pl.LightningDataModule):
             assert self.levels is not None
             x = (x * self.scale + uniform) / self.levels
             return x.clamp(SMALLEST, 1 - SMALLEST)  # a density on (0, 1) may be infinite at the ends
-        return (uniform < x).to(x.dtype)
+        return self._binary(x, uniform < x)
+
+    def _binary(self, x: Tensor, is_one: Tensor) -> Tensor:
+        """One or zero, and NaN where the data have it."""
+        binary = is_one.to(x.dtype)
+        return torch.where(x.isnan(), x, binary) if self.incomplete else binary
 
     def measured(self, split: Split, purpose: str) -> Split:
         """Data as a model is measured on them: drawn once, or thresholded."""
         if self.binarize == "threshold":
-            return split.map(lambda x, indices: (x > 0.5).to(x.dtype))
+            return split.map(lambda x, indices: self._binary(x, x > 0.5))
         if not (self.redraw or self.binarize == "fixed") or len(split.x) == 0:
             return split
         source = NoiseSource(self.split_seed)

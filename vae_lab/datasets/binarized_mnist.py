@@ -22,10 +22,13 @@ class BinarizedMNIST(SplitDataset):
         files: Path in `root` and SHA-256 of the `.npz` file with `train`, `valid` and `test`, each of shape
             (N, 98): the bits of 784 pixels packed by `numpy.packbits`.
         batch_size: Global batch size.
+        missing: As for `SplitDataset`.
     """
 
-    def __init__(self, root: str, files: Mapping[str, str], batch_size: int = 100) -> None:
-        super().__init__(batch_size, binarize="none")
+    def __init__(
+        self, root: str, files: Mapping[str, str], batch_size: int = 100, missing: float = 0.0
+    ) -> None:
+        super().__init__(batch_size, binarize="none", missing=missing)
         self.root = root
         self.files = files
 

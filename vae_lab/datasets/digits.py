@@ -21,6 +21,7 @@ class Digits(SplitDataset):
         test_size: Data held out for the test.
         split_seed: Seed of the split.
         leave_out: As for `SplitDataset`.
+        missing: As for `SplitDataset`.
     """
 
     levels = 17
@@ -35,8 +36,9 @@ class Digits(SplitDataset):
         test_size: int = 360,
         split_seed: int = 0,
         leave_out: Sequence[int] = (),
+        missing: float = 0.0,
     ) -> None:
-        super().__init__(batch_size, binarize, split_seed, dequantize, leave_out)
+        super().__init__(batch_size, binarize, split_seed, dequantize, leave_out, missing)
         self.validation_size = validation_size
         self.test_size = test_size
 

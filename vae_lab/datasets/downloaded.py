@@ -24,6 +24,7 @@ class Downloaded(SplitDataset):
         validation_size: How many of the training images are held out for model selection.
         split_seed: Seed of the split.
         leave_out: As for `SplitDataset`.
+        missing: As for `SplitDataset`.
     """
 
     source: ClassVar[type[torchvision.datasets.VisionDataset]]
@@ -41,8 +42,9 @@ class Downloaded(SplitDataset):
         validation_size: int = 10000,
         split_seed: int = 0,
         leave_out: Sequence[int] = (),
+        missing: float = 0.0,
     ) -> None:
-        super().__init__(batch_size, binarize, split_seed, dequantize, leave_out)
+        super().__init__(batch_size, binarize, split_seed, dequantize, leave_out, missing)
         if train_size is not None and train_size < 1:
             raise ValueError(f"train_size must be at least 1, got {train_size}.")
         self.root = root

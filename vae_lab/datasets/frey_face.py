@@ -21,6 +21,7 @@ class FreyFace(SplitDataset):
         train_size: Frames to train on, the validation frames included; the rest are the test part.
         validation_size: How many of the training frames are held out for model selection.
         split_seed: Seed of the shuffle.
+        missing: As for `SplitDataset`.
 
     Raises:
         ValueError: If `scale` is not above 0.
@@ -38,8 +39,11 @@ class FreyFace(SplitDataset):
         train_size: int = 1600,
         validation_size: int = 200,
         split_seed: int = 0,
+        missing: float = 0.0,
     ) -> None:
-        super().__init__(batch_size, binarize="none", split_seed=split_seed, dequantize=dequantize)
+        super().__init__(
+            batch_size, binarize="none", split_seed=split_seed, dequantize=dequantize, missing=missing
+        )
         if not scale > 0:
             raise ValueError(f"scale must be above 0, got {scale}.")
         self.root = root

@@ -1,6 +1,5 @@
 """Data that are given to a trained model: of its own dataset, of another, or a user's files."""
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -79,9 +78,10 @@ def _check(given: str, x: Tensor | Rows, own: SplitDataset) -> None:
             f"{given} has data of shape {shape}, and the model was trained on {own.shape}; give data of that "
             "shape."
         )
-    low, high = extremes(some(x))
-    if not (math.isfinite(low) and math.isfinite(high)):
+    looked_at = some(x)
+    if not bool(looked_at.isfinite().all()):
         raise UserError(f"{given} has values that are infinite or not a number.")
+    low, high = extremes(looked_at)
     limits = extremes(some(own.data.train.x))
     if limits[0] >= 0 and limits[1] <= 1 and (low < 0 or high > 1):
         raise UserError(

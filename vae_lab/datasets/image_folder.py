@@ -45,6 +45,7 @@ class ImageFolder(OwnDataset):
         split_seed: Seed of the split.
         num_workers: Threads that read ahead, at least 0.
         leave_out: As for `SplitDataset`.
+        missing: As for `SplitDataset`.
 
     Raises:
         UserError: If there are no images, or, later, if one cannot be read.
@@ -66,9 +67,18 @@ class ImageFolder(OwnDataset):
         split_seed: int = 0,
         num_workers: int = 2,
         leave_out: Sequence[int] = (),
+        missing: float = 0.0,
     ) -> None:
         super().__init__(
-            batch_size, binarize, dequantize, validation_size, test_size, split_seed, num_workers, leave_out
+            batch_size,
+            binarize,
+            dequantize,
+            validation_size,
+            test_size,
+            split_seed,
+            num_workers,
+            leave_out,
+            missing,
         )
         height_width = (size, size) if isinstance(size, int) else tuple(size)
         if len(height_width) != 2 or min(height_width) < 1:

@@ -24,6 +24,7 @@ class OwnDataset(SplitDataset):
         split_seed: Seed of the split.
         num_workers: Threads that read ahead, at least 0; with 0 nothing is read ahead.
         leave_out: As for `SplitDataset`.
+        missing: As for `SplitDataset`.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -39,8 +40,9 @@ class OwnDataset(SplitDataset):
         split_seed: int,
         num_workers: int,
         leave_out: Sequence[int],
+        missing: float,
     ) -> None:
-        super().__init__(batch_size, binarize, split_seed, dequantize, leave_out)
+        super().__init__(batch_size, binarize, split_seed, dequantize, leave_out, missing)
         if num_workers < 0:
             raise ValueError(f"num_workers must be at least 0, got {num_workers}.")
         for name, size in {"validation_size": validation_size, "test_size": test_size}.items():
@@ -78,8 +80,12 @@ class OwnDataset(SplitDataset):
         return loaded
 
     def _check_values(self, *samples: Tensor) -> None:
-        if not all(bool(x.isfinite().all()) for x in samples):
-            raise UserError("dataset.path: the data have values that are infinite or not a number.")
+        if any(bool(x.isinf().any()) for x in samples):
+            raise UserError("dataset.path: the data have values that are infinite.")
+        if any(bool(x.isnan().any()) for x in samples):
+            self.incomplete = True
+        if all(bool(x.isnan().all()) for x in samples):
+            raise UserError("dataset.path: the data have no value that is a number.")
         low, high = extremes(*samples)
         if self.binarize in ("dynamic", "fixed") and (low < 0 or high > 1):
             raise ValueError(

@@ -5,6 +5,7 @@ from vae_lab.estimators.dreg import DReG
 from vae_lab.estimators.full_variational_bayes import FullVariationalBayes
 from vae_lab.estimators.iwae import IWAE
 from vae_lab.estimators.maximum_likelihood import MaximumLikelihood
+from vae_lab.estimators.miwae import MIWAE
 from vae_lab.estimators.monte_carlo_em import MonteCarloEM
 from vae_lab.estimators.reparameterized import Reparameterized
 from vae_lab.estimators.score_function import ScoreFunction
@@ -15,6 +16,7 @@ from vae_lab.estimators.wake_sleep import WakeSleep
 
 __all__ = [
     "IWAE",
+    "MIWAE",
     "STLIWAE",
     "VIMCO",
     "Autoencoder",

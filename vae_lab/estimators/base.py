@@ -41,6 +41,7 @@ class Estimator(nn.Module):
         couples_data: Whether a datum's surrogate depends on the other data of its batch.
         needs_encoder: Whether it uses q(z|x).
         needs_amortization: Whether it asks q(z|x) of data that are not in the training part.
+        accepts_missing: Whether data may have NaN for pixels that are missing.
         keeps_data: Whether it keeps something for each datum, which several processes would have to share.
         has_weight_prior: Whether its target has a prior on the decoder's weights, as weight decay is.
         updates_per_batch: Optimizer steps with one batch before the next one comes.
@@ -55,6 +56,7 @@ class Estimator(nn.Module):
     couples_data: bool = False
     needs_encoder: bool = True
     needs_amortization: bool = False
+    accepts_missing: bool = False
     keeps_data: bool = False
     has_weight_prior: bool = False
     updates_per_batch: int = 1

@@ -140,7 +140,9 @@ class Measures:
                 statistics[name] = statistic(term)
         scorer = vae.likelihood if isinstance(vae, VAE) else vae
         judged = next((name for name in ("exact_log_likelihood", "log_likelihood") if name in terms), None)
-        if judged and scorer.levels is not None and is_on_levels(some(batch.x), scorer.levels):
+        looked_at = some(batch.x)
+        is_complete = not bool(looked_at.isnan().any())
+        if judged and is_complete and scorer.levels is not None and is_on_levels(looked_at, scorer.levels):
             statistics["bits_per_dimension"] = _in_bits(statistics[judged], batch.x.shape[1:].numel())
         return Measured(statistics, terms, kl, _notes(statistics, terms))
 

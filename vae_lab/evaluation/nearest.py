@@ -27,7 +27,7 @@ def nearest(queries: Tensor, x: Tensor | Rows) -> Nearest:
 
     Args:
         queries: `(Q, *data_shape)`, at least one.
-        x: Data `(N, *data_shape)`, at least one.
+        x: Data `(N, *data_shape)`, at least one; NaN where a pixel is missing.
 
     Example:
         >>> nearest(torch.tensor([[0.1], [2.2]]), torch.tensor([[0.0], [1.0], [2.0]])).numbers.tolist()
@@ -38,9 +38,24 @@ def nearest(queries: Tensor, x: Tensor | Rows) -> Nearest:
     numbers = torch.zeros(len(queries), dtype=torch.long)
     for batch, of_batch in in_batches(x, torch.arange(len(x)).split(AT_A_TIME)):
         rows = batch.flatten(1).to(flat)
-        places = torch.cdist(flat, rows).argmin(dim=1)
-        least = (flat - rows[places]).norm(dim=1)  # 0 for a copy, which cdist's matrix products miss
+        places = _distances(flat, rows).argmin(dim=1)
+        least = _distance(flat, rows[places])  # 0 for a copy, which matrix products miss
         closer = least < distances
         distances = torch.where(closer, least, distances)
         numbers = torch.where(closer, of_batch[places], numbers)
     return Nearest(distances, numbers)
+
+
+def _distances(queries: Tensor, x: Tensor) -> Tensor:
+    """Those of `(Q, D)` and `(N, D)`, `(Q, N)`; what is NaN in x counts as the mean of what is not."""
+    seen = (~x.isnan()).to(x)
+    if bool(seen.all()):
+        return torch.cdist(queries, x)
+    x = x.nan_to_num(0)
+    squares = queries.square() @ seen.T - 2 * queries @ x.T + x.square().sum(1)
+    return (squares.clamp(min=0) * x.shape[1] / seen.sum(1)).sqrt()
+
+
+def _distance(queries: Tensor, x: Tensor) -> Tensor:
+    """Those of `(Q, D)` and as many data, `(Q,)`, likewise."""
+    return (queries - x).square().nanmean(dim=1).mul(x.shape[1]).sqrt()

@@ -10,6 +10,7 @@ from vae_lab.estimators.base import Estimator
 from vae_lab.evaluation.fit_posterior import FitPosterior
 from vae_lab.evaluation.importance_sampling import importance_weighted_log_likelihood
 from vae_lab.evaluation.marginal_likelihood import GOOD_BELOW, WARN_ABOVE, MarginalLikelihood
+from vae_lab.incomplete import of_observed
 from vae_lab.noise import NoiseSource
 from vae_lab.vae import VAE, Batch
 
@@ -124,8 +125,12 @@ class Evaluation:
         return notes
 
     def with_posterior(self, vae: Any, batch: Batch, noise: NoiseSource, purpose: str) -> Any:
-        """The model with a q(z|x) that serves the data: itself, or with q fitted if it is not amortised."""
-        return self.fit(vae, batch, noise, purpose) if vae.is_per_datum else vae
+        """The model with a q(z|x) that serves the data: itself; with q fitted if it is not amortised; or that
+        of the observed pixels, where some are NaN.
+        """
+        if vae.is_per_datum:
+            return self.fit(vae, batch, noise, purpose)
+        return of_observed(vae) if isinstance(vae, VAE) and bool(batch.x.isnan().any()) else vae
 
     def along_training(
         self, vae: VAE | Alternative, estimator: Estimator, batch: Batch, noise: NoiseSource, purpose: str

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib as mpl
 import torch
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from vae_lab.figures.style import figure
+from vae_lab.figures.style import MISSING, figure
+from vae_lab.likelihoods.support import extremes
 
 
 def image_grid(groups: Sequence[tuple[str, Tensor]], path: Path, columns: int) -> None:
@@ -23,9 +26,9 @@ def image_grid(groups: Sequence[tuple[str, Tensor]], path: Path, columns: int) -
     inches = 2.4
     with figure(path, inches * len(groups), inches * height / width + 0.35) as canvas:
         panels = canvas.subplots(1, len(groups), squeeze=False)[0]
-        scale = groups[0][1].aminmax()
+        scale = extremes(groups[0][1])
         for axes, (title, data) in zip(panels, groups, strict=True):
-            _draw(axes, data, columns, (float(scale.min), float(scale.max)))
+            draw_grid(axes, data, columns, scale)
             axes.set_title(title, fontsize=9)
             axes.set_axis_off()
 
@@ -37,15 +40,34 @@ def _tiles(data: Tensor, columns: int) -> tuple[float, float]:
     return rows * data.shape[2], min(columns, len(data)) * data.shape[3]
 
 
-def _draw(axes: Axes, data: Tensor, columns: int, scale: tuple[float, float]) -> None:
+def draw_grid(
+    axes: Axes,
+    data: Tensor,
+    columns: int,
+    scale: tuple[float, float],
+    extent: tuple[float, float, float, float] | None = None,
+) -> None:
+    """Draws images on [0, 1] in a grid, or vectors as strips; what is NaN has a colour of its own.
+
+    Args:
+        axes: Where.
+        data: `(N, *data_shape)`.
+        columns: Images per row.
+        scale: Least and greatest value of vectors.
+        extent: Left, right, bottom and top of a grid; None for all of the axes.
+    """
     if data.dim() != 4:
         low, high = scale
-        axes.imshow(data.flatten(1).cpu().float().numpy(), aspect="auto", vmin=low, vmax=high)
+        colours = mpl.colormaps["viridis"].with_extremes(bad=MISSING)
+        strips = data.flatten(1).cpu().float().numpy()
+        axes.imshow(strips, aspect="auto", vmin=low, vmax=high, cmap=colours, interpolation="nearest")
         return
-    images = data.clamp(0, 1).cpu().float()
-    channels = images.shape[1] if images.shape[1] in (1, 3) else 1
-    grid = make_grid(images[:, :channels], nrow=columns, padding=1, pad_value=0.5)
-    axes.imshow(grid.permute(1, 2, 0).numpy(), interpolation="nearest")
+    channels = data.shape[1] if data.shape[1] in (1, 3) else 1
+    images = data[:, :channels].clamp(0, 1).cpu().float().expand(-1, 3, -1, -1)
+    missing = torch.tensor(to_rgb(MISSING)).reshape(3, 1, 1)
+    images = torch.where(images.isnan(), missing, images)
+    grid = make_grid(images, nrow=columns, padding=1, pad_value=0.5)
+    axes.imshow(grid.permute(1, 2, 0).numpy(), interpolation="nearest", extent=extent)
 
 
 def interleave(first: Tensor, second: Tensor, columns: int) -> Tensor:

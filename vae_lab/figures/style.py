@@ -16,6 +16,8 @@ COLOURS = {
     "exact": "#c44e2b",
 }
 
+MISSING = "#d8c39a"  # of a missing pixel: neither light nor dark, and no grey
+
 STYLE: Any = {
     "figure.dpi": 150,
     "savefig.bbox": "tight",

@@ -26,6 +26,10 @@ class Pixels(Protocol):
         """log p(x|z) of shape `(K, B)` for data `(B, *data_shape)`, in nats, summed over the pixels."""
         ...
 
+    def log_prob_per_pixel(self, x: Tensor) -> Tensor:
+        """The terms of `log_prob`, one for each pixel, `(K, B, *data_shape)`."""
+        ...
+
     def sample(self, eps: Tensor) -> Tensor:
         """Data of shape `(K, B, *data_shape)` from base noise of that shape."""
         ...

@@ -53,13 +53,14 @@ class BernoulliPixels:
         if self.logits.shape[1] == 1 < len(x):  # the same logits for all data: one matrix product
             logits = self.logits.flatten(1)
             return logits @ x.flatten(1).T - F.softplus(logits).sum(-1, keepdim=True)
+        return self.log_prob_per_pixel(x).flatten(2).sum(-1)
+
+    def log_prob_per_pixel(self, x: Tensor) -> Tensor:
         if self.logits.is_cuda:
-            nats = -F.binary_cross_entropy_with_logits(
-                self.logits, x.expand_as(self.logits), reduction="none"
-            )
-        else:
-            nats = _LogProb.apply(x, self.logits)
-        return nats.flatten(2).sum(-1)
+            logits, target = torch.broadcast_tensors(self.logits, x)
+            return -F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        nats: Tensor = _LogProb.apply(x, self.logits)
+        return nats
 
     def sample(self, eps: Tensor) -> Tensor:
         return (eps < self.mean).to(eps.dtype)

@@ -10,6 +10,7 @@ from vae_lab.likelihoods.base import Likelihood, Support
 from vae_lab.noise import Law
 
 LEAST = 1e-3  # of both parameters
+SMALLEST = 2.0**-24  # distance from 1 that single precision has
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,18 @@ class BetaPixels:
         return torch.where(has_maximum, inside, (self.alpha > self.beta).to(inside.dtype))
 
     def log_prob(self, x: Tensor) -> Tensor:
+        return self.log_prob_per_pixel(x).flatten(2).sum(-1)
+
+    def log_prob_per_pixel(self, x: Tensor) -> Tensor:
         normalizer = torch.lgamma(self.alpha) + torch.lgamma(self.beta) - torch.lgamma(self.alpha + self.beta)
-        nats = (self.alpha - 1) * x.log() + (self.beta - 1) * torch.log1p(-x) - normalizer
-        return nats.flatten(2).sum(-1)
+        return (self.alpha - 1) * x.log() + (self.beta - 1) * torch.log1p(-x) - normalizer
 
     def sample(self, eps: Tensor) -> Tensor:
         """By the inverse of the distribution function, on the CPU."""
         from scipy.special import betaincinv
 
         arguments = (each.detach().double().cpu().numpy() for each in (self.alpha, self.beta, eps))
-        return torch.from_numpy(betaincinv(*arguments)).to(eps)
+        return torch.from_numpy(betaincinv(*arguments)).to(eps).clamp(SMALLEST, 1 - SMALLEST)
 
 
 class Beta(Likelihood):

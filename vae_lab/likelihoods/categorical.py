@@ -26,10 +26,13 @@ class CategoricalPixels:
         return self.log_p.argmax(2).to(self.log_p.dtype) / (self.log_p.shape[2] - 1)
 
     def log_prob(self, x: Tensor) -> Tensor:
+        return self.log_prob_per_pixel(x).flatten(2).sum(-1)
+
+    def log_prob_per_pixel(self, x: Tensor) -> Tensor:
         number = (x * (self.log_p.shape[2] - 1)).round().long().unsqueeze(1)
         index = number.expand(len(self.log_p), *number.shape)
         log_p = self.log_p.expand(-1, len(x), *self.log_p.shape[2:])
-        return log_p.gather(2, index).flatten(2).sum(-1)
+        return log_p.gather(2, index).squeeze(2)
 
     def sample(self, eps: Tensor) -> Tensor:
         levels = self.log_p.shape[2]

@@ -40,8 +40,10 @@ class ContinuousBernoulliPixels:
         return torch.where(self.logits.abs() < SMALL, series, exact)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        nats = x * self.logits - torch.nn.functional.softplus(self.logits) + self._log_normalizer()
-        return nats.flatten(2).sum(-1)
+        return self.log_prob_per_pixel(x).flatten(2).sum(-1)
+
+    def log_prob_per_pixel(self, x: Tensor) -> Tensor:
+        return x * self.logits - torch.nn.functional.softplus(self.logits) + self._log_normalizer()
 
     def sample(self, eps: Tensor) -> Tensor:
         size = self._at_least_small().abs()

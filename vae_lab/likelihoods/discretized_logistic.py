@@ -31,13 +31,13 @@ class DiscretizedLogisticPixels:
         """The level nearest to the location, unless more lies beyond the first or the last one."""
         nearest = (self.location * (self.levels - 1)).round() / (self.levels - 1)
         candidates = torch.stack([nearest, torch.zeros_like(nearest), torch.ones_like(nearest)])
-        likeliest = torch.stack([self._nats(x) for x in candidates]).argmax(0)
+        likeliest = torch.stack([self.log_prob_per_pixel(x) for x in candidates]).argmax(0)
         return candidates.gather(0, likeliest.unsqueeze(0))[0]
 
     def log_prob(self, x: Tensor) -> Tensor:
-        return self._nats(x).flatten(2).sum(-1)
+        return self.log_prob_per_pixel(x).flatten(2).sum(-1)
 
-    def _nats(self, x: Tensor) -> Tensor:
+    def log_prob_per_pixel(self, x: Tensor) -> Tensor:
         half, scale = 0.5 / (self.levels - 1), (-self.log_scale).exp()
         upper = (x + half - self.location) * scale
         width = (2 * half * scale).expand_as(upper)

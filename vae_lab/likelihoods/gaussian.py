@@ -25,9 +25,11 @@ class GaussianPixels:
         return self.mean
 
     def log_prob(self, x: Tensor) -> Tensor:
+        return self.log_prob_per_pixel(x).flatten(2).sum(-1)
+
+    def log_prob_per_pixel(self, x: Tensor) -> Tensor:
         standardised = (x - self.mean) * (-self.log_scale).exp()
-        nats = 0.5 * standardised.square() + self.log_scale + 0.5 * math.log(2 * math.pi)
-        return -nats.flatten(2).sum(-1)
+        return -0.5 * standardised.square() - self.log_scale - 0.5 * math.log(2 * math.pi)
 
     def sample(self, eps: Tensor) -> Tensor:
         return self.mean + self.log_scale.exp() * eps

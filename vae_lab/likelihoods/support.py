@@ -8,7 +8,7 @@ Support = Literal["unit_interval", "open_unit_interval", "real"]
 
 
 def is_on_levels(x: Tensor, levels: int) -> bool:
-    """Whether all values are among `levels` evenly spaced ones of [0, 1].
+    """Whether all values are among `levels` evenly spaced ones of [0, 1]; NaN, which is missing, is none.
 
     Example:
         >>> import torch
@@ -18,12 +18,18 @@ def is_on_levels(x: Tensor, levels: int) -> bool:
     if bool(((x < 0) | (x > 1)).any()):
         return False
     steps = x * (levels - 1)
-    return bool(((steps - steps.round()).abs() < 1e-3).all())
+    return not bool(((steps - steps.round()).abs() >= 1e-3).any())
 
 
 def extremes(*data: Tensor) -> tuple[float, float]:
-    """The least and the greatest value of some data."""
-    pairs = [x.aminmax() for x in data if len(x)]
+    """The least and the greatest value of some data, NaN being none.
+
+    Example:
+        >>> import torch
+        >>> extremes(torch.tensor([2.0, torch.nan, 1.0]))
+        (1.0, 2.0)
+    """
+    pairs = [x[~x.isnan()].aminmax() for x in data if not x.isnan().all()]
     return min(float(low) for low, _ in pairs), max(float(high) for _, high in pairs)
 
 

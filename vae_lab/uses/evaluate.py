@@ -12,11 +12,13 @@ from torch import Tensor
 from vae_lab.alternatives.base import Alternative
 from vae_lab.evaluation.measures import Measured, Measures
 from vae_lab.figures.kl_per_dimension import kl_per_dimension
+from vae_lab.incomplete import of_observed
 from vae_lab.orchestration.instantiate import named
+from vae_lab.rows import some
 from vae_lab.sampling import tensor_of
 from vae_lab.trained import TrainedModel
 from vae_lab.uses.base import Outcome, Progress
-from vae_lab.vae import Batch
+from vae_lab.vae import VAE, Batch
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,10 @@ class Evaluate:
 
     def __call__(self, model: TrainedModel, prepared: Batch, folder: Path, progress: Progress) -> Outcome:
         total = len(prepared.x)
-        measured = self.measures(model.model, prepared, model.noise, lambda done: progress(done, total))
+        vae = model.model
+        if isinstance(vae, VAE) and bool(some(prepared.x).isnan().any()):
+            vae = of_observed(vae)
+        measured = self.measures(vae, prepared, model.noise, lambda done: progress(done, total))
         _write(measured, folder)
         metrics = {}
         for name, (value, error, monte_carlo_error) in measured.statistics.items():

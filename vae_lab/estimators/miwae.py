@@ -1,0 +1,45 @@
+"""The pathwise gradient of the importance-weighted bound of what is observed."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from vae_lab.estimators.base import Estimate
+from vae_lab.estimators.iwae import IWAE
+from vae_lab.incomplete import of_observed
+from vae_lab.vae import VAE, Batch
+
+
+class MIWAE(IWAE):
+    r"""The importance-weighted bound of log p(x_o), for data that miss pixels at random.
+
+    $$L_K = E\Big[\log \frac1K \sum_{k=1}^K \frac{p(x_o|z_k) p(z_k)}{q(z_k|x_o)}\Big], \quad
+      z_k \sim q(z|x_o)$$
+
+    A missing pixel is NaN. The encoder sees zero in its place, and p(x|z) is that of the others alone. With
+    nothing missing it is `IWAE`; with one sample, the evidence lower bound of a VAE on observed pixels.
+
+    References:
+        MIWAE: deep generative modelling and imputation of incomplete data sets (Mattei & Frellsen, 2019),
+        equation 5; Handling incomplete heterogeneous data using VAEs (Nazábal et al., 2020), for one sample.
+
+    Args:
+        num_samples: `K`, at least 1.
+        kl: `sampled`; a bound of several samples has no analytic form.
+
+    Raises:
+        ValueError: If `num_samples` is below 1 or `kl` is not `sampled`.
+    """
+
+    accepts_missing = True
+
+    def check(self, vae: VAE) -> None:
+        super().check(vae)
+        if not vae.is_amortized:
+            raise ValueError(
+                "it gives incomplete data to a network q(z|x), and model/encoder=per_datum is none; use "
+                "another encoder."
+            )
+
+    def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
+        return super().forward(of_observed(vae), batch, noise)

@@ -1,0 +1,1 @@
+"""What is missing, drawn from p(x_miss|x_obs), and how well."""
