@@ -169,6 +169,17 @@ def balanced(labels: Tensor, number: int, seed: int, repeat: int) -> Tensor:
     return order[turn.argsort(stable=True)[:number]].sort().values
 
 
+def without_gaps(train: Labelled, test: Labelled) -> tuple[Labelled, Labelled]:
+    """The same with the training part's mean for every pixel that is missing (NaN)."""
+    means = np.nanmean(train.features["pixels"], axis=0)
+
+    def full(part: Labelled) -> Labelled:
+        pixels = part.features["pixels"]
+        return Labelled({**part.features, "pixels": np.where(np.isnan(pixels), means, pixels)}, part.labels)
+
+    return full(train), full(test)
+
+
 def with_components(train: Labelled, test: Labelled, number: int) -> tuple[Labelled, Labelled]:
     """The same data with a further feature, `pca`: the leading principal components of the pixels.
 

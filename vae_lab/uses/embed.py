@@ -16,7 +16,7 @@ from vae_lab.codes import encoded, notes_on_codes, samples_of
 from vae_lab.datasets.base import Split, SplitDataset
 from vae_lab.datasets.given import Given, given
 from vae_lab.evaluation.explained_variance import ExplainedVariance
-from vae_lab.evaluation.probing_codes import Labelled, Probe, Probed, with_components
+from vae_lab.evaluation.probing_codes import Labelled, Probe, Probed, with_components, without_gaps
 from vae_lab.figures.accuracy import accuracy
 from vae_lab.noise import permutation
 from vae_lab.out import check_place
@@ -178,7 +178,7 @@ class Embed:
         return explained.value
 
     def _probed(self, model: TrainedModel, parts: tuple[Split, Split], progress: Progress) -> Probed:
-        train, test = _features(model, parts[0]), _features(model, parts[1])
+        train, test = without_gaps(_features(model, parts[0]), _features(model, parts[1]))
         wanted = train.features["code"].shape[1]
         train, test = with_components(train, test, wanted)
         probe = Probe(self._numbers(train.labels), self.repeats, self.neighbours, model.noise.seed)

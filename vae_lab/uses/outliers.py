@@ -24,9 +24,10 @@ from vae_lab.evaluation.outlier_scores import (
     typicality,
 )
 from vae_lab.figures.outliers import extremes, histograms
+from vae_lab.incomplete import filled
 from vae_lab.likelihoods import Bernoulli, Gaussian
 from vae_lab.noise import NoiseSpec, permutation
-from vae_lab.rows import all_of, in_batches
+from vae_lab.rows import all_of, in_batches, some
 from vae_lab.sampling import noise_for
 from vae_lab.trained import TrainedModel, load
 from vae_lab.uses.base import Outcome, Progress, Shown
@@ -104,6 +105,12 @@ class Outliers:
             raise ValueError(f"run={model.result['signature']} has no q(z|x), which the scores need.")
         wanted = [name for name in SCORES if name in (self.scores or can)]
         held_out = "validation" if len(dataset.data.validation.x) else "train"
+        if "typicality" in wanted and bool(some(getattr(dataset.data, held_out).x).isnan().any()):
+            if self.scores:
+                raise ValueError(
+                    f"scores has typicality, which needs complete {held_out} data; leave it out."
+                )
+            wanted.remove("typicality")
         return Prepared(
             self._some(inliers),
             self._some(outliers),
@@ -234,6 +241,7 @@ def _independent_pixels(model: TrainedModel) -> Alternative:
         Likelihood Ratios for Out-of-Distribution Detection (Ren et al., 2019), section 3, for the noise.
     """
     x = all_of(_some_of(model.parts.dataset.measured_part("train"), OF_BACKGROUND, "background").x)
+    x = filled(x, x.nanmean(0))
     binary = isinstance(getattr(model.model, "likelihood", None), Bernoulli)
     if not binary:
         spec = {"pixels": NoiseSpec("normal", 1, model.data_shape)}
