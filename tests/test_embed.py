@@ -122,9 +122,9 @@ def test_samples_have_the_mean_and_the_scale_of_q():
     samples = samples_of(model, batch, number)
     assert samples.shape == (number, 4, 2)
     assert torch.equal(samples_of(model, batch, 70), samples[:70])
-    error = batch.scale / number**0.5
+    error = batch.q.std / number**0.5
     assert ((samples.mean(0) - batch.q.mean).abs() < 4 * error).all()  # 4 standard errors, of 8 numbers
-    assert ((samples.std(0) - batch.scale).abs() < 4 * error / 2**0.5).all()
+    assert ((samples.std(0) - batch.q.std).abs() < 4 * error / 2**0.5).all()
 
 
 def test_what_a_code_is_where_q_is_not_gaussian_or_not_used(tmp_path):

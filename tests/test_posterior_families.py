@@ -109,6 +109,8 @@ def test_entropy_and_mean(case):
     assert torch.allclose(q.entropy(), of_each(reference, lambda own: own.entropy()).sum(-1))
     middle = of_each(reference, lambda own: own.mean() if np.isfinite(own.mean()) else own.median())
     assert torch.allclose(q.mean, middle)
+    spread = of_each(reference, lambda own: own.std())
+    assert torch.allclose(q.std, spread) if spread.isfinite().all() else q.std is None
 
 
 def test_kl_is_that_of_quadrature(case):

@@ -10,7 +10,6 @@ from torch import Tensor
 from vae_lab.datasets.base import EVALUATION_BATCH, EVALUATION_NUMBERS
 from vae_lab.noise import EVALUATION_BLOCK, NoiseSpec
 from vae_lab.posteriors.base import Conditional
-from vae_lab.posteriors.gaussian import DiagonalGaussian
 from vae_lab.rows import Rows, in_batches
 from vae_lab.trained import TrainedModel
 from vae_lab.vae import VAE
@@ -28,11 +27,6 @@ class Encoded(NamedTuple):
     x: Tensor
     numbers: Tensor
     q: Conditional
-
-    @property
-    def scale(self) -> Tensor | None:
-        """The standard deviations of q, `(B, D)`, if they have a closed form."""
-        return self.q.log_scale.exp() if isinstance(self.q, DiagonalGaussian) else None
 
 
 def encoded(model: TrainedModel, x: Tensor | Rows, batch_size: int | None = None) -> Iterator[Encoded]:
@@ -74,10 +68,15 @@ def notes_on_codes(model: TrainedModel) -> list[str]:
     if not model.parts.has_density:
         return ["the code of an autoencoder is a point, without scale"]
     notes = []
-    if not vae.posterior.has_mean:
+    if vae.posterior.layer_dims:
         notes.append(
             "q has several layers: mean is that of each given the means of those before, and there is no "
             "scale; samples=1000 tells of its width"
+        )
+    elif not vae.posterior.has_mean:
+        notes.append(
+            f"{type(vae.posterior).__name__} has no closed mean or scale: mean is where it takes the middle "
+            "of its noise; samples=1000 tells more"
         )
     if vae.is_per_datum:
         notes.append("the model has no encoder: q was fitted to each datum by its bound")

@@ -22,6 +22,11 @@ class Conditional(Protocol):
         """E[z] of shape `(B, D)`; where it has no closed form, a z near the middle of q."""
         ...
 
+    @property
+    def std(self) -> Tensor | None:
+        """The standard deviation of each z_d, `(B, D)`; None where there is none in closed form."""
+        ...
+
     def transform(self, eps: Tensor) -> Tensor:
         """z = g(eps, x) of shape `(K, B, D)` for base noise `(K, B, D)`."""
         ...

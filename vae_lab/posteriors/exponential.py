@@ -31,5 +31,8 @@ class Exponential(Positive):
     def mean(self, *logs: Tensor) -> Tensor:
         return logs[0].exp()
 
+    def variance(self, *logs: Tensor) -> Tensor:
+        return (2 * logs[0]).exp()
+
     def entropy(self, *logs: Tensor) -> Tensor:
         return 1 + logs[0]

@@ -39,6 +39,10 @@ class FlowConditional:
         """Where the flow takes the middle of its noise."""
         return self.transform(self.context.new_zeros(1, len(self.context), self.latent_dim))[0]
 
+    @property
+    def std(self) -> None:
+        """None, as it has no closed form."""
+
     def transform(self, eps: Tensor) -> Tensor:
         return self.through(self.context, eps, True)
 

@@ -30,6 +30,10 @@ class FullGaussianConditional:
             (torch.arange(len(lower), device=rows.device)[:, None], rows, columns), self.below
         )
 
+    @property
+    def std(self) -> Tensor:
+        return self.factor.norm(dim=-1)
+
     def transform(self, eps: Tensor) -> Tensor:
         return self.mean + torch.einsum("bij,kbj->kbi", self.factor, eps)
 

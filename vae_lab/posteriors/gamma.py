@@ -63,6 +63,9 @@ class Gamma(Positive):
     def mean(self, *logs: Tensor) -> Tensor:
         return (logs[0] + logs[1]).exp()
 
+    def variance(self, *logs: Tensor) -> Tensor:
+        return (2 * logs[0] + logs[1]).exp()
+
     def entropy(self, *logs: Tensor) -> Tensor:
         log_scale, concentration = logs[0], logs[1].exp()
         digamma = torch.special.digamma(concentration)

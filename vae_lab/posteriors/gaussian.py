@@ -19,6 +19,10 @@ class DiagonalGaussian:
     mean: Tensor
     log_scale: Tensor
 
+    @property
+    def std(self) -> Tensor:
+        return self.log_scale.exp()
+
     def transform(self, eps: Tensor) -> Tensor:
         return self.mean + self.log_scale.exp() * eps
 

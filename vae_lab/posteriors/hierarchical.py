@@ -41,6 +41,14 @@ class HierarchicalConditional:
             layers.append(transition(layers[-1]).mean)
         return torch.cat(layers, dim=-1)
 
+    @property
+    def std(self) -> None:
+        """None, as it has no closed form."""
+
+    def with_parameters(self, *parameters: Tensor) -> "HierarchicalConditional":
+        """Refused, as `parameters` are."""
+        raise ValueError("a hierarchical posterior has no parameters that make it again.")
+
     def transform(self, eps: Tensor) -> Tensor:
         first, *others = eps.split(list(self.layer_dims), dim=-1)
         layers = [self.first.transform(first)]

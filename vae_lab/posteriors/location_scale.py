@@ -90,6 +90,11 @@ class LocationScaleConditional:
     mean: Tensor
     log_scale: Tensor
 
+    @property
+    def std(self) -> Tensor | None:
+        moment = self.family.second_moment
+        return self.log_scale.exp() * moment**0.5 if math.isfinite(moment) else None
+
     def transform(self, eps: Tensor) -> Tensor:
         return self.mean + self.log_scale.exp() * self.family.quantile(open_interval(eps))
 

@@ -42,6 +42,10 @@ class Positive(Posterior):
         """E[z] of each dimension."""
         raise NotImplementedError
 
+    def variance(self, *logs: Tensor) -> Tensor:
+        """Var[z] of each dimension."""
+        raise NotImplementedError
+
     def entropy(self, *logs: Tensor) -> Tensor:
         """H(q) of each dimension."""
         raise NotImplementedError
@@ -63,6 +67,10 @@ class PositiveConditional:
     @property
     def mean(self) -> Tensor:
         return self.family.mean(*self.parameters)
+
+    @property
+    def std(self) -> Tensor:
+        return self.family.variance(*self.parameters).sqrt()
 
     def transform(self, eps: Tensor) -> Tensor:
         return self.family.quantile(open_interval(eps), *self.parameters)

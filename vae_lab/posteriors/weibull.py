@@ -42,6 +42,10 @@ class Weibull(Positive):
     def mean(self, *logs: Tensor) -> Tensor:
         return (logs[0] + (1 + (-logs[1]).exp()).lgamma()).exp()
 
+    def variance(self, *logs: Tensor) -> Tensor:
+        second_moment = (2 * logs[0] + (1 + 2 * (-logs[1]).exp()).lgamma()).exp()
+        return second_moment - self.mean(*logs).square()
+
     def entropy(self, *logs: Tensor) -> Tensor:
         log_scale, log_concentration = logs
         return EULER * (1 - (-log_concentration).exp()) + log_scale - log_concentration + 1

@@ -161,7 +161,7 @@ class Embed:
         parts: dict[str, list[Tensor]] = {"mean": [], "scale": [], "sample": []}
         explained = ExplainedVariance()
         for batch in encoded(model, x):
-            mean, scale = batch.q.mean, batch.scale
+            mean, scale = batch.q.mean, batch.q.std
             explained.add(batch.x.to(mean.device), model.decode(mean))
             parts["mean"].append(mean.float().cpu())
             if scale is not None and model.parts.has_density:
