@@ -16,10 +16,11 @@ def against(table: pl.DataFrame, axes: Sequence[str], metric: str, path: Path) -
 
     Args:
         table: A row for each setting: the axes, the metric, `low` and `high`.
-        axes: Names of the axes; the first goes along the figure.
+        axes: Names of the axes; the first that varies goes along the figure.
         metric: Name of the metric's column.
         path: Where the PNG goes.
     """
+    axes = [axis for axis in axes if table[axis].n_unique() > 1] or axes[:1]
     first, others = axes[0], list(axes[1:])
     lines = (
         {", ".join(map(str, key)): part for key, part in table.group_by(others, maintain_order=True)}
@@ -30,7 +31,8 @@ def against(table: pl.DataFrame, axes: Sequence[str], metric: str, path: Path) -
     numeric = numbers.null_count() == 0 and numbers.n_unique() > 1
     positions = numbers.to_list() if numeric else list(range(table[first].n_unique()))
     names = table[first].unique(maintain_order=True).to_list()
-    height = 3.2 if numeric else 0.9 + 0.32 * len(names)
+    between = min(0.12, 0.8 / len(lines))  # dots of one row
+    height = 3.2 if numeric else 0.9 + max(0.32, 0.15 * len(lines)) * len(names)
     with figure(path, 5.0, height) as canvas:
         panel = canvas.subplots()
         for index, (name, rows) in enumerate(lines.items()):
@@ -47,7 +49,7 @@ def against(table: pl.DataFrame, axes: Sequence[str], metric: str, path: Path) -
                     marker="o", markersize=4, capsize=2, color=colour, label=label(name),
                 )  # fmt: skip
             else:
-                shift = 0.12 * (index - (len(lines) - 1) / 2)
+                shift = between * (index - (len(lines) - 1) / 2)
                 y = [names.index(value) + shift for value in rows[first]]
                 panel.errorbar(
                     middle, y, xerr=spread,
