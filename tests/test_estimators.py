@@ -7,13 +7,16 @@ from conftest import exact_elbo, gaussian_batch, hierarchical_vae, linear_gaussi
 from scipy import stats
 
 from vae_lab.estimators import (
+    CIWAE,
     IWAE,
     MIWAE,
+    PIWAE,
     STLIWAE,
     VIMCO,
     Autoencoder,
     DReG,
     Reparameterized,
+    ReweightedWakeSleep,
     ScoreFunction,
     StickingTheLanding,
     WakeSleep,
@@ -82,11 +85,19 @@ MULTI_SAMPLE = {
         "vimco": VIMCO,
         "vimco-arithmetic": partial(VIMCO, mean="arithmetic"),
     }.items()
-} | {"stl_iwae-k1": partial(STLIWAE, num_samples=1)}
+} | {
+    "stl_iwae-k1": partial(STLIWAE, num_samples=1),
+    "ciwae": partial(CIWAE, num_samples=5, beta=0.3),
+    "ciwae-beta0": partial(CIWAE, num_samples=5, beta=0.0),
+    "ciwae-beta1": partial(CIWAE, num_samples=3, beta=1.0),
+    "piwae-one-group": partial(PIWAE, num_samples=5, num_groups=1),
+}
 UNBIASED = SINGLE_SAMPLE | MULTI_SAMPLE
 BIASED = {
     "stl_iwae-k5": STLIWAE,
     "wake_sleep": WakeSleep,
+    "reweighted_wake_sleep": ReweightedWakeSleep,
+    "piwae": partial(PIWAE, num_samples=6, num_groups=3),
     "variance_normalization": lambda: normalised_variance(),
 }
 MODELS = {"linear": linear_gaussian_vae, "nonlinear": nonlinear_vae, "hierarchical": hierarchical_vae}
@@ -247,6 +258,44 @@ def test_antithetic_pairs_bias_what_compares_samples(estimator, model, large_sam
     assert estimator.needs_independent_samples
     means = block_means(estimator, MODELS[model](), AntitheticNoise(0))
     assert is_biased(means, large_samples(model, estimator))
+
+
+def by_part(vae, means):
+    """The columns of mean gradients that are the encoder's, and those that are the model's."""
+    encoders = sum(parameter.numel() for parameter in vae.encoder.parameters())
+    return means[:, :encoders], means[:, encoders:]
+
+
+@pytest.mark.parametrize("model", ["linear", "nonlinear"])
+def test_piwae_ascends_each_of_its_two_bounds(model, large_samples):
+    vae = MODELS[model]()
+    means = by_part(vae, block_means(PIWAE(6, num_groups=3), vae, NoiseSource(0)))
+    encoder, _ = by_part(vae, large_samples(model, IWAE(2)))
+    other, generative = by_part(vae, large_samples(model, IWAE(6)))
+    assert not is_biased(means[0], encoder)
+    assert not is_biased(means[1], generative)
+    assert is_biased(means[0], other)
+
+
+def test_reweighted_wake_sleep_learns_the_model_by_the_bound(large_samples):
+    vae = MODELS["nonlinear"]()
+    _, means = by_part(vae, block_means(ReweightedWakeSleep(5), vae, NoiseSource(0)))
+    _, generative = by_part(vae, large_samples("nonlinear", IWAE(5)))
+    assert not is_biased(means, generative)
+
+
+def test_ciwae_ascends_the_combination_of_two_bounds(large_samples):
+    vae = MODELS["nonlinear"]()
+    means = block_means(CIWAE(5, beta=0.3), vae, NoiseSource(0))
+    parts = [large_samples("nonlinear", estimator) for estimator in (Reparameterized(kl="sampled"), IWAE(5))]
+    assert not is_biased(means, 0.3 * parts[0] + 0.7 * parts[1])
+    assert is_biased(means, parts[1])
+
+
+def test_reweighted_wake_sleep_of_one_sample_has_the_mean_of_a_score():
+    vae = linear_gaussian_vae()
+    means, _ = by_part(vae, block_means(ReweightedWakeSleep(1), vae, NoiseSource(0)))
+    assert not is_biased(means, torch.zeros_like(means))
 
 
 @pytest.mark.parametrize("source", [AntitheticNoise, SobolNoise])

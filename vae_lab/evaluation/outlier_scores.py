@@ -73,7 +73,7 @@ def likelihood_ratio(negative_log_likelihood: Tensor, background: Tensor) -> Ten
     """log p_background(x) - log p(x): how little of the likelihood is due to more than the background.
 
     References:
-        Likelihood Ratios for Out-of-Distribution Detection (Ren et al., 2019), equation 4.
+        Likelihood Ratios for Out-of-Distribution Detection (Ren et al., 2019).
 
     Args:
         negative_log_likelihood: Of the model, `(B,)`.
@@ -87,7 +87,7 @@ def typicality(negative_log_likelihood: Tensor, entropy: float) -> Tensor:
 
     References:
         Detecting Out-of-Distribution Inputs to Deep Generative Models Using Typicality (Nalisnick et al.,
-        2019), equation 3, for a single datum.
+        2019), for a single datum.
 
     Args:
         negative_log_likelihood: `(B,)`.

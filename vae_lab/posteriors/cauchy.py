@@ -19,7 +19,7 @@ class Cauchy(LocationScale):
 
     References:
         A closed-form formula for the Kullback-Leibler divergence between Cauchy distributions (Chyzak &
-        Nielsen, 2019), equation 1.
+        Nielsen, 2019), theorem 1.
 
     Args:
         latent_dim: `D`, at least 1.

@@ -38,7 +38,7 @@ class Gamma(Positive):
     The quantile has no closed form, but it exists: the noise is uniform, as for the other families.
 
     References:
-        Implicit Reparameterization Gradients (Figurnov, Mohamed & Mnih, 2018), equation 7.
+        Implicit Reparameterization Gradients (Figurnov, Mohamed & Mnih, 2018).
 
     Args:
         latent_dim: `D`, at least 1.

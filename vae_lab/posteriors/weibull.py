@@ -15,7 +15,7 @@ class Weibull(Positive):
       \mathbb{E} z_d = s_d \Gamma(1 + 1 / k_d)$$
 
     References:
-        WHAI: Weibull Hybrid Autoencoding Inference (Zhang, Chen, Guo & Zhou, 2018), section 2.2, for Weibull
+        WHAI: Weibull Hybrid Autoencoding Inference (Zhang, Chen, Guo & Zhou, 2018), for Weibull
         laws in the place of gamma laws.
 
     Args:

@@ -40,8 +40,8 @@ class Generate:
     draws that lies nearer to a training datum than 99 % of the test data do.
 
     References:
-        A note on the evaluation of generative models (Theis, van den Oord & Bethge, 2016), section 3.3,
-        on what nearest neighbours can show and what not.
+        A note on the evaluation of generative models (Theis, van den Oord & Bethge, 2016), on
+        what nearest neighbours can show and what not.
 
     Args:
         number: How many.

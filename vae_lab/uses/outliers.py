@@ -238,7 +238,7 @@ def _independent_pixels(model: TrainedModel) -> Alternative:
     """A background of what each pixel is like in the training data, for densities with noise on them.
 
     References:
-        Likelihood Ratios for Out-of-Distribution Detection (Ren et al., 2019), section 3, for the noise.
+        Likelihood Ratios for Out-of-Distribution Detection (Ren et al., 2019), for the noise.
     """
     x = all_of(_some_of(model.parts.dataset.measured_part("train"), OF_BACKGROUND, "background").x)
     x = filled(x, x.nanmean(0))
