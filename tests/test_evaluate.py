@@ -126,7 +126,6 @@ def test_mistakes_leave_nothing(vae_lab, trained, tmp_path):
         ([], "run must be given, the directory or the signature of a finished run; or runs=<a sweep>."),
         (["run=nowhere"], "run=nowhere is neither a run's directory nor a signature"),
         (["runs=nowhere"], "nowhere is not the directory of a sweep"),
-        (["runs=sizes", "seed=0,1"], "seed varies over the runs already; give it one value."),
         (["runs=a,b"], "runs takes the name of a sweep or a list: write runs=[...] with brackets."),
         (["run=59e074444826"], "a signature that reads as a number needs quotes"),
         (["runs=[]"], "runs must name a sweep or hold runs, got []."),

@@ -179,7 +179,8 @@ def test_what_the_figures_decode(tmp_path):
         decoded.append(z)
         return z[:, :1].sigmoid().reshape(-1, 1, 1, 1).expand(-1, 1, 4, 4)
 
-    scale = Scale(torch.tensor([0.0, 10.0]), torch.tensor([1.0, 2.0]), "unit")
+    middle, std = torch.tensor([0.0, 10.0]), torch.tensor([1.0, 2.0])
+    scale = Scale(middle, lambda d, units: middle[d] + units * std[d], "unit")
     around = torch.tensor([5.0, 7.0])
     path = tmp_path / "traversals.png"
     traversals(decode, around, scale, [(1, "said", True), (0, "said", False)], 3.0, 3, "title", path)

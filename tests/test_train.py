@@ -341,7 +341,7 @@ def test_help_and_completion_answer_at_once_without_torch(vae_lab, tmp_path):
             "estimators: importance_weighted, importance_weighted_pathwise, pathwise, single_sample",
         ),
         (["sweep"], "estimator_variance"),
-        (["train", "--help"], "estimator: autoencoder, dreg, full_variational_bayes,"),
+        (["train", "--help"], "estimator: autoencoder, ciwae, dreg, full_variational_bayes,"),
     ):
         process = vae_lab(*arguments)
         assert process.returncode == 0

@@ -137,7 +137,9 @@ def _result(
         "notes": outcome.notes,
         **outcome.details,
         "definition": directory.definition,
-        "checkpoints": {str(model.checkpoint.resolve()): checksum(model.checkpoint)},
+        "checkpoints": {
+            str(path.resolve()): checksum(path) for path in (model.checkpoint, *outcome.checkpoints)
+        },
         "config": of_run["config"] | {f"{_name(use)}.{name}": value for name, value in mine.items()},
         "provenance": provenance(model.device),
     }

@@ -19,7 +19,7 @@ class SobolNoise(NoiseSource):
     The points of a step are scrambled together, and those of each datum shifted digit by digit by a random
     number of its own. Each point is uniform, so that what is unbiased stays so; of $K = 2^m$ points of a
     datum each of `K` equal intervals of every coordinate holds one, and the mean of a smooth function has a
-    variance of less than $1/K$. `normal` noise is its inverse CDF. Data are independent of each other.
+    variance of less than $1/K$. `normal` noise is its inverse CDF. Data are independent given the scrambling.
     Evaluation noise, noise that all data share, and that of more than 21,201 numbers stay independent.
 
     References:

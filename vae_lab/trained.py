@@ -117,16 +117,16 @@ class TrainedModel:
 
         Raises:
             ValueError: If the model has no z, or the temperature is not above 0, or not 1 for a prior whose
-                noise also chooses a component.
+                noise is not normal, or also chooses a component.
         """
         vae = self._vae()
         spec = vae.prior.noise_spec(1)
         if not temperature > 0:
             raise ValueError(f"temperature must be above 0, got {temperature}.")
-        if temperature != 1 and spec.event_shape != (vae.latent_dim,):
+        if temperature != 1 and (spec.law != "normal" or spec.event_shape != (vae.latent_dim,)):
             raise ValueError(
-                f"temperature must be 1 for {type(vae.prior).__name__}, whose noise also chooses a component,"
-                f" got {temperature}."
+                f"temperature must be 1 for {type(vae.prior).__name__}, whose noise is not normal or also "
+                f"chooses a component, got {temperature}."
             )
         eps = noise_for({"prior": spec}, number, seed, tensor_of(vae))["prior"]
         return vae.prior.sample(temperature * eps)[0]

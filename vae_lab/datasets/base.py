@@ -248,8 +248,7 @@ class SplitDataset(pl.LightningDataModule):
 
     def _binary(self, x: Tensor, is_one: Tensor) -> Tensor:
         """One or zero, and NaN where the data have it."""
-        binary = is_one.to(x.dtype)
-        return torch.where(x.isnan(), x, binary) if self.incomplete else binary
+        return torch.where(x.isnan(), x, is_one.to(x.dtype))
 
     def measured(self, split: Split, purpose: str) -> Split:
         """Data as a model is measured on them: drawn once, or thresholded."""

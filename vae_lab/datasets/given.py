@@ -19,6 +19,7 @@ from vae_lab.paths import CONF
 from vae_lab.rows import Rows, some
 
 AS_IT_IS = {"binarize": "none", "dequantize": False}
+DATASETS = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))
 ARRAYS = (".npy", ".npz")
 
 
@@ -59,14 +60,19 @@ def given(key: str, what: str, own: SplitDataset, resize: bool = False) -> Given
     if what == "left_out":
         return Given(_left_out(key, own), what)
     path = Path(what).expanduser()
-    if path.is_dir() or path.suffix.lower() in IMAGES:
+    if what in DATASETS:
+        found = Given(_of_dataset(key, what), what)
+    elif path.is_dir() or path.suffix.lower() in IMAGES:
         found = _images(key, path, own, resize)
     elif path.suffix in ARRAYS:
         found = Given(_array(key, path, own), path.name)
     else:
-        found = Given(_of_dataset(key, what), what)
+        raise UserError(
+            f"{key}={what} is neither a file, a folder, a part of the run's data (train, validation, test) "
+            f"nor a dataset{did_you_mean(what, DATASETS)}"
+        )
     _check(f"{key}={what}", found.split.x, own)
-    purpose = what if path.exists() else "test"
+    purpose = "test" if what in DATASETS else what
     return found._replace(split=own.measured(found.split, purpose))
 
 
@@ -102,12 +108,6 @@ def _left_out(key: str, own: SplitDataset) -> Split:
 
 def _of_dataset(key: str, what: str) -> Split:
     """The test part of another dataset, before any binarisation."""
-    files = sorted((CONF / "dataset").glob("*.yaml"))
-    if what not in (names := [file.stem for file in files]):
-        raise UserError(
-            f"{key}={what} is neither a file, a folder, a part of the run's data (train, validation, test) "
-            f"nor a dataset{did_you_mean(what, names)}"
-        )
     cfg: Any = OmegaConf.load(CONF / "dataset" / f"{what}.yaml")
     if OmegaConf.is_missing(cfg, "path"):
         raise UserError(f"{key}={what} has no path; give the file or the folder itself.")

@@ -26,8 +26,8 @@ def nearest(queries: Tensor, x: Tensor | Rows) -> Nearest:
     """Looks through all data once, reading them as it goes.
 
     Args:
-        queries: `(Q, *data_shape)`, at least one.
-        x: Data `(N, *data_shape)`, at least one; NaN where a pixel is missing.
+        queries: `(Q, *data_shape)`, at least one; NaN where a pixel is missing.
+        x: Data `(N, *data_shape)`, at least one, likewise.
 
     Example:
         >>> nearest(torch.tensor([[0.1], [2.2]]), torch.tensor([[0.0], [1.0], [2.0]])).numbers.tolist()
@@ -47,13 +47,13 @@ def nearest(queries: Tensor, x: Tensor | Rows) -> Nearest:
 
 
 def _distances(queries: Tensor, x: Tensor) -> Tensor:
-    """Those of `(Q, D)` and `(N, D)`, `(Q, N)`; what is NaN in x counts as the mean of what is not."""
-    seen = (~x.isnan()).to(x)
-    if bool(seen.all()):
+    """Those of `(Q, D)` and `(N, D)`, `(Q, N)`; a pixel that one misses counts as the mean of the others."""
+    here, there = (~queries.isnan()).to(x), (~x.isnan()).to(x)
+    if bool(here.all() & there.all()):
         return torch.cdist(queries, x)
-    x = x.nan_to_num(0)
-    squares = queries.square() @ seen.T - 2 * queries @ x.T + x.square().sum(1)
-    return (squares.clamp(min=0) * x.shape[1] / seen.sum(1)).sqrt()
+    queries, x = queries.nan_to_num(0), x.nan_to_num(0)
+    squares = queries.square() @ there.T - 2 * queries @ x.T + here @ x.square().T
+    return (squares.clamp(min=0) * x.shape[1] / (here @ there.T)).sqrt().nan_to_num(torch.inf)
 
 
 def _distance(queries: Tensor, x: Tensor) -> Tensor:

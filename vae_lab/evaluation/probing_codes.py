@@ -14,6 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from vae_lab.evaluation.imputation.baselines import mean_of
 from vae_lab.noise import permutation
 
 STEPS = 1000  # of the logistic regression's optimiser, at most
@@ -171,7 +172,7 @@ def balanced(labels: Tensor, number: int, seed: int, repeat: int) -> Tensor:
 
 def without_gaps(train: Labelled, test: Labelled) -> tuple[Labelled, Labelled]:
     """The same with the training part's mean for every pixel that is missing (NaN)."""
-    means = np.nanmean(train.features["pixels"], axis=0)
+    means = mean_of(torch.from_numpy(train.features["pixels"])).float().numpy()
 
     def full(part: Labelled) -> Labelled:
         pixels = part.features["pixels"]

@@ -9,17 +9,10 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from vae_lab.figures.images import image_grid
+from vae_lab.figures.outliers_of_sweep import TITLES
 from vae_lab.figures.style import figure
 
 INLIERS, OUTLIERS = "#0b5cad", "#c44e2b"
-TITLES = {
-    "kl": "KL(q(z|x) || p(z))",
-    "negative_elbo": "negative ELBO",
-    "reconstruction_error": "reconstruction error",
-    "negative_log_likelihood": "negative log-likelihood",
-    "likelihood_ratio": "likelihood ratio",
-    "typicality": "typicality",
-}
 
 
 def histograms(

@@ -4,8 +4,16 @@ from pathlib import Path
 
 import polars as pl
 
-from vae_lab.figures.outliers import TITLES
 from vae_lab.figures.style import figure
+
+TITLES = {
+    "kl": "KL(q(z|x) || p(z))",
+    "negative_elbo": "negative ELBO",
+    "reconstruction_error": "reconstruction error",
+    "negative_log_likelihood": "negative log-likelihood",
+    "likelihood_ratio": "likelihood ratio",
+    "typicality": "typicality",
+}
 
 
 def auroc_table(table: pl.DataFrame, axes: list[str], path: Path) -> None:

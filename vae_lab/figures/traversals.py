@@ -15,13 +15,13 @@ class Scale(NamedTuple):
     """Where a latent space lies.
 
     Args:
-        mean: `(D,)`.
-        std: `(D,)`.
-        unit: What one standard deviation is of.
+        middle: `(D,)`.
+        places: The values of a dimension that lie so many standard deviations from its middle.
+        unit: What these are of.
     """
 
-    mean: Tensor
-    std: Tensor
+    middle: Tensor
+    places: Callable[[int, Tensor], Tensor]
     unit: str
 
 
@@ -35,7 +35,7 @@ def traversals(
     title: str,
     path: Path,
 ) -> None:
-    """Draws a row for each dimension, which moves from `mean - reach std` to `mean + reach std`.
+    """Draws a row for each dimension, which moves `reach` standard deviations from its middle to either side.
 
     Args:
         decode: Gives the means of p(x|z), `(N, *data_shape)`, for `(N, D)`.
@@ -48,7 +48,7 @@ def traversals(
         path: Where the PNG goes.
     """
     units = torch.linspace(-reach, reach, steps)
-    rows = [traversal(around, d, scale.mean[d] + units * scale.std[d]) for d, _, _ in dimensions]
+    rows = [traversal(around, d, scale.places(d, units)) for d, _, _ in dimensions]
     rows_of_data(
         [(f"z_{number}: {said}", not is_active) for number, said, is_active in dimensions],
         decode(torch.cat(rows)).unflatten(0, (len(rows), steps)),

@@ -1,6 +1,6 @@
 """The points of a sweep that goes over finished runs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ def over_runs(
 ) -> tuple[list[Axis], list[Point]]:
     """Every finished run at every point: the axes of the sweep that made them, then the others.
 
-    An axis of named values that both have is one: a point goes with the runs of its value.
+    An axis of named values that both have is one: a point goes with the runs of its value. Of other axes of
+    one name that of the runs gets another.
 
     Args:
         runs: The name or the directory of a sweep, or a list of runs.
@@ -31,10 +32,14 @@ def over_runs(
     """
     is_list = not isinstance(runs, str) and isinstance(runs, Sequence)
     names, chosen = _of_list(runs, output_dir) if is_list else _of_sweep(str(runs), output_dir, command)
+    named = {axis.key for axis in axes if not _is_plain(axis)}
+    others = set(points[0].labels) - named
+    names = [axis._replace(key=_apart(axis.key, others)) for axis in names]
+    chosen = [
+        run._replace(labels={_apart(name, others): label for name, label in run.labels.items()})
+        for run in chosen
+    ]
     own = {axis.key for axis in names}
-    for axis in axes:
-        if axis.key in own and any(words == [f"{axis.key}={label}"] for label, words in axis.values.items()):
-            raise UserError(f"{axis.key} varies over the runs already; give it one value.")
     every = [
         Point(run.labels | point.labels, [*run.overrides, *point.overrides])
         for run in chosen
@@ -44,6 +49,16 @@ def over_runs(
     if not every:
         raise UserError(f"runs={runs}: none of its runs has a value that is asked for on the axes it shares.")
     return [*names, *(axis for axis in axes if axis.key not in own)], every
+
+
+def _is_plain(axis: Axis) -> bool:
+    """Whether its values are those of one key, without names of their own."""
+    return all(words == [f"{axis.key}={label}"] for label, words in axis.values.items())
+
+
+def _apart(name: str, others: Collection[str]) -> str:
+    """The name of an axis of the runs, told apart from an axis of what goes over them."""
+    return f"run_{name}" if name in others else name
 
 
 def name_of(runs: Any, command: str) -> str | None:

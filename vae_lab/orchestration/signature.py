@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from functools import cache
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from vae_lab.files import content
+from vae_lab.paths import CONF
 
 # What does not define a result. Data files enter by their checksums, not by where they lie: those that are
 # known by dataset.files, a user's own by what lies at the path.
@@ -60,7 +62,8 @@ def definition(cfg: DictConfig) -> Flat:
                 node["content"] = content(node["path"])
             node = {name: node[name] for name in node if name not in NOT_DEFINING.get(key, ())}
         if key in PATHS:
-            found = [content(path) for path in (node if isinstance(node, list) else [node])]
+            paths = [path for path in (node if isinstance(node, list) else [node]) if path not in _names()]
+            found = [content(path) for path in paths]
             config |= {f"{key}_content": found} if any(found) else {}
         config[key] = node
     flat = flatten(config) | {"format": FORMAT}
@@ -88,6 +91,13 @@ def family(cfg: DictConfig) -> str:
 def register() -> None:
     """Makes `${signature:}` known, by which Hydra itself names the run's directory."""
     OmegaConf.register_new_resolver("signature", lambda *, _root_: signature(_root_), replace=True)
+
+
+@cache
+def _names() -> set[str]:
+    """What is called so is no path: parts of a dataset, and datasets."""
+    datasets = {path.stem for path in (CONF / "dataset").glob("*.yaml")}
+    return datasets | {"train", "validation", "test", "left_out"}
 
 
 def _digest(flat: Flat) -> str:

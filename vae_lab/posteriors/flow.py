@@ -47,7 +47,8 @@ class FlowConditional:
         return self.through(self.context, eps, True)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        return self.through(self.context, z, False)
+        of_each = z.expand(*z.shape[:-2], len(self.context), z.shape[-1])  # as one z may be asked of all
+        return self.through(self.context, of_each, False)
 
     @property
     def parameters(self) -> tuple[Tensor, ...]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from vae_lab.noise import Law
 from vae_lab.posteriors.base import Posterior
 from vae_lab.priors.base import Prior
+from vae_lab.priors.cauchy import StandardCauchy
 from vae_lab.priors.standard_normal import StandardNormal
 
 
@@ -64,9 +65,9 @@ class LocationScale(Posterior):
 
     def check(self, prior: Prior) -> None:
         super().check(prior)
-        if isinstance(prior, StandardNormal) and math.isinf(self.second_moment):
+        if math.isinf(self.second_moment) and not isinstance(prior, StandardCauchy):
             raise ValueError(
-                f"{type(self).__name__} has no second moment, so that its KL to StandardNormal is "
+                f"{type(self).__name__} has no second moment, so that its KL to {type(prior).__name__} is "
                 "infinite; use model/prior=cauchy."
             )
 

@@ -44,7 +44,7 @@ class Weibull(Positive):
 
     def variance(self, *logs: Tensor) -> Tensor:
         second_moment = (2 * logs[0] + (1 + 2 * (-logs[1]).exp()).lgamma()).exp()
-        return second_moment - self.mean(*logs).square()
+        return (second_moment - self.mean(*logs).square()).clamp_min(0)
 
     def entropy(self, *logs: Tensor) -> Tensor:
         log_scale, log_concentration = logs

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from vae_lab.noise import NoiseSpec, component
 from vae_lab.priors.base import Prior
 
 if TYPE_CHECKING:  # posteriors know priors
-    from vae_lab.posteriors.base import Conditional, Posterior
+    from vae_lab.posteriors.base import Posterior
 
 
 class VampPrior(Prior):
@@ -44,21 +44,30 @@ class VampPrior(Prior):
         # Beside the submodules: encoder and posterior are the model's, and are trained as such.
         self.__dict__["recognition"] = (encoder, posterior)
 
-    def _components(self) -> "Conditional":
-        encoder, posterior = self.__dict__["recognition"]
-        return posterior(encoder(self.pseudo_inputs.clamp(0, 1)))
+    def _outputs(self) -> Tensor:
+        """What the encoder gives for the pseudo-inputs."""
+        outputs: Tensor = self.__dict__["recognition"][0](self.pseudo_inputs.clamp(0, 1))
+        return outputs
+
+    @property
+    def _posterior(self) -> "Posterior":
+        posterior: Posterior = self.__dict__["recognition"][1]
+        return posterior
 
     def log_prob(self, z: Tensor) -> Tensor:
         number = len(self.pseudo_inputs)
-        log_q = self._components().log_prob(z.flatten(0, -2).unsqueeze(1).expand(-1, number, -1))
+        log_q = self._posterior(self._outputs()).log_prob(
+            z.flatten(0, -2).unsqueeze(1).expand(-1, number, -1)
+        )
         return (log_q.logsumexp(1) - math.log(number)).reshape(z.shape[:-1])
 
     def noise_spec(self, num_samples: int) -> NoiseSpec:
         return NoiseSpec("normal", num_samples, (self.latent_dim + 1,))  # one for the choice
 
     def sample(self, eps: Tensor) -> Tensor:
-        q: Any = self._components()
         weights = torch.ones(len(self.pseudo_inputs), device=eps.device, dtype=eps.dtype)
         chosen = component(torch.special.ndtr(eps[..., -1].flatten()), weights)
-        of_chosen = type(q)(*(parameter[chosen] for parameter in q.parameters))
-        return of_chosen.transform(eps[..., :-1].flatten(0, -2).unsqueeze(0)).reshape(*eps.shape[:-1], -1)
+        of_chosen = self._posterior(self._outputs()[chosen])
+        own = eps[..., :-1].flatten(0, -2).unsqueeze(0)
+        own = own if self._posterior.noise_law == "normal" else torch.special.ndtr(own)
+        return of_chosen.transform(own).reshape(*eps.shape[:-1], -1)

@@ -28,6 +28,7 @@ class Outcome:
         shown: What the terminal shows.
         notes: What must be said of the numbers.
         details: Further entries of `metrics.json`.
+        checkpoints: Those of other runs that it depends on.
     """
 
     metrics: dict[str, float]
@@ -35,6 +36,7 @@ class Outcome:
     shown: Shown | None = None
     notes: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
+    checkpoints: list[Path] = field(default_factory=list)
 
 
 class Use(Protocol):

@@ -110,6 +110,10 @@ class Impute:
     def prepare(self, model: TrainedModel) -> Prepared:
         _check(model)
         assert self.missing is not None
+        if self.data == "train":
+            raise ValueError(
+                "data must not be train, which the baselines know, missing pixels too; use test."
+            )
         found = given("data", self.data, model.parts.dataset)
         number = len(found.split.x)
         mask = given_mask("missing", self.missing, model.data_shape, number, model.noise)

@@ -8,13 +8,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import polars as pl
 import torch
+from torch import Tensor
 
 from vae_lab.alternatives import IndependentPixels
 from vae_lab.alternatives.base import Alternative
-from vae_lab.datasets.base import Split
 from vae_lab.datasets.given import Given, given
 from vae_lab.errors import did_you_mean
 from vae_lab.evaluation.detection import Detection, detection
+from vae_lab.evaluation.imputation.baselines import mean_of
 from vae_lab.evaluation.outlier_scores import (
     SCORES,
     likelihood_ratio,
@@ -27,7 +28,7 @@ from vae_lab.figures.outliers import extremes, histograms
 from vae_lab.incomplete import filled
 from vae_lab.likelihoods import Bernoulli, Gaussian
 from vae_lab.noise import NoiseSpec, permutation
-from vae_lab.rows import all_of, in_batches, some
+from vae_lab.rows import in_batches, some
 from vae_lab.sampling import noise_for
 from vae_lab.trained import TrainedModel, load
 from vae_lab.uses.base import Outcome, Progress, Shown
@@ -39,12 +40,27 @@ PERTURBATION = 0.1  # of the background's training data, in their standard devia
 SHOWN = 25
 
 
+class Part(NamedTuple):
+    """Data, and the numbers of those among them that are scored, which key their noise too."""
+
+    whole: Given
+    numbers: Tensor
+
+    @property
+    def title(self) -> str:
+        return f"{self.whole.name} ({len(self.numbers):,})"
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The data and their numbers, some after another."""
+        return in_batches(self.whole.split.x, self.numbers.split(AT_A_TIME))
+
+
 class Prepared(NamedTuple):
     """Inliers, outliers, data for the typical likelihood, the background, and the scores to be given."""
 
-    inliers: Given
-    outliers: Given
-    like_training: Split
+    inliers: Part
+    outliers: Part
+    like_training: Part
     background: TrainedModel | Alternative | None
     scores: list[str]
 
@@ -96,6 +112,8 @@ class Outliers:
         for key, part in {f"split={self.split}": inliers, f"against={self.against}": outliers}.items():
             if len(part.split.x) < 2:
                 raise ValueError(f"{key} must have at least 2 data, got {len(part.split.x)}.")
+            if bool(some(part.split.x).isnan().any()):
+                raise ValueError(f"{key} must be complete data, and pixels are missing (nan) in these.")
         can = scores_of(model.model, model.parts.has_density)
         if unable := set(self.scores or []) - set(can):
             raise ValueError(
@@ -112,19 +130,12 @@ class Outliers:
                 )
             wanted.remove("typicality")
         return Prepared(
-            self._some(inliers),
-            self._some(outliers),
-            _some_of(dataset.measured_part(held_out), OF_ENTROPY, "entropy"),
+            _part(inliers, self.max_data, "outliers"),
+            _part(outliers, self.max_data, "outliers"),
+            _part(Given(dataset.measured_part(held_out), held_out), OF_ENTROPY, "entropy"),
             self._background(model) if "likelihood_ratio" in wanted else None,
             wanted,
         )
-
-    def _some(self, whole: Given) -> Given:
-        if self.max_data is None or self.max_data >= len(whole.split.x):
-            return whole
-        chosen = _chosen(len(whole.split.x), self.max_data, "outliers")
-        names = None if whole.names is None else [whole.names[number] for number in chosen.tolist()]
-        return whole._replace(split=whole.split.take(chosen), names=names)
 
     def _background(self, model: TrainedModel) -> TrainedModel | Alternative:
         if self.background is None:
@@ -138,11 +149,11 @@ class Outliers:
         return other
 
     def __call__(self, model: TrainedModel, prepared: Prepared, folder: Path, progress: Progress) -> Outcome:
-        inliers, outliers = prepared.inliers.split, prepared.outliers.split
-        total = len(inliers.x) + len(outliers.x)
+        inliers, outliers = prepared.inliers, prepared.outliers
+        total = len(inliers.numbers) + len(outliers.numbers)
         entropy = self._entropy(model, prepared)
         both = []
-        for part, before in ((inliers, 0), (outliers, len(inliers.x))):
+        for part, before in ((inliers, 0), (outliers, len(inliers.numbers))):
             both.append(
                 self._scored(
                     model, prepared, part, entropy, lambda done, before=before: progress(before + done, total)
@@ -152,13 +163,9 @@ class Outliers:
         pairs = {name: (both[0][name], both[1][name]) for name in prepared.scores}
         found = {name: detection(*pair) for name, pair in pairs.items()}
         aurocs = {name: each.auroc for name, each in found.items()}
-        names = [
-            f"{prepared.inliers.name} ({len(inliers.x):,})",
-            f"{prepared.outliers.name} ({len(outliers.x):,})",
-        ]
-        histograms(pairs, aurocs, names, folder / "histograms.png")
+        histograms(pairs, aurocs, [inliers.title, outliers.title], folder / "histograms.png")
         self._extremes(prepared, pairs, folder / "most_and_least_likely.png")
-        return self._outcome(prepared, found)
+        return self._outcome(model, prepared, found)
 
     def _entropy(self, model: TrainedModel, prepared: Prepared) -> float:
         """The mean of -log p(x) over data like those that were trained on."""
@@ -168,13 +175,13 @@ class Outliers:
         return float(np.concatenate(parts).mean())
 
     def _scored(
-        self, model: TrainedModel, prepared: Prepared, part: Split, entropy: float, progress: Any
+        self, model: TrainedModel, prepared: Prepared, part: Part, entropy: float, progress: Any
     ) -> dict[str, np.ndarray]:
         """Every score of every datum, and what they are made of."""
         parts = []
         for number, found in enumerate(self._of_model(model, part)):
             parts.append(found)
-            progress(min((number + 1) * AT_A_TIME, len(part.x)))
+            progress(min((number + 1) * AT_A_TIME, len(part.numbers)))
         scores = {name: np.concatenate([each[name] for each in parts]) for name in parts[0]}
         if "negative_log_likelihood" not in scores:
             return scores
@@ -188,9 +195,9 @@ class Outliers:
             scores["likelihood_ratio"] = likelihood_ratio(likelihood, background).numpy()
         return scores
 
-    def _of_model(self, model: TrainedModel | Alternative, part: Split) -> Iterator[dict[str, np.ndarray]]:
+    def _of_model(self, model: TrainedModel | Alternative, part: Part) -> Iterator[dict[str, np.ndarray]]:
         """What a model says of some data after another."""
-        for x, numbers in in_batches(part.x, torch.arange(len(part.x)).split(AT_A_TIME)):
+        for x, numbers in part.batches():
             if isinstance(model, Alternative):
                 found = {"negative_log_likelihood": -model.log_prob(x).double()}
             else:
@@ -203,12 +210,12 @@ class Outliers:
         judged_by = "negative_log_likelihood" if "negative_log_likelihood" in pairs else prepared.scores[0]
         groups = []
         for part, scores in zip((prepared.inliers, prepared.outliers), pairs[judged_by], strict=True):
-            order = torch.from_numpy(np.argsort(scores, kind="stable"))
-            groups.append((f"{part.name}\nmost likely", part.split.x[order[:SHOWN]]))
-            groups.append((f"{part.name}\nleast likely", part.split.x[order.flip(0)[:SHOWN]]))
+            order = part.numbers[torch.from_numpy(np.argsort(scores, kind="stable"))]
+            for what, ends in {"most": order[:SHOWN], "least": order.flip(0)[:SHOWN]}.items():
+                groups.append((f"{part.whole.name}\n{what} likely", part.whole.split.x[ends]))
         extremes(groups, path)
 
-    def _outcome(self, prepared: Prepared, found: Mapping[str, Detection]) -> Outcome:
+    def _outcome(self, model: TrainedModel, prepared: Prepared, found: Mapping[str, Detection]) -> Outcome:
         metrics: dict[str, float] = {}
         for name, each in found.items():
             metrics |= {f"auroc/{name}": each.auroc, f"aupr/{name}": each.aupr, f"fpr95/{name}": each.fpr95}
@@ -217,13 +224,17 @@ class Outliers:
             (name, f"{each.auroc:.3f} ± {each.auroc_error:.3f}", f"{each.aupr:.3f}", f"{each.fpr95:.3f}")
             for name, each in found.items()
         ]
-        numbers = [len(part.split.x) for part in (prepared.inliers, prepared.outliers)]
+        number = len(prepared.inliers.numbers), len(prepared.outliers.numbers)
         judged_by = "negative_log_likelihood" if "negative_log_likelihood" in found else prepared.scores[0]
         notes = [
-            *prepared.outliers.notes,
-            f"{numbers[0]:,} inliers, {numbers[1]:,} outliers ({prepared.outliers.name})",
+            *model.result["notes"],
+            *prepared.outliers.whole.notes,
+            f"{number[0]:,} inliers, {number[1]:,} outliers ({prepared.outliers.whole.name})",
         ]
-        return Outcome(metrics, f"auroc/{judged_by}", Shown(("score", "AUROC", "AUPR", "FPR95"), rows), notes)
+        shown = Shown(("score", "AUROC", "AUPR", "FPR95"), rows)
+        background = prepared.background
+        others = [background.checkpoint] if isinstance(background, TrainedModel) else []
+        return Outcome(metrics, f"auroc/{judged_by}", shown, notes, checkpoints=others)
 
 
 def _one_batch(model: TrainedModel, x: Any, numbers: Any, num_samples: int) -> dict[str, Any]:
@@ -240,8 +251,9 @@ def _independent_pixels(model: TrainedModel) -> Alternative:
     References:
         Likelihood Ratios for Out-of-Distribution Detection (Ren et al., 2019), for the noise.
     """
-    x = all_of(_some_of(model.parts.dataset.measured_part("train"), OF_BACKGROUND, "background").x)
-    x = filled(x, x.nanmean(0))
+    train = model.parts.dataset.measured_part("train").x
+    x = train[_chosen(len(train), OF_BACKGROUND, "background")]
+    x = filled(x, mean_of(x).to(x))
     binary = isinstance(getattr(model.model, "likelihood", None), Bernoulli)
     if not binary:
         spec = {"pixels": NoiseSpec("normal", 1, model.data_shape)}
@@ -252,27 +264,28 @@ def _independent_pixels(model: TrainedModel) -> Alternative:
     return pixels.to(model.device)
 
 
-def _chosen(number: int, most: int, purpose: str) -> torch.Tensor:
+def _chosen(number: int, most: int, purpose: str) -> Tensor:
     return permutation(number, seed=0, purpose=purpose, epoch=0)[:most].sort().values
 
 
-def _some_of(part: Split, most: int, purpose: str) -> Split:
-    return part.take(_chosen(len(part.x), most, purpose))
+def _part(whole: Given, most: int | None, purpose: str) -> Part:
+    number = len(whole.split.x)
+    return Part(whole, torch.arange(number) if most is None else _chosen(number, most, purpose))
 
 
 def _table(prepared: Prepared, both: Sequence[Mapping[str, np.ndarray]]) -> pl.DataFrame:
     """A row for each datum: which kind it is, its number there, file and label, and its scores."""
     parts = []
     for kind, part, scores in zip(("inlier", "outlier"), prepared[:2], both, strict=True):
-        labels = None if part.split.labels is None else part.split.labels.tolist()
+        (_, labels), numbers = part.whole.split, part.numbers.tolist()
+        names, nothing = part.whole.names, [None] * len(numbers)
         columns: dict[str, Any] = {
-            "kind": [kind] * len(part.split.x),
-            "index": list(range(len(part.split.x))),
+            "kind": [kind] * len(numbers),
+            "index": numbers,
+            "file": nothing if names is None else [names[number] for number in numbers],
+            "label": nothing if labels is None else labels[part.numbers].tolist(),
         }
-        nothing = [None] * len(part.split.x)
-        columns |= {"file": part.names or nothing, "label": labels or nothing}
         types: Any = {"file": pl.String, "label": pl.Int64}
-        parts.append(
-            pl.DataFrame(columns | {name: scores[name] for name in prepared.scores}, schema_overrides=types)
-        )
+        columns |= {name: scores[name] for name in prepared.scores}
+        parts.append(pl.DataFrame(columns, schema_overrides=types))
     return pl.concat(parts)

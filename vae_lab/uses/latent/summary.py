@@ -52,13 +52,13 @@ def _of_plane(in_plane: Mapping[str, float], labels: Tensor | None) -> list[tupl
 
 def _notes(view: LatentView) -> list[str]:
     notes = []
-    dimensions, prior = view.codes.dimensions, type(view.vae.prior).__name__
+    dimensions, vae = view.codes.dimensions, view.vae
+    of = f"q(z|x) of {type(vae.posterior).__name__}"
+    of = of if vae.prior.has_terms else f"p(z) of {type(vae.prior).__name__}"
     if not view.has_prior:
         notes.append("an autoencoder has no p(z): no KL, no contours; dimensions go by their variance")
     elif dimensions.kl is None:
-        notes.append(
-            f"log p(z) of {prior} is no sum over dimensions, which have no KL and go by the variance of means"
-        )
+        notes.append(f"log {of} is no sum over dimensions, which have no KL and go by the variance of means")
     if view.seen < view.vae.latent_dim:
         notes.append(
             f"the figures show the {view.seen} dimensions that the decoder sees, of {view.vae.latent_dim}"

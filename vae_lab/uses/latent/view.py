@@ -77,15 +77,19 @@ class LatentView:
         return self.model.sample_prior(SAMPLES, seed=self.model.noise.seed)
 
     def scale(self) -> Scale:
-        """That of the prior, from samples where it is not the standard normal; else that of the codes."""
+        """That of the prior, by quantiles where it is not the standard normal, or else that of the codes."""
         if self.is_normal:
-            return Scale(torch.zeros(self.seen), torch.ones(self.seen), "value of the dimension")
+            return Scale(torch.zeros(self.seen), lambda d, units: units, "value of the dimension")
         if not self.has_prior:
             dimensions = self.codes.dimensions
-            std = dimensions.variances.clamp(min=0).sqrt()
-            return Scale(dimensions.means.float(), std.float(), "standard deviations of the codes")
-        z = self.prior_samples().cpu()[:, : self.seen]
-        return Scale(z.mean(0), z.std(0), "standard deviations of the prior")
+            mean, std = dimensions.means.float(), dimensions.variances.clamp(min=0).sqrt().float()
+            return Scale(mean, lambda d, units: mean[d] + units * std[d], "standard deviations of the codes")
+        z = self.prior_samples().cpu().float()[:, : self.seen]
+        return Scale(
+            z.median(0).values,
+            lambda d, units: z[:, d].quantile(torch.special.ndtr(units)),
+            "quantile of the prior, as that of a standard normal",
+        )
 
     def described(self) -> list[tuple[int, str, bool]]:
         """The dimensions in their order, what is said of each, and whether it is active."""
@@ -112,12 +116,12 @@ class LatentView:
         scale, dimensions = self.scale(), self.described()
         shown = dimensions[:MOST]
         of = "codes" if not self.has_prior else "prior"
-        where = f"the mean of the {of}" if around is None else f"the code of {around.name}"
+        where = f"the middle of the {of}" if around is None else f"the code of {around.name}"
         left_out = len(dimensions) - len(shown)
         number = f"the first {MOST} of {len(dimensions)} dimensions" if left_out else "each dimension"
         grey = "; grey: inactive" if not all(is_active for *_, is_active in shown) else ""
         title = f"means of p(x|z): {number} moved around {where}{grey}"
-        middle = scale.mean if around is None else around.z
+        middle = scale.middle if around is None else around.z
         traversals(self.decode, middle, scale, shown, reach, steps, title, path)
         if not left_out:
             return []
