@@ -391,26 +391,18 @@ def test_mistakes_leave_nothing(vae_lab, trained, tmp_path):
     np.save(tmp_path / "many.npy", np.zeros((4, 8, 8), np.float32))
     for words, message in [
         (["between=[3]"], "between must name two data, such as [3,17] or [a.png,b.png], got [3]."),
-        (["between=[]"], "between must name two data"),
-        (["between=3"], "between must be"),
         (
             ["between=[3,360]"],
             "between must be at least 0 and below 360, the size of the test part, got 360.",
         ),
-        (["between=[-1,2]"], "between must be at least 0 and below 360"),
         (["around=400"], "around must be at least 0 and below 360, the size of the test part, got 400."),
         (["between=[good.png,large.png]"], "has 9x8 pixels, and the model was trained on 8x8"),
-        (["between=[good.png,colour.png]"], "has mode RGB, and the model was trained on grey images"),
         (["between=[good.png,corrupt.png]"], "corrupt.png cannot be read as an image"),
-        (["between=[good.png,absent.png]"], "between: there is no file"),
         (["between=[good.png,many.npy]"], "between=many.npy has 4 data; name a file of one, or a number."),
         (["steps=1"], "steps must be at least 2, got 1."),
         (["reach=0"], "reach must be above 0, got 0"),
         (["max_data=2"], "max_data must be at least 3, got 2."),
         (["projection=umap"], "projection must be one of pca, tsne, got 'umap'."),
-        (["codes=mode"], "codes must be one of mean, sample, got 'mode'."),
-        (["split=all"], "split must be one of train, validation, test, got 'all'."),
-        (["step=3"], "step does not exist; did you mean steps?"),
     ]:
         process = vae_lab("explore", f"run={trained[8].name}", "logger=none", *words)
         assert process.returncode == 1, words

@@ -186,14 +186,6 @@ def test_what_is_drawn(vae_lab, runs, tmp_path):
         shutil.rmtree(tmp_path / "out")
 
 
-def test_all_runs_of_a_sweep(vae_lab, runs, tmp_path):
-    process = vae_lab("generate", "runs=sizes", "logger=none", "number=4")
-    assert process.returncode == 0, process.stderr
-    table = pl.read_csv(tmp_path / "outputs" / "sweeps" / "sizes-generate" / "table.csv")
-    assert table["latent_dim"].to_list() == [2, 3]
-    assert {"distance/ratio", "distance/copies"} <= set(table.columns)
-
-
 def test_models_without_latent_variables_and_autoencoders(vae_lab, tmp_path):
     assert vae_lab("train", "model=independent_pixels", "logger=none", "hydra.run.dir=run").returncode == 0
     for words, message in [

@@ -110,7 +110,7 @@ def test_sobol_noise_is_a_function_of_its_key_and_each_process_takes_its_slice()
 
 def test_sobol_means_have_the_smaller_variance_the_more_samples():
     def variance(draw, number):
-        means = torch.stack([draw(number, step).sigmoid().sum(-1).mean(0) for step in range(300)])
+        means = torch.stack([draw(number, step).sigmoid().sum(-1).mean(0) for step in range(100)])
         return means.var(0).mean().item()
 
     def without(number, step):

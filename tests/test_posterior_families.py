@@ -166,7 +166,7 @@ def test_pathwise_and_score_function_gradients_agree(name):
         "score": ScoreFunction(num_samples=20, kl="sampled"),
     }.items():
         gradients = []
-        for step in range(300):
+        for step in range(120):
             noise = NoiseSource(3).training(
                 estimator.noise_spec(vae, batch), purpose=key, step=step, batch_size=1, dtype=torch.float64
             )
@@ -256,12 +256,9 @@ QUICK = ["logger=none", "trainer.max_samples=2000", "trainer.progress=false"]
 @pytest.mark.parametrize(
     "words",
     [
-        ["model/posterior=laplace"],
         ["model/posterior=cauchy", "model/prior=cauchy"],
         ["model/posterior=student_t", "estimator=rloo"],
-        ["model/posterior=weibull", "model/prior=exponential"],
         ["model/posterior=gamma", "model/prior=exponential", "estimator=iwae"],
-        ["model/posterior=full_gaussian"],
         ["model/posterior=flow", "estimator=iwae"],
     ],
 )
