@@ -6,7 +6,6 @@ import shutil
 from types import SimpleNamespace
 
 import numpy as np
-import polars as pl
 import pytest
 import torch
 
