@@ -111,6 +111,25 @@ def test_all_runs_of_a_sweep_are_judged_by_the_log_likelihood(vae_lab, run, tmp_
     assert (tmp_path / "outputs" / "sweeps" / "sizes-impute" / "figure.png").is_file()
 
 
+def test_the_gaps_of_a_file_are_filled_where_nothing_is_known_of_the_truth(vae_lab, run, tmp_path):
+    whole = np.random.default_rng(0).random((12, 8, 8)).round().astype(np.float32)
+    gaps = np.random.default_rng(1).random(whole.shape) < 0.3
+    np.save(tmp_path / "gaps.npy", np.where(gaps, np.nan, whole))
+    process = vae_lab("impute", f"run={run}", "data=gaps.npy", *FEW)
+    assert process.returncode == 0, process.stderr
+    assert f"{gaps.mean():.1%} of the pixels of 12 data" in process.stdout
+    (folder,) = (tmp_path / "outputs" / "impute").iterdir()
+    assert not any(
+        name.startswith("rmse") for name in json.loads((folder / "metrics.json").read_text())["metrics"]
+    )
+    draws, means = np.load(folder / "imputations.npy"), np.load(folder / "means.npy")
+    assert (np.load(folder / "mask.npy")[:, 0] == gaps).all()
+    assert np.isfinite(draws).all()
+    for filled in (draws, means):
+        assert (filled[..., 0, :, :][..., ~gaps] == whole[~gaps]).all()  # what is there stays
+    assert (folder / "imputations.png").is_file()
+
+
 def test_a_datum_is_imputed_alike_whatever_stands_beside_it(vae_lab, run, tmp_path):
     for number in (30, 40):
         process = vae_lab("impute", f"run={run}", "missing=0.3", *FEW, f"max_data={number}")
@@ -127,7 +146,10 @@ def test_a_datum_is_imputed_alike_whatever_stands_beside_it(vae_lab, run, tmp_pa
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "missing must be given: a share in (0, 1), top, bottom, left, right, or a .npy or .png file."),
+        (
+            [],
+            "missing must be given for data that have all pixels: a share in (0, 1), top, bottom",
+        ),
         (["missing=0"], "missing must be a share in (0, 1), got 0, which hides nothing."),
         (["missing=1.0"], "missing must be a share in (0, 1), got 1, which hides everything."),
         (["missing=middle"], "missing must be a share in (0, 1), top, bottom, left, right, or a .npy or"),

@@ -39,7 +39,7 @@ class Given(NamedTuple):
     notes: list[str] = []  # noqa: RUF012 - never changed
 
 
-def given(key: str, what: str, own: SplitDataset, resize: bool = False) -> Given:
+def given(key: str, what: str, own: SplitDataset, resize: bool = False, gaps: bool = False) -> Given:
     """Data in the shape and with the values that a model was trained on.
 
     Args:
@@ -48,6 +48,7 @@ def given(key: str, what: str, own: SplitDataset, resize: bool = False) -> Given
             `dataset`, whose test part it is; a `.npy` or `.npz` file; an image, or a folder of images.
         own: The run's dataset, whose binarisation the data get.
         resize: Whether images of another size or mode are scaled, cropped and converted.
+        gaps: Whether values may be missing, as NaN.
 
     Raises:
         UserError: If there are no such data, they cannot be read, or have another shape or other values.
@@ -71,12 +72,12 @@ def given(key: str, what: str, own: SplitDataset, resize: bool = False) -> Given
             f"{key}={what} is neither a file, a folder, a part of the run's data (train, validation, test) "
             f"nor a dataset{did_you_mean(what, DATASETS)}"
         )
-    _check(f"{key}={what}", found.split.x, own)
+    _check(f"{key}={what}", found.split.x, own, gaps)
     purpose = "test" if what in DATASETS else what
     return found._replace(split=own.measured(found.split, purpose))
 
 
-def _check(given: str, x: Tensor | Rows, own: SplitDataset) -> None:
+def _check(given: str, x: Tensor | Rows, own: SplitDataset, gaps: bool) -> None:
     if len(x) == 0:
         raise UserError(f"{given} has no data.")
     if (shape := tuple(x.shape[1:])) != own.shape:
@@ -85,7 +86,7 @@ def _check(given: str, x: Tensor | Rows, own: SplitDataset) -> None:
             "shape."
         )
     looked_at = some(x)
-    if not bool(looked_at.isfinite().all()):
+    if not bool((looked_at.isfinite() | (looked_at.isnan() & gaps)).all()):
         raise UserError(f"{given} has values that are infinite or not a number.")
     low, high = extremes(looked_at)
     limits = extremes(some(own.data.train.x))

@@ -66,7 +66,8 @@ class Impute:
     Args:
         missing: A share in (0, 1), of pixels that are missing completely at random; `top`, `bottom`, `left`
             or `right`, half of an image; a `.npy` file, true where a pixel is missing, of one datum's shape
-            or of all data's; a `.png` file, whose white pixels are missing.
+            or of all data's; a `.png` file, whose white pixels are missing. None for what the data miss of
+            their own (NaN), of which nothing is known that could be scored.
         data: Whose pixels: a part of the run's data, another dataset, or files, as for `given`.
         methods: By which they are imputed.
         steps: Of the Markov chains, at least 2.
@@ -79,7 +80,7 @@ class Impute:
         max_train: How many training data the nearest ones are looked for among, at random.
 
     Raises:
-        ValueError: If `missing` is not given, or an argument is out of its range.
+        ValueError: If an argument is out of its range.
     """
 
     missing: float | str | None = None
@@ -95,10 +96,6 @@ class Impute:
     max_train: int = 2000
 
     def __post_init__(self) -> None:
-        if self.missing is None:
-            raise ValueError(
-                "missing must be given: a share in (0, 1), top, bottom, left, right, or a .npy or .png file."
-            )
         for name in ("max_data", "max_train"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
@@ -109,19 +106,15 @@ class Impute:
 
     def prepare(self, model: TrainedModel) -> Prepared:
         _check(model)
-        assert self.missing is not None
         if self.data == "train":
             raise ValueError(
                 "data must not be train, which the baselines know, missing pixels too; use test."
             )
-        found = given("data", self.data, model.parts.dataset)
+        found = given("data", self.data, model.parts.dataset, gaps=True)
         number = len(found.split.x)
-        mask = given_mask("missing", self.missing, model.data_shape, number, model.noise)
         chosen = _some(number, self.max_data)
         x = found.split.x[chosen]
-        missing = mask(chosen) & ~x.isnan()
-        if not bool(missing.any()):
-            raise ValueError(f"missing={self.missing} hides nothing that data={self.data} have.")
+        missing = self._held_out(x, chosen, number, model)
         train = model.parts.dataset.measured_part("train").x
         said = [f"{len(x):,} of the {number:,} {found.name} data, at random"] if len(x) < number else []
         return Prepared(
@@ -132,6 +125,21 @@ class Impute:
             mean_of(train),
             [*found.notes, *said],
         )
+
+    def _held_out(self, x: Tensor, chosen: Tensor, number: int, model: TrainedModel) -> Tensor:
+        """Which pixels the data have and no method sees; none, if the data miss some of their own."""
+        if self.missing is None:
+            if not bool(x.isnan().any()):
+                raise ValueError(
+                    "missing must be given for data that have all pixels: a share in (0, 1), top, bottom, "
+                    "left, right, or a .npy or .png file."
+                )
+            return torch.zeros_like(x, dtype=torch.bool)
+        mask = given_mask("missing", self.missing, model.data_shape, number, model.noise)
+        missing = mask(chosen) & ~x.isnan()
+        if not bool(missing.any()):
+            raise ValueError(f"missing={self.missing} hides nothing that data={self.data} have.")
+        return missing
 
     def __call__(self, model: TrainedModel, prepared: Prepared, folder: Path, progress: Progress) -> Outcome:
         x, missing, seen = prepared.x, prepared.missing, prepared.seen
@@ -145,18 +153,20 @@ class Impute:
         of_methods = {name: (each.mean, each.draws) for name, each in imputed.items()}
         draw_imputations(x, seen, of_methods, beside, folder / "imputations.png")
         singles = {name: each.mean for name, each in imputed.items()} | baselines
-        found = scores(singles, x, missing, log_likelihood)
+        found = {} if log_likelihood is None else scores(singles, x, missing, log_likelihood)
         metrics = {name: each.value for name, each in found.items()}
         metrics |= {f"standard_error/{name}": each.error for name, each in found.items()}
         for each in imputed.values():
             metrics |= {name: values.double().mean().item() for name, values in each.diagnostics.items()}
         notes = [*model.result["notes"], *prepared.notes, *_doubts(imputed)]
+        if not found:
+            return Outcome(metrics, next(iter(metrics), ""), self._filled(metrics, prepared), notes)
         return Outcome(metrics, JUDGED_BY, self._shown(found, metrics, len(prepared.train)), notes)
 
     def _impute(
         self, model: TrainedModel, prepared: Prepared, progress: Progress
-    ) -> tuple[dict[str, Imputed], Tensor]:
-        """What each method makes of the data, and log p(x_m|x_o), of a piece of the data after another."""
+    ) -> tuple[dict[str, Imputed], Tensor | None]:
+        """What each method makes of the data, and log p(x_m|x_o) of what is held out, if something is."""
         assert isinstance(model.model, VAE)
         like, imputers = tensor_of(model.model), self._imputers()
         means = prepared.means.to(like)
@@ -168,14 +178,17 @@ class Impute:
             whole = Batch(prepared.x[places].to(like), prepared.numbers[places].to(like.device))
             seen = whole._replace(x=whole.x.masked_fill(missing, torch.nan))
             parts.append(imputers(model.model, seen, fill, means, model.noise))
-            log_likelihoods.append(
-                held_out_log_likelihood(
-                    model.model, whole, missing, fill, model.noise, self.importance_samples
-                ).cpu()
-            )
+            if self.missing is not None:
+                log_likelihoods.append(
+                    held_out_log_likelihood(
+                        model.model, whole, missing, fill, model.noise, self.importance_samples
+                    ).cpu()
+                )
             progress(int(places[-1]) + 1, len(prepared.x))
         of_each = (joined(of_method) for of_method in zip(*parts, strict=True))
-        return dict(zip(map(str, self.methods), of_each, strict=True)), torch.cat(log_likelihoods)
+        return dict(zip(map(str, self.methods), of_each, strict=True)), torch.cat(
+            log_likelihoods
+        ) if log_likelihoods else None
 
     def _fill(self, model: TrainedModel, means: Tensor) -> incomplete.Fill:
         assert isinstance(model.model, VAE)
@@ -187,11 +200,23 @@ class Impute:
         }
         return fills[self.fill or as_trained]
 
-    def _shown(self, found: dict[str, Statistic], metrics: dict[str, float], number: int) -> Shown:
-        said = {
+    def _said(self, metrics: dict[str, float]) -> dict[str, str]:
+        """What must be known of each method's draws."""
+        return {
             "importance_weighted": f"effective size {metrics.get('effective_sample_size', 0):,.0f} of "
             f"{self.importance_samples:,}",
             "metropolis_within_gibbs": f"{metrics.get('acceptance', 0):.0%} of proposals accepted",
+        }
+
+    def _filled(self, metrics: dict[str, float], prepared: Prepared) -> Shown:
+        """What is told where nothing is known of the truth."""
+        said = self._said(metrics)
+        rows = [(name, said.get(name, "")) for name in self.methods]
+        gaps = f"{prepared.seen.isnan().double().mean().item():.1%} of the pixels of {len(prepared.x):,} data"
+        return Shown(("missing", gaps), rows)
+
+    def _shown(self, found: dict[str, Statistic], metrics: dict[str, float], number: int) -> Shown:
+        said = self._said(metrics) | {
             "mean": "of the training data",
             "knn": f"{NEIGHBOURS} of {number:,} training data",
         }
@@ -239,7 +264,7 @@ def _doubts(imputed: dict[str, Imputed]) -> list[str]:
 def _write(folder: Path, prepared: Prepared, imputed: list[Imputed]) -> None:
     np.save(folder / "imputations.npy", torch.stack([each.draws for each in imputed]).numpy())
     np.save(folder / "means.npy", torch.stack([each.mean for each in imputed]).numpy())
-    np.save(folder / "mask.npy", prepared.missing.numpy())
+    np.save(folder / "mask.npy", prepared.seen.isnan().numpy())
     np.save(folder / "numbers.npy", prepared.numbers.numpy())
 
 
