@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hydra import compose, initialize_config_dir
@@ -19,6 +20,7 @@ from omegaconf import OmegaConf
 
 from tests.conftest import environment
 from vae_lab import config
+from vae_lab.datasets.fraud_like import fraud_like
 from vae_lab.errors import UserError
 from vae_lab.orchestration import manifest, signature, table
 from vae_lab.orchestration.axes import axes, points
@@ -521,12 +523,19 @@ def test_words_and_numbers_in_one_column(tmp_path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
-def test_every_run_of_every_sweep_composes_and_can_be_built(path, request):
+def test_every_run_of_every_sweep_composes_and_can_be_built(path, request, tmp_path, monkeypatch):
     config.register()
     signature.register()
     settings = OmegaConf.to_container(OmegaConf.load(path).sweep)
+    if "models" in settings:  # whose runs are those of another sweep
+        of_models = OmegaConf.load(path.with_name(f"{settings['models']}.yaml")).sweep.scientific
+        assert set(settings["scientific"]["question"]) == set(of_models.question)
+        return
+    if "fraud.npz" in path.read_text():
+        np.savez(tmp_path / "fraud.npz", **fraud_like())
+        monkeypatch.chdir(tmp_path)
     common = [f"hydra.searchpath=[file://{ROOT}]", f"+sweeps={path.stem}", "logger=none"]
-    if any(word in path.read_text() for word in ("train_size", "dataset=frey_face")):  # not for digits
+    if any(word in path.read_text() for word in ("train_size", "dataset=frey_face", "[dataset=mnist")):
         request.getfixturevalue("real_data")
     else:
         common.append("dataset=digits")
@@ -552,5 +561,5 @@ def test_every_file_of_a_sweep_says_what_it_asks():
         assert "Nuisance" in text, path
         assert "Repeats" in text, path
         assert set(OmegaConf.load(path).sweep) <= set(manifest.__annotations__) | {
-            "command", "scientific", "nuisance", "repeats", "figure", "metric", "without_data",
+            "command", "scientific", "nuisance", "repeats", "figure", "metric", "models", "without_data",
         }  # fmt: skip
