@@ -152,6 +152,17 @@ def permutation(size: int, *, seed: int, purpose: str, epoch: int) -> Tensor:
     return torch.from_numpy(_generator(_hash(seed, purpose), epoch).permutation(size))
 
 
+def some_of(size: int, number: int, *, seed: int, purpose: str) -> Tensor:
+    """So many of `0 ... size - 1` at most, at random, ascending, as a function of (seed, purpose)."""
+    return permutation(size, seed=seed, purpose=purpose, epoch=0)[:number].sort().values
+
+
+def open_interval(uniform: Tensor) -> Tensor:
+    """Uniform numbers of [0, 1), or rounded to 1, moved into (0, 1), where quantiles are finite."""
+    limits = torch.finfo(uniform.dtype)
+    return uniform.clamp(limits.tiny, 1 - limits.eps / 2)
+
+
 def component(uniform: Tensor, weights: Tensor) -> Tensor:
     """The component of a mixture that each uniform number chooses, given its `K` weights.
 

@@ -1,11 +1,10 @@
 """A copy of a result at a place that the user names."""
 
 import os
-import shutil
-import socket
 from pathlib import Path
 
 from vae_lab.errors import UserError
+from vae_lab.files import write_atomically
 
 
 def check_place(out: str, suffix: str) -> None:
@@ -37,10 +36,4 @@ def put(result: Path, out: str) -> None:
         UserError: As `check_place`.
     """
     check_place(out, result.suffix)
-    path = Path(out).expanduser()
-    partial = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}")
-    try:
-        shutil.copyfile(result, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_atomically(Path(out).expanduser(), result.read_bytes())

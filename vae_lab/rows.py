@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from vae_lab.noise import permutation
+from vae_lab.noise import some_of
 
 Change = Callable[[Tensor, Tensor], Tensor]
 SAMPLE = 1000  # data on disk that stand for all of them where all would have to be read
@@ -120,7 +120,7 @@ def some(x: Tensor | Rows) -> Tensor:
     """The data, or a random sample where they are on disk."""
     if isinstance(x, Tensor):
         return x
-    return x[permutation(len(x), seed=0, purpose="sample", epoch=0)[:SAMPLE].sort().values]
+    return x[some_of(len(x), SAMPLE, seed=0, purpose="sample")]
 
 
 def all_of(x: Tensor | Rows) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from vae_lab.noise import NoiseSource, NoiseSpec
+from vae_lab.noise import NoiseSource, NoiseSpec, open_interval
 
 BITS = 30  # of torch's Sobol points
 
@@ -42,23 +42,12 @@ class SobolNoise(NoiseSource):
         self,
         specs: Mapping[str, NoiseSpec],
         *,
-        purpose: str,
-        step: int,
-        batch_size: int,
-        rank: int = 0,
-        world_size: int = 1,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        **where: Any,
     ) -> dict[str, Tensor]:
-        where: dict[str, Any] = {
-            "purpose": purpose,
-            "step": step,
-            "batch_size": batch_size,
-            "rank": rank,
-            "world_size": world_size,
-        }
         as_they_are = {name: spec for name, spec in specs.items() if not _is_spread(spec)}
-        noise = super().training(as_they_are, **where, device=device, dtype=dtype) if as_they_are else {}
+        noise = super().training(as_they_are, **where, device=device, dtype=dtype)
         for name, spec in specs.items():
             if name not in as_they_are:
                 uniform = self._spread(name, spec, where)
@@ -75,8 +64,7 @@ class SobolNoise(NoiseSource):
         digits = (drawn[f"{name} shift"] * 2**BITS).long()
         points = _points(self.seed, where["purpose"], name, where["step"], spec.num_samples, size)
         uniform = ((points.unsqueeze(1) ^ digits) + drawn[f"{name} rest"]) / 2**BITS
-        limits = torch.finfo(uniform.dtype)
-        return uniform.clamp(limits.tiny, 1 - limits.eps / 2).unflatten(-1, spec.event_shape)
+        return open_interval(uniform).unflatten(-1, spec.event_shape)
 
 
 def _is_spread(spec: NoiseSpec) -> bool:

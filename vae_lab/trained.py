@@ -176,13 +176,13 @@ class TrainedModel:
             raise ValueError(f"{type(self.model).__name__} has no latent variables.")
         return self.model
 
-    def with_posterior(self, batch: Batch) -> VAE:
-        """The model with a q(z|x) that serves the data."""
+    def with_posterior(self, batch: Batch, part: str = "test") -> VAE:
+        """The model with a q(z|x) that serves the data; their part keys the noise of a fit of q."""
         vae = self._vae()
         if not vae.has_encoder:
             raise ValueError("this model has no q(z|x); vae-lab evaluate measures=annealed needs none.")
         assert isinstance(self.parts, TrainingParts)  # as the parts of every VAE are
-        return self.parts.evaluation.with_posterior(vae, batch, self.noise, "test")
+        return self.parts.evaluation.with_posterior(vae, batch, self.noise, part)
 
     def _check_density(self) -> None:
         if not self.parts.has_density:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vae_lab.datasets.batches import EvaluationBatches, Redraw, TrainingBatches
 from vae_lab.evaluation.masks import at_random
-from vae_lab.noise import NoiseSource, NoiseSpec, permutation
+from vae_lab.noise import NoiseSource, NoiseSpec, permutation, some_of
 from vae_lab.rows import Rows, all_of
 
 Binarize = Literal["none", "dynamic", "fixed", "threshold"]
@@ -219,8 +219,10 @@ class SplitDataset(pl.LightningDataModule):
     @cached_property
     def _followed(self) -> Split:
         """A random part of the training data, which are not in any order that could be relied on."""
-        order = permutation(len(self.data.train.x), seed=self.split_seed, purpose="train curve", epoch=0)
-        return self.measured(self.data.train.take(order[: self.train_curve].sort().values), "train curve")
+        chosen = some_of(
+            len(self.data.train.x), self.train_curve, seed=self.split_seed, purpose="train curve"
+        )
+        return self.measured(self.data.train.take(chosen), "train curve")
 
     def val_dataloader(self) -> list[EvaluationBatches]:
         return [self._evaluation_batches(part) for part in self.curves.values()]

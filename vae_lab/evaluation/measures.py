@@ -23,7 +23,7 @@ from vae_lab.evaluation.latent_space import latent_space
 from vae_lab.evaluation.terms import Statistic, Term, difference, join, statistic
 from vae_lab.evaluation.weights import UNRELIABLE
 from vae_lab.likelihoods.support import is_on_levels
-from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, permutation
+from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, some_of
 from vae_lab.rows import some
 from vae_lab.vae import VAE, Batch
 
@@ -198,8 +198,7 @@ class Measures:
 
 def _random(batch: Batch, number: int) -> Tensor:
     """The places of so many of the data, at random, the same ones each time."""
-    order = permutation(len(batch.x), seed=0, purpose="evaluate some", epoch=0)
-    return order[:number].sort().values
+    return some_of(len(batch.x), number, seed=0, purpose="evaluate some")
 
 
 def _in_bits(log_likelihood: Statistic, dimensions: int) -> Statistic:

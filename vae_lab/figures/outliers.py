@@ -1,4 +1,4 @@
-"""Outliers beside inliers: their scores, and what they look like."""
+"""The scores of outliers beside those of inliers."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from torch import Tensor
 
-from vae_lab.figures.images import image_grid
 from vae_lab.figures.outliers_of_sweep import TITLES
 from vae_lab.figures.style import figure
 
@@ -54,8 +52,3 @@ def _histogram(panel: Axes, both: tuple[np.ndarray, np.ndarray]) -> None:
     panel.set_yticks([])
     panel.grid(visible=False)
     panel.tick_params(labelsize=7)
-
-
-def extremes(groups: Sequence[tuple[str, Tensor]], path: Path) -> None:
-    """Draws the most and the least likely inliers and outliers, a titled group each."""
-    image_grid(groups, path, columns=5)

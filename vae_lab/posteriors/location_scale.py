@@ -3,20 +3,13 @@
 import math
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
-from vae_lab.noise import Law
+from vae_lab.noise import Law, open_interval
 from vae_lab.posteriors.base import Posterior
 from vae_lab.priors.base import Prior
 from vae_lab.priors.cauchy import StandardCauchy
 from vae_lab.priors.standard_normal import StandardNormal
-
-
-def open_interval(uniform: Tensor) -> Tensor:
-    """Uniform numbers of [0, 1), or rounded to 1, moved into (0, 1), where quantiles are finite."""
-    limits = torch.finfo(uniform.dtype)
-    return uniform.clamp(limits.tiny, 1 - limits.eps / 2)
 
 
 class LocationScale(Posterior):

@@ -4,9 +4,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from vae_lab.noise import Law
+from vae_lab.noise import Law, open_interval
 from vae_lab.posteriors.base import Posterior
-from vae_lab.posteriors.location_scale import open_interval
 from vae_lab.priors.base import Prior, Support
 from vae_lab.priors.exponential import StandardExponential
 

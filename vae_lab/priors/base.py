@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from vae_lab.noise import NoiseSpec
+from vae_lab.noise import Law, NoiseSpec
 
 Support = Literal["real", "positive"]
 
@@ -46,3 +46,28 @@ class Prior(nn.Module):
     def sample(self, eps: Tensor) -> Tensor:
         """Latent vectors `(K, B, D)` from base noise `(K, B, D)`."""
         raise NotImplementedError
+
+
+class FactorisedPrior(Prior):
+    """A product of one law over the latent dimensions.
+
+    Attributes:
+        noise_law: Base law of the noise that `sample` takes.
+
+    Args:
+        latent_dim: `D`, at least 1.
+    """
+
+    factorises = True
+    has_terms = True
+    noise_law: Law
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return self.log_prob_per_dimension(z).sum(-1)
+
+    def noise_spec(self, num_samples: int) -> NoiseSpec:
+        return NoiseSpec(self.noise_law, num_samples, (self.latent_dim,))

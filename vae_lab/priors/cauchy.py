@@ -5,11 +5,11 @@ import math
 import torch
 from torch import Tensor
 
-from vae_lab.noise import NoiseSpec
-from vae_lab.priors.base import Prior
+from vae_lab.noise import Law, open_interval
+from vae_lab.priors.base import FactorisedPrior
 
 
-class StandardCauchy(Prior):
+class StandardCauchy(FactorisedPrior):
     r"""$p(z) = \prod_d 1 / (\pi (1 + z_d^2))$.
 
     Args:
@@ -20,22 +20,10 @@ class StandardCauchy(Prior):
         -1.1447
     """
 
-    factorises = True
-    has_terms = True
-
-    def __init__(self, latent_dim: int) -> None:
-        super().__init__()
-        self.latent_dim = latent_dim
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        return self.log_prob_per_dimension(z).sum(-1)
+    noise_law: Law = "uniform"
 
     def log_prob_per_dimension(self, z: Tensor) -> Tensor:
         return -z.square().log1p() - math.log(math.pi)
 
-    def noise_spec(self, num_samples: int) -> NoiseSpec:
-        return NoiseSpec("uniform", num_samples, (self.latent_dim,))
-
     def sample(self, eps: Tensor) -> Tensor:
-        limits = torch.finfo(eps.dtype)
-        return torch.tan(math.pi * (eps.clamp(limits.tiny, 1 - limits.eps / 2) - 0.5))
+        return torch.tan(math.pi * (open_interval(eps) - 0.5))

@@ -4,11 +4,11 @@ import math
 
 from torch import Tensor
 
-from vae_lab.noise import NoiseSpec
-from vae_lab.priors.base import Prior
+from vae_lab.noise import Law
+from vae_lab.priors.base import FactorisedPrior
 
 
-class StandardNormal(Prior):
+class StandardNormal(FactorisedPrior):
     r"""p(z) = N(0, I).
 
     References:
@@ -23,21 +23,13 @@ class StandardNormal(Prior):
         -1.8379
     """
 
-    factorises = True
-    has_terms = True
-
-    def __init__(self, latent_dim: int) -> None:
-        super().__init__()
-        self.latent_dim = latent_dim
+    noise_law: Law = "normal"
 
     def log_prob(self, z: Tensor) -> Tensor:
         return -0.5 * z.square().sum(-1) - 0.5 * self.latent_dim * math.log(2 * math.pi)
 
     def log_prob_per_dimension(self, z: Tensor) -> Tensor:
         return -0.5 * z.square() - 0.5 * math.log(2 * math.pi)
-
-    def noise_spec(self, num_samples: int) -> NoiseSpec:
-        return NoiseSpec("normal", num_samples, (self.latent_dim,))
 
     def sample(self, eps: Tensor) -> Tensor:
         return eps

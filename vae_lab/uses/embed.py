@@ -18,7 +18,7 @@ from vae_lab.datasets.given import Given, given
 from vae_lab.evaluation.explained_variance import ExplainedVariance
 from vae_lab.evaluation.probing_codes import Labelled, Probe, Probed, with_components, without_gaps
 from vae_lab.figures.accuracy import accuracy
-from vae_lab.noise import permutation
+from vae_lab.noise import some_of
 from vae_lab.out import check_place
 from vae_lab.trained import TrainedModel
 from vae_lab.uses.base import Outcome, Progress, Shown
@@ -192,7 +192,7 @@ def _some(part: Split, most: int) -> Split:
     """The data, or so many of them at random."""
     if len(part.x) <= most:
         return part
-    return part.take(permutation(len(part.x), seed=0, purpose="probe", epoch=0)[:most].sort().values)
+    return part.take(some_of(len(part.x), most, seed=0, purpose="probe"))
 
 
 def _features(model: TrainedModel, part: Split) -> Labelled:

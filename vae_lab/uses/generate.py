@@ -12,7 +12,7 @@ from vae_lab.alternatives.base import Alternative
 from vae_lab.datasets.base import Split
 from vae_lab.evaluation.nearest import nearest
 from vae_lab.figures.images import image_grid, interleave
-from vae_lab.noise import permutation
+from vae_lab.noise import some_of
 from vae_lab.sampling import sample_spec
 from vae_lab.trained import TrainedModel
 from vae_lab.uses.base import Outcome, Progress, Shown
@@ -113,7 +113,7 @@ class Generate:
         """How near to the training data the model draws, beside how near the test data lie."""
         pixels = "sample" if prepared.can_sample else self.pixels
         test = model.data.test.x
-        chosen = permutation(len(test), seed=0, purpose="compared", epoch=0)[:COMPARED].sort().values
+        chosen = some_of(len(test), COMPARED, seed=0, purpose="compared")
         drawn = nearest(self._draw(model, len(chosen), pixels), prepared.train.x).distances
         held_out = nearest(test[chosen], prepared.train.x).distances
         metrics = {

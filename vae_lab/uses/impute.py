@@ -18,7 +18,7 @@ from vae_lab.evaluation.imputation.imputers import Imputers, Method
 from vae_lab.evaluation.imputation.scores import scores
 from vae_lab.evaluation.terms import Statistic
 from vae_lab.figures.imputations import draw_imputations
-from vae_lab.noise import EVALUATION_BLOCK, permutation
+from vae_lab.noise import EVALUATION_BLOCK, some_of
 from vae_lab.sampling import tensor_of
 from vae_lab.trained import TrainedModel
 from vae_lab.uses.base import Outcome, Progress, Shown
@@ -112,7 +112,7 @@ class Impute:
             )
         found = given("data", self.data, model.parts.dataset, gaps=True)
         number = len(found.split.x)
-        chosen = _some(number, self.max_data)
+        chosen = some_of(number, self.max_data, seed=0, purpose="impute")
         x = found.split.x[chosen]
         missing = self._held_out(x, chosen, number, model)
         train = model.parts.dataset.measured_part("train").x
@@ -121,7 +121,7 @@ class Impute:
             x,
             missing,
             chosen,
-            train[_some(len(train), self.max_train)],
+            train[some_of(len(train), self.max_train, seed=0, purpose="impute")],
             mean_of(train),
             [*found.notes, *said],
         )
@@ -266,11 +266,6 @@ def _write(folder: Path, prepared: Prepared, imputed: list[Imputed]) -> None:
     np.save(folder / "means.npy", torch.stack([each.mean for each in imputed]).numpy())
     np.save(folder / "mask.npy", prepared.seen.isnan().numpy())
     np.save(folder / "numbers.npy", prepared.numbers.numpy())
-
-
-def _some(number: int, most: int) -> Tensor:
-    """So many numbers at most, at random, the same ones each time."""
-    return permutation(number, seed=0, purpose="impute", epoch=0)[:most].sort().values
 
 
 def _words(statistic: Statistic, digits: int) -> tuple[str, str]:

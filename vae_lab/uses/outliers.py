@@ -24,10 +24,11 @@ from vae_lab.evaluation.outlier_scores import (
     scores_of,
     typicality,
 )
-from vae_lab.figures.outliers import extremes, histograms
+from vae_lab.figures.images import image_grid
+from vae_lab.figures.outliers import histograms
 from vae_lab.incomplete import filled
 from vae_lab.likelihoods import Bernoulli, Gaussian
-from vae_lab.noise import NoiseSpec, permutation
+from vae_lab.noise import NoiseSpec, some_of
 from vae_lab.rows import in_batches, some
 from vae_lab.sampling import noise_for
 from vae_lab.trained import TrainedModel, load
@@ -213,7 +214,7 @@ class Outliers:
             order = part.numbers[torch.from_numpy(np.argsort(scores, kind="stable"))]
             for what, ends in {"most": order[:SHOWN], "least": order.flip(0)[:SHOWN]}.items():
                 groups.append((f"{part.whole.name}\n{what} likely", part.whole.split.x[ends]))
-        extremes(groups, path)
+        image_grid(groups, path, columns=5)
 
     def _outcome(self, model: TrainedModel, prepared: Prepared, found: Mapping[str, Detection]) -> Outcome:
         metrics: dict[str, float] = {}
@@ -252,7 +253,7 @@ def _independent_pixels(model: TrainedModel) -> Alternative:
         Likelihood Ratios for Out-of-Distribution Detection (Ren et al., 2019), for the noise.
     """
     train = model.parts.dataset.measured_part("train").x
-    x = train[_chosen(len(train), OF_BACKGROUND, "background")]
+    x = train[some_of(len(train), OF_BACKGROUND, seed=0, purpose="background")]
     x = filled(x, mean_of(x).to(x))
     binary = isinstance(getattr(model.model, "likelihood", None), Bernoulli)
     if not binary:
@@ -264,13 +265,9 @@ def _independent_pixels(model: TrainedModel) -> Alternative:
     return pixels.to(model.device)
 
 
-def _chosen(number: int, most: int, purpose: str) -> Tensor:
-    return permutation(number, seed=0, purpose=purpose, epoch=0)[:most].sort().values
-
-
 def _part(whole: Given, most: int | None, purpose: str) -> Part:
     number = len(whole.split.x)
-    return Part(whole, torch.arange(number) if most is None else _chosen(number, most, purpose))
+    return Part(whole, some_of(number, number if most is None else most, seed=0, purpose=purpose))
 
 
 def _table(prepared: Prepared, both: Sequence[Mapping[str, np.ndarray]]) -> pl.DataFrame:

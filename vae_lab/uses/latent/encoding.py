@@ -5,14 +5,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from vae_lab.build import TrainingParts
 from vae_lab.datasets.base import Split
 from vae_lab.evaluation.codes import Codes, Which, encode
-from vae_lab.noise import permutation
+from vae_lab.noise import some_of
 from vae_lab.rows import in_batches
 from vae_lab.trained import TrainedModel
 from vae_lab.uses.base import Progress
-from vae_lab.vae import VAE, Batch
+from vae_lab.vae import Batch
 
 AT_A_TIME = 1000  # data
 
@@ -32,12 +31,11 @@ def codes_of(
         which: Whether a code is the mean of q(z|x), or a sample of it.
         progress: Is told how many data are done.
     """
-    order = permutation(len(split.x), seed=model.noise.seed, purpose="codes", epoch=0)
-    chosen = order[:most].sort().values
+    chosen = some_of(len(split.x), most, seed=model.noise.seed, purpose="codes")
     numbers = chosen if model.parts.vae.is_per_datum else torch.arange(len(split.x))
     return encode(
         _batches(model, split, numbers, progress),
-        lambda batch: _with_posterior(model, batch, part),
+        lambda batch: model.with_posterior(batch, part),
         model.noise,
         chosen,
         which,
@@ -49,7 +47,7 @@ def codes_of(
 def code_of(model: TrainedModel, x: Tensor, number: int, part: str) -> Tensor:
     """The mean of q(z|x) for one datum `(1, *data_shape)`, `(D,)`."""
     batch = model.batch(x, torch.tensor([number]))
-    return _with_posterior(model, batch, part).encode(batch).mean[0].cpu()
+    return model.with_posterior(batch, part).encode(batch).mean[0].cpu()
 
 
 def _batches(model: TrainedModel, split: Split, numbers: Tensor, progress: Progress) -> Iterator[Batch]:
@@ -58,10 +56,3 @@ def _batches(model: TrainedModel, split: Split, numbers: Tensor, progress: Progr
         yield model.batch(x, of_batch)
         done += len(of_batch)
         progress(done, len(numbers))
-
-
-def _with_posterior(model: TrainedModel, batch: Batch, part: str) -> VAE:
-    """The model with a q(z|x) that serves a batch: fitted to it where the model has none for new data."""
-    assert isinstance(model.parts, TrainingParts)  # as the parts of every VAE are
-    fitted: VAE = model.parts.evaluation.with_posterior(model.parts.vae, batch, model.noise, part)
-    return fitted
