@@ -188,8 +188,8 @@ def large_samples():
     def reference(model, estimator):
         key = (model, estimator.target)
         if key not in found:
-            pathwise = estimator.reference()
-            found[key] = block_means(pathwise, MODELS[model](), NoiseSource(99), copies=40_000)
+            vae = MODELS[model]()
+            found[key] = block_means(estimator.reference(vae), vae, NoiseSource(99), copies=40_000)
         return found[key]
 
     return reference

@@ -26,7 +26,7 @@ class Autoencoder(Estimator):
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
         return {}
 
-    def reference(self) -> "Autoencoder":
+    def reference(self, vae: VAE) -> "Autoencoder":
         return self
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:

@@ -71,8 +71,8 @@ class Estimator(nn.Module):
     def prepare(self, vae: VAE, data_shape: Sequence[int], dataset_size: int) -> None:
         """Makes what depends on the model and the training data, such as the network of a baseline."""
 
-    def reference(self) -> "Estimator":
-        """An unbiased estimator of the gradient of the same target, of as little variance as is known."""
+    def reference(self, vae: VAE) -> "Estimator":
+        """An unbiased estimator of the same target's gradient, of as little variance as is known for the model."""
         raise NotImplementedError
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:

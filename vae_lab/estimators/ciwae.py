@@ -40,7 +40,7 @@ class CIWAE(MultiSampleEstimator):
     def check(self, vae: VAE) -> None:
         check_pathwise(vae)
 
-    def reference(self) -> Estimator:
+    def reference(self, vae: VAE) -> Estimator:
         if self.beta == 0:
             return DReG(self.num_samples)
         return Reparameterized(self.num_samples, kl="sampled") if self.beta == 1 else self

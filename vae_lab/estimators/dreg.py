@@ -32,7 +32,7 @@ class DReG(MultiSampleEstimator):
     def check(self, vae: VAE) -> None:
         check_pathwise(vae)
 
-    def reference(self) -> "DReG":
+    def reference(self, vae: VAE) -> "DReG":
         return self
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:

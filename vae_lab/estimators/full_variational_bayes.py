@@ -63,7 +63,7 @@ class FullVariationalBayes(SingleSampleEstimator):
             "weights": NoiseSpec("normal", draws, (_num_weights(vae),), shared=True)
         }
 
-    def reference(self) -> Estimator:
+    def reference(self, vae: VAE) -> Estimator:
         return self
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:

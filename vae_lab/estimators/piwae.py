@@ -47,7 +47,7 @@ class PIWAE(MultiSampleEstimator):
     def check(self, vae: VAE) -> None:
         check_pathwise(vae)
 
-    def reference(self) -> "PIWAE":
+    def reference(self, vae: VAE) -> "PIWAE":
         return PIWAE(self.num_samples, num_groups=1)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:

@@ -34,7 +34,7 @@ class Reparameterized(SingleSampleEstimator):
         check_pathwise(vae)
         super().check(vae)
 
-    def reference(self) -> "Reparameterized":
+    def reference(self, vae: VAE) -> "Reparameterized":
         return self
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:

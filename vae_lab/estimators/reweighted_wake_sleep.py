@@ -35,7 +35,7 @@ class ReweightedWakeSleep(MultiSampleEstimator):
 
     bias = "reweighted wake-sleep: the encoder descends KL(p || q), by another objective than the bound"
 
-    def reference(self) -> IWAE:
+    def reference(self, vae: VAE) -> IWAE:
         return IWAE(self.num_samples)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:

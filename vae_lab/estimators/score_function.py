@@ -117,7 +117,7 @@ class ScoreFunction(SingleSampleEstimator):
         for part in self.parts.values():
             part.prepare(data_shape)
 
-    def reference(self) -> Reparameterized:
+    def reference(self, vae: VAE) -> Reparameterized:
         return Reparameterized(self.num_samples, self.kl, self.beta, free_bits=self.free_bits)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:

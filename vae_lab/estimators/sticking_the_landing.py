@@ -50,7 +50,7 @@ class StickingTheLanding(SingleSampleEstimator):
     def check(self, vae: VAE) -> None:
         check_pathwise(vae)
 
-    def reference(self) -> Reparameterized:
+    def reference(self, vae: VAE) -> Reparameterized:
         return Reparameterized(self.num_samples, self.kl, self.beta)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:

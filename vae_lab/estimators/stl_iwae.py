@@ -39,7 +39,7 @@ class STLIWAE(MultiSampleEstimator):
     def check(self, vae: VAE) -> None:
         check_pathwise(vae)
 
-    def reference(self) -> DReG:
+    def reference(self, vae: VAE) -> DReG:
         return DReG(self.num_samples)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:

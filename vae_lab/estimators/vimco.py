@@ -43,7 +43,7 @@ class VIMCO(MultiSampleEstimator):
             raise ValueError(f"num_samples must be at least 2 for VIMCO, got {num_samples}.")
         self.mean = mean
 
-    def reference(self) -> DReG:
+    def reference(self, vae: VAE) -> DReG:
         return DReG(self.num_samples)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:

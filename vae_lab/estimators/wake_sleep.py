@@ -56,7 +56,7 @@ class WakeSleep(SingleSampleEstimator):
             spec["dreamed_data"] = NoiseSpec(vae.likelihood.noise_law, 1, tuple(batch.x.shape[1:]))
         return spec
 
-    def reference(self) -> Reparameterized:
+    def reference(self, vae: VAE) -> Reparameterized:
         return Reparameterized(num_samples=self.num_samples, kl=self.kl)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:

@@ -250,7 +250,7 @@ class Probe:
 
     def _reference(self, estimator: Estimator) -> dict[str, Tensor]:
         if estimator.target not in self._references:
-            sample = self.sample(estimator.reference(), "reference", variances=False)
+            sample = self.sample(estimator.reference(self.vae), "reference", variances=False)
             self._references[estimator.target] = sample.blocks()
         return self._references[estimator.target]
 
@@ -258,7 +258,7 @@ class Probe:
         self, name: str, estimator: Estimator, means: Mapping[str, Tensor]
     ) -> dict[str, tuple[float, float]]:
         """Traces over minibatches; the mean gradient of unbiased estimators is that of their reference."""
-        of = estimator if estimator.bias else estimator.reference()
+        of = estimator if estimator.bias else estimator.reference(self.vae)
         if not self.minibatch or of.couples_data:  # a datum has no gradient of its own
             return {}
         key = f"biased {name}" if estimator.bias else estimator.target
