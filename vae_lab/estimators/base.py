@@ -72,7 +72,7 @@ class Estimator(nn.Module):
         """Makes what depends on the model and the training data, such as the network of a baseline."""
 
     def reference(self, vae: VAE) -> "Estimator":
-        """An unbiased estimator of the same target's gradient, of as little variance as is known for the model."""
+        """An unbiased estimator of the same target's gradient, the least noisy known for the model."""
         raise NotImplementedError
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
