@@ -1,7 +1,8 @@
 """The variational autoencoder: prior, encoder and decoder composed into q(z|x), p(x|z) and log-weights."""
 
+import copy
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -112,6 +113,14 @@ class VAE(nn.Module):
     def with_decoder(self, decoder: nn.Module) -> "VAE":
         """The same model, its parameters shared, with another decoder."""
         return VAE(self.encoder, decoder, self.posterior, self.likelihood, self.prior, self.latent_dim)
+
+    def with_fixed_model(self) -> "VAE":
+        """The same model, its encoder shared, with the parameters of p(x, z) cut from the graph."""
+        parts = (self.decoder, self.likelihood, self.prior)
+        state = [value for part in parts for value in (*part.parameters(), *part.buffers())]
+        memo: dict[int, Any] = {id(value): value.detach() for value in state}  # what a copy keeps
+        decoder, likelihood, prior = copy.deepcopy(parts, memo)
+        return VAE(self.encoder, decoder, self.posterior, likelihood, prior, self.latent_dim)
 
     def encode(self, batch: Batch) -> Conditional:
         """The approximate posterior q(z|x) of each datum.

@@ -7,7 +7,10 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from vae_lab.noise import NoiseSpec
+from vae_lab.posteriors.discrete import Discrete
 from vae_lab.vae import VAE, Batch
+
+OTHERS = "score_function, rloo, nvil or vimco"  # that need no gradient through samples
 
 
 class Estimate(NamedTuple):
@@ -90,10 +93,20 @@ class Estimator(nn.Module):
         """Keeps the `state` of an estimate for the data numbered `indices` `(B,)`; called after the step."""
 
 
+def check_discrete(vae: VAE, name: str, support: str | None = None) -> None:
+    """Raises `ValueError` if the latent variables are not discrete, or not of the support that is asked."""
+    if not isinstance(vae.posterior, Discrete) or support not in (None, vae.posterior.support):
+        families = "bernoulli" if support == "binary" else "bernoulli or categorical"
+        raise ValueError(
+            f"{name} is for {support or 'discrete'} latent variables, and {type(vae.posterior).__name__} has "
+            f"{vae.posterior.support} ones; use model/posterior={families}, or another estimator."
+        )
+
+
 def check_pathwise(vae: VAE) -> None:
     """Raises `ValueError` if no gradient passes through the posterior's samples."""
     if not vae.posterior.is_reparameterized:
         raise ValueError(
             f"no gradient passes through the samples of {type(vae.posterior).__name__}; use "
-            "estimator=score_function, rloo, nvil or vimco."
+            f"estimator={OTHERS}."
         )

@@ -42,5 +42,5 @@ class Reparameterized(SingleSampleEstimator):
         z = q.transform(noise["posterior"])
         terms = self.bound_terms(vae, batch.x, z, q, density=q)
         beta = self.weight
-        bound = (terms.log_likelihood - beta * terms.sampled_kl).mean(0) - beta * terms.penalty
+        bound = terms.objective(beta).mean(0) - beta * terms.penalty
         return Estimate(surrogate=bound, bound=bound.detach(), terms=terms.report(beta))

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimate
-from vae_lab.estimators.iwae import IWAE
 from vae_lab.estimators.multi_sample import MultiSampleEstimator, normalised
+from vae_lab.estimators.vimco import reference_of_bound
 from vae_lab.vae import VAE, Batch
 
 
@@ -19,7 +19,7 @@ class ReweightedWakeSleep(MultiSampleEstimator):
 
     For the model that is the gradient of the importance-weighted bound. The encoder descends
     KL(p(z|x) || q(z|x)) instead of the bound, with a bias that falls as 1/K. No gradient passes through
-    samples: discrete latent variables would do.
+    samples, which may be of discrete latent variables.
 
     References:
         Reweighted Wake-Sleep (Bornschein & Bengio, 2015), the wake phases of p and q; Revisiting Reweighted
@@ -35,8 +35,8 @@ class ReweightedWakeSleep(MultiSampleEstimator):
 
     bias = "reweighted wake-sleep: the encoder descends KL(p || q), by another objective than the bound"
 
-    def reference(self, vae: VAE) -> IWAE:
-        return IWAE(self.num_samples)
+    def reference(self, vae: VAE) -> MultiSampleEstimator:
+        return reference_of_bound(self, vae)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

@@ -28,6 +28,10 @@ class BoundTerms(NamedTuple):
     exact_kl: Tensor
     penalty: Tensor
 
+    def objective(self, beta: float) -> Tensor:
+        """What is averaged over samples, `(K, B)`: all but the part in closed form."""
+        return self.log_likelihood - beta * self.sampled_kl
+
     def report(self, beta: float) -> dict[str, Tensor]:
         """The bound and its two terms, averaged over samples, without gradients."""
         reconstruction = self.log_likelihood.detach().mean(0)

@@ -43,8 +43,8 @@ class VIMCO(MultiSampleEstimator):
             raise ValueError(f"num_samples must be at least 2 for VIMCO, got {num_samples}.")
         self.mean = mean
 
-    def reference(self, vae: VAE) -> DReG:
-        return DReG(self.num_samples)
+    def reference(self, vae: VAE) -> MultiSampleEstimator:
+        return reference_of_bound(self, vae)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)
@@ -68,3 +68,9 @@ class VIMCO(MultiSampleEstimator):
         return log_mean(others.masked_fill(own, -torch.inf).transpose(0, 1)) + torch.log(
             torch.tensor(samples / (samples - 1), dtype=log_w.dtype, device=log_w.device)
         )
+
+
+def reference_of_bound(estimator: MultiSampleEstimator, vae: VAE) -> MultiSampleEstimator:
+    """The least noisy unbiased estimator of an importance-weighted bound's gradient for a model."""
+    samples = estimator.num_samples
+    return DReG(samples) if vae.posterior.is_reparameterized else VIMCO(samples)

@@ -1,5 +1,7 @@
 """Families of approximate posteriors q(z|x)."""
 
+from vae_lab.posteriors.bernoulli import Bernoulli
+from vae_lab.posteriors.categorical import Categorical
 from vae_lab.posteriors.cauchy import Cauchy
 from vae_lab.posteriors.exponential import Exponential
 from vae_lab.posteriors.flow import Flow
@@ -13,6 +15,8 @@ from vae_lab.posteriors.student_t import StudentT
 from vae_lab.posteriors.weibull import Weibull
 
 __all__ = [
+    "Bernoulli",
+    "Categorical",
     "Cauchy",
     "Exponential",
     "FixedGaussian",

@@ -8,9 +8,12 @@ from torch import Tensor, nn
 from vae_lab.noise import Law
 from vae_lab.priors.base import Prior, Support
 
-OF_SUPPORT = {
-    "real": "model/posterior=gaussian, or model/prior=exponential",
-    "positive": "model/posterior=gamma, or model/prior=standard_normal",
+POSTERIOR_OF = {"real": "gaussian", "positive": "gamma", "binary": "bernoulli", "one-hot": "categorical"}
+PRIOR_OF = {
+    "real": "standard_normal",
+    "positive": "exponential",
+    "binary": "bernoulli",
+    "one-hot": "categorical",
 }
 
 
@@ -96,7 +99,8 @@ class Posterior(nn.Module):
         if self.support != prior.support:
             raise ValueError(
                 f"{type(self).__name__} has {self.support} latent variables and {type(prior).__name__} "
-                f"{prior.support} ones; use {OF_SUPPORT[prior.support]}."
+                f"{prior.support} ones; use model/posterior={POSTERIOR_OF[prior.support]}, or "
+                f"model/prior={PRIOR_OF[self.support]}."
             )
 
     def has_analytic_kl(self, prior: Prior) -> bool:

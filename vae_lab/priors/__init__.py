@@ -1,5 +1,7 @@
 """Priors p(z)."""
 
+from vae_lab.priors.bernoulli import Bernoulli
+from vae_lab.priors.categorical import Categorical
 from vae_lab.priors.cauchy import StandardCauchy
 from vae_lab.priors.exponential import StandardExponential
 from vae_lab.priors.flow import Flow
@@ -9,6 +11,8 @@ from vae_lab.priors.standard_normal import StandardNormal
 from vae_lab.priors.vamp import VampPrior
 
 __all__ = [
+    "Bernoulli",
+    "Categorical",
     "Flow",
     "GaussianMixture",
     "Hierarchical",

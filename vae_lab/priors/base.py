@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from vae_lab.noise import Law, NoiseSpec
 
-Support = Literal["real", "positive"]
+Support = Literal["real", "positive", "binary", "one-hot"]
 
 
 class Prior(nn.Module):

@@ -1,0 +1,109 @@
+"""The score-function gradient of discrete latent variables with a relaxation as its control variate."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from vae_lab.discrete import DiscreteLaw
+from vae_lab.estimators.base import Estimate, check_discrete
+from vae_lab.estimators.score_function import reference_of_elbo
+from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
+from vae_lab.noise import NoiseSpec
+from vae_lab.vae import VAE, Batch
+
+
+class REBAR(SingleSampleEstimator):
+    r"""The score-function gradient with the relaxed objective as a control variate.
+
+    $$(f(z) - c(\tilde \zeta)) \nabla_l \log q(z) + \nabla_l c(\zeta) - \nabla_l c(\tilde \zeta), \quad
+      c(\zeta) = \eta f(\sigma_\lambda(\zeta))$$
+
+    $\zeta$ are the logits of q perturbed by noise, z the value that they make, $\tilde \zeta$ perturbed
+    logits drawn anew among those that make z, and $\sigma_\lambda$ relaxes them. The estimate is unbiased for
+    every scale $\eta$ and temperature $\lambda$, which the run's optimizer trains to lower the variance. The
+    learning signal f is that of `ScoreFunction`.
+
+    References:
+        REBAR: Low-variance, unbiased gradient estimates for discrete latent variable models (Tucker et al.,
+        2017), equation 4 and section 3.2.
+
+    Args:
+        temperature: $\lambda$ at the start, above 0.
+        scale: $\eta$ at the start.
+        num_samples: `K`, at least 1.
+        kl: Form of the KL term: `analytic`, `sampled` or `entropy`.
+        beta: Weight of the KL term, not negative.
+        warm_up: Training samples over which that weight rises from 0; 0 for none.
+        cycles: How often it rises so.
+        free_bits: Nats of each latent dimension that cost nothing; needs `kl=analytic`.
+
+    Raises:
+        ValueError: If a number is out of its range, or free bits meet another `kl`.
+    """
+
+    def __init__(
+        self,
+        temperature: float = 0.5,
+        scale: float = 1.0,
+        num_samples: int = 1,
+        kl: KL = "analytic",
+        beta: float = 1.0,
+        warm_up: int | float = 0,
+        cycles: int = 1,
+        free_bits: float = 0.0,
+    ) -> None:
+        super().__init__(num_samples, kl, beta, warm_up, cycles, free_bits)
+        if not temperature > 0:
+            raise ValueError(f"temperature must be above 0, got {temperature}.")
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
+        self.scale = nn.Parameter(torch.tensor(scale))
+
+    def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
+        spec = super().noise_spec(vae, batch)
+        return spec | {"given": spec["posterior"]}
+
+    def check(self, vae: VAE) -> None:
+        check_discrete(vae, type(self).__name__.lower())
+        super().check(vae)
+
+    def reference(self, vae: VAE) -> SingleSampleEstimator:
+        return reference_of_elbo(self, vae)
+
+    def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
+        q = vae.encode(batch)
+        z = q.transform(noise["posterior"])
+        terms = self.bound_terms(vae, batch.x, z, q, density=q.detach())
+        objective, exact = terms.objective(self.weight), self.weight * terms.penalty
+        bound = objective.mean(0) - exact
+        gradient = self._gradient(vae, batch, q.detach(), z, objective.detach(), noise)
+        (logits,) = q.parameters
+        along = (gradient.detach() * logits).sum(-1).mean(0)
+        variance = gradient.square().sum(-1).mean(0)  # up to the square of the mean, which is fixed
+        return Estimate(along + bound - variance, bound.detach(), terms.report(self.weight))
+
+    def control(self, vae: VAE, x: Tensor, q: DiscreteLaw, perturbed: Tensor) -> Tensor:
+        """c at perturbed logits, `(K, B)`."""
+        relaxed = q.relax(perturbed, self.log_temperature.exp())
+        return self.scale * self.bound_terms(vae, x, relaxed, q, density=q).objective(self.weight)
+
+    def _gradient(
+        self, vae: VAE, batch: Batch, q: DiscreteLaw, z: Tensor, signal: Tensor, noise: Mapping[str, Tensor]
+    ) -> Tensor:
+        """The estimates by the logits, `(K, B, D)`; their graph leads to the control variate alone."""
+        model = vae.with_fixed_model()
+        logits = q.parameters[0].expand(z.shape)
+
+        def free(own: Tensor) -> Tensor:
+            perturbed = q.with_parameters(own).perturbed(noise["posterior"])
+            return self.control(model, batch.x, q, perturbed).sum()
+
+        def given(own: Tensor) -> tuple[Tensor, Tensor]:
+            perturbed = q.with_parameters(own).perturbed_given(z, noise["given"])
+            control = self.control(model, batch.x, q, perturbed)
+            return control.sum(), control
+
+        by_given, control = torch.func.grad(given, has_aux=True)(logits)
+        score = z - q.mean
+        return (signal - control).unsqueeze(-1) * score + torch.func.grad(free)(logits) - by_given

@@ -1,0 +1,39 @@
+"""What posteriors of discrete latent variables share."""
+
+import torch
+from torch import Tensor
+
+from vae_lab.discrete import DiscreteLaw
+from vae_lab.noise import Law
+from vae_lab.posteriors.base import Posterior
+
+
+class Discrete(Posterior):
+    """A product of laws with finitely many values, its encoder giving logits.
+
+    Attributes:
+        num_states: How many values a latent vector has.
+    """
+
+    noise_law: Law = "uniform"
+    is_reparameterized = False
+    num_states: int
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        if latent_dim < 1:
+            raise ValueError(f"latent_dim must be at least 1, got {latent_dim}.")
+        self.outputs = {"logits": latent_dim}
+
+    def forward(self, outputs: Tensor) -> DiscreteLaw:
+        raise NotImplementedError
+
+    def states(self) -> Tensor:
+        """All values of a latent vector, `(num_states, D)`."""
+        raise NotImplementedError
+
+
+def all_of(choices: Tensor, number: int) -> Tensor:
+    """Every way to take one of `choices` `(C, W)` so many times, side by side, `(C^number, number W)`."""
+    ways = torch.cartesian_prod(*[torch.arange(len(choices))] * number).reshape(-1, number)
+    return choices[ways].flatten(1)
