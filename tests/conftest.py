@@ -111,6 +111,31 @@ def nonlinear_vae(latent_dim=2):
     return vae.double()
 
 
+def binary_vae(latent_dim=3):
+    """A small VAE of 2x2 binary images with binary latent variables and a learned prior, in float64."""
+    return _discrete_vae(posteriors.Bernoulli(latent_dim), priors.Bernoulli(latent_dim, learned=True))
+
+
+def categorical_vae(latent_dim=6):
+    """The same with one-hot vectors of three categories."""
+    return _discrete_vae(
+        posteriors.Categorical(latent_dim, 3), priors.Categorical(latent_dim, 3, learned=True)
+    )
+
+
+def _discrete_vae(q, prior):
+    torch.manual_seed(5)
+    shape = (1, 2, 2)
+    encoder = MLP(shape, (q.num_outputs,), [5], activation="tanh")
+    decoder = MLP((prior.latent_dim,), shape, [5], activation="tanh")
+    vae = VAE(encoder, decoder, q, Bernoulli(), prior, prior.latent_dim)
+    with torch.no_grad():
+        prior.logits.normal_()
+        for parameter in decoder.parameters():
+            parameter.mul_(3)  # far from linear, and q far from the posterior
+    return vae.double()
+
+
 def hierarchical_vae():
     """A small VAE of 2x2 binary images with two layers of latent variables, in float64."""
     torch.manual_seed(4)

@@ -1,0 +1,470 @@
+"""Discrete latent variables: their laws, and their estimators against sums over all values."""
+
+import itertools
+import math
+from functools import partial
+
+import pytest
+import torch
+from conftest import binary_vae, categorical_vae, linear_gaussian_vae
+from scipy.stats import kstest
+from test_estimator_variances import FLAT, Objective
+from test_estimators import (
+    block_means,
+    copies_of,
+    estimate,
+    gradient,
+    is_biased,
+    nvil,
+    one_datum,
+    rloo,
+    running_mean,
+)
+from torch import nn
+
+from vae_lab import posteriors, priors
+from vae_lab.discrete import BernoulliLaw, CategoricalLaw
+from vae_lab.estimators import (
+    ARM,
+    REBAR,
+    RELAX,
+    VIMCO,
+    DisARM,
+    Enumeration,
+    GumbelSoftmax,
+    Reparameterized,
+    ReweightedWakeSleep,
+    ScoreFunction,
+    StraightThrough,
+)
+from vae_lab.estimators.baselines import RunningMean
+from vae_lab.networks import MLP
+from vae_lab.noise import NoiseSource
+from vae_lab.vae import VAE, Batch
+
+KLS = ["analytic", "sampled", "entropy"]
+MODELS = {"binary": binary_vae, "categorical": categorical_vae}
+relax = partial(RELAX, partial(MLP, hidden=[4], activation="tanh"))
+UNBIASED = {
+    f"{name}-{kl}": partial(make, kl=kl)
+    for kl in KLS
+    for name, make in {
+        "enumeration": Enumeration,
+        "score_function": ScoreFunction,
+        "rloo-beta": partial(rloo, beta=0.5),
+        "arm": ARM,
+        "disarm-k3-beta": partial(DisARM, num_samples=3, beta=2.5),
+        "rebar-beta": partial(REBAR, beta=2.5),
+        "relax": relax,
+    }.items()
+} | {
+    "running_mean": running_mean,
+    "nvil": nvil,
+    "rebar-k2": partial(REBAR, num_samples=2, temperature=0.1, scale=0.3),
+    "rao_blackwell": partial(ScoreFunction, rao_blackwell=True, kl="sampled"),
+    "optimal_scaling": partial(ScoreFunction, num_samples=4, optimal_scaling=True),
+}
+BIASED = {
+    "gumbel_softmax": GumbelSoftmax,
+    "gumbel_softmax-sampled": partial(GumbelSoftmax, kl="sampled"),
+    "gumbel_softmax-straight_through": partial(GumbelSoftmax, straight_through=True),
+    "straight_through": StraightThrough,
+}
+OF_BINARY = ("arm", "disarm", "rao_blackwell", "optimal_scaling")
+CASES = [
+    (model, name)
+    for model in MODELS
+    for name in UNBIASED
+    if model == "binary" or not name.startswith(OF_BINARY)
+]
+
+
+def made(make, vae):
+    torch.manual_seed(3)
+    estimator = make()
+    estimator.prepare(vae, (1, 2, 2), dataset_size=1)
+    estimator.check(vae)
+    return estimator.double()
+
+
+def tuples(vae, batch, samples):
+    """All ways to draw so many samples for one datum, `(T, K, D)`, and their probabilities, with a graph."""
+    states = vae.posterior.states().double()
+    chosen = torch.cartesian_prod(*[torch.arange(len(states))] * samples).reshape(-1, samples)
+    log_q = vae.encode(batch).log_prob(states.unsqueeze(1))[:, 0]
+    return states[chosen], log_q[chosen].sum(1).exp()
+
+
+def exact_bound(vae, batch, samples=1, beta=1.0):
+    """L_K of one datum, or its evidence lower bound with a weight for the KL term, as a plain sum."""
+    values, probabilities = tuples(vae, batch, samples)
+    total = torch.zeros((), dtype=torch.float64)
+    for z, probability in zip(values, probabilities, strict=True):
+        z = z.unsqueeze(1)
+        kl = vae.encode(batch).log_prob(z) - vae.prior.log_prob(z)
+        log_w = vae.decode(z).log_prob(batch.x) - beta * kl
+        total = total + probability * (log_w.logsumexp(0) - math.log(samples))[0]
+    return total
+
+
+def noise_for(q, z):
+    """Uniform noise that makes the values `z`, `(K, B, D)`."""
+    if isinstance(q, BernoulliLaw):
+        return torch.where(z > 0.5, 1 - q.mean / 2, (1 - q.mean) / 2)
+    return torch.where(z > 0.5, 1 - 1e-12, 1e-12)  # of a Gumbel law, all but the largest and the smallest
+
+
+@pytest.mark.parametrize(("model", "name"), CASES)
+def test_the_mean_gradient_is_that_of_the_sum_over_all_values(model, name):
+    vae = MODELS[model]()
+    estimator = made(UNBIASED[name], vae)
+    assert estimator.bias is None
+    exact = gradient(vae, exact_bound(vae, one_datum(vae), beta=estimator.beta))
+    means = block_means(estimator, vae, NoiseSource(1), blocks=40, copies=1000)
+    assert not is_biased(means, exact.expand(2, -1))
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("name", BIASED)
+def test_biased_estimators_say_so_and_fail_the_test_of_bias(model, name):
+    vae = MODELS[model]()
+    estimator = made(BIASED[name], vae)
+    assert estimator.bias
+    exact = gradient(vae, exact_bound(vae, one_datum(vae)))
+    assert is_biased(block_means(estimator, vae, NoiseSource(0), blocks=40, copies=1000), exact.expand(2, -1))
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("kl", KLS)
+def test_enumeration_is_the_sum_over_all_values(model, kl):
+    vae = MODELS[model]()
+    batch = one_datum(vae)
+    found = Enumeration(kl=kl, beta=2.5)(vae, batch, {})
+    assert torch.allclose(found.bound, exact_bound(vae, batch, beta=2.5))
+    assert torch.allclose(found.terms["elbo"], exact_bound(vae, batch))
+    exact = gradient(vae, exact_bound(vae, batch, beta=2.5))
+    assert torch.allclose(gradient(vae, found.surrogate), exact)
+
+
+SCORES = {
+    "score_function": (partial(ScoreFunction, kl="sampled"), 1),
+    "rloo": (partial(rloo, kl="sampled"), 4),
+    "vimco": (partial(VIMCO, 3), 3),
+    "vimco-arithmetic": (partial(VIMCO, 3, mean="arithmetic"), 3),
+    "reweighted_wake_sleep": (partial(ReweightedWakeSleep, 3), 3),
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("name", SCORES)
+def test_the_expectation_over_all_samples_without_sampling(model, name):
+    """What depends on the noise by the samples alone has an expectation that is a finite sum."""
+    make, samples = SCORES[name]
+    vae = MODELS[model](2 if model == "binary" else 3)
+    estimator = made(make, vae)
+    batch = one_datum(vae)
+    values, probabilities = tuples(vae, batch, samples)
+    z = values.transpose(0, 1)
+    copies = copies_of(batch, len(values))
+    noise = noise_for(vae.encode(copies), z)
+    assert torch.equal(vae.encode(copies).transform(noise), z)
+    surrogate = estimator(vae, copies, {"posterior": noise}).surrogate
+    found = gradient(vae, (len(values) * probabilities.detach() * surrogate))
+    exact = gradient(vae, exact_bound(vae, batch, 1 if estimator.target == "elbo" else samples))
+    assert torch.allclose(found, exact) == (estimator.bias is None)
+
+
+def logits_gradients(estimator, f, logits, noise, repeats):
+    """Estimates of dE[f]/dlogits, `(N, D)`; the entropy that is added there moves their mean alone."""
+    outputs = logits.expand(repeats, -1).clone().requires_grad_()
+    vae = VAE(
+        nn.Identity(), nn.Identity(), posteriors.Bernoulli(len(logits)), Objective(f), FLAT, len(logits)
+    )
+    surrogate = estimator(vae, Batch(outputs, torch.arange(repeats)), noise).surrogate
+    return torch.autograd.grad(surrogate.sum(), outputs)[0]
+
+
+def exact_variance(make, f, logits, samples):
+    """Of the sum of a score-function estimator's coordinates, by a sum over all samples."""
+    q = BernoulliLaw(logits)
+    states = torch.tensor(list(itertools.product([0.0, 1.0], repeat=len(logits))), dtype=torch.float64)
+    ways = torch.cartesian_prod(*[torch.arange(len(states))] * samples).reshape(-1, samples)
+    probabilities = q.log_prob(states)[ways].sum(1).exp()
+    noise = {"posterior": noise_for(q, states[ways].transpose(0, 1))}
+    found = logits_gradients(make(), f, logits, noise, len(ways)).sum(1)
+    return float(probabilities @ found.square() - (probabilities @ found).square())
+
+
+def of_samples(samples):
+    return partial(rloo_of, samples)
+
+
+def rloo_of(samples):
+    estimator = rloo(kl="entropy")
+    estimator.num_samples = samples
+    return estimator
+
+
+def centred(mean):
+    estimator = ScoreFunction({"running_mean": RunningMean()}, kl="entropy").double()
+    estimator.update({"running_mean.mean": mean})
+    return estimator
+
+
+def distance(z, target):
+    return (z - target).square().sum(-1)
+
+
+@pytest.mark.parametrize(
+    ("target", "plain", "two", "four"),
+    [(0.45, 0.015939, 6.25e-4, 1.04e-4), (0.499, 0.015625, 2.5e-7, 4.2e-8)],
+)
+def test_variances_on_the_toy_of_rebar(target, plain, two, four):
+    """One variable, f = (z - t)^2, at the probability one half (Tucker et al., 2017, section 5.1)."""
+    f, logits = partial(distance, target=torch.tensor([target]).double()), torch.zeros(1).double()
+    mean = 0.5 * (target**2 + (1 - target) ** 2)
+    assert exact_variance(partial(ScoreFunction, kl="entropy"), f, logits, 1) == pytest.approx(
+        plain, rel=1e-3
+    )
+    assert exact_variance(partial(centred, torch.tensor(mean)), f, logits, 1) == pytest.approx(0, abs=1e-9)
+    assert exact_variance(of_samples(2), f, logits, 2) == pytest.approx(two, rel=1e-2)
+    assert exact_variance(of_samples(4), f, logits, 4) == pytest.approx(four, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("logit", "plain", "baseline", "two", "four"),
+    [(0.0, 0.43842, 4.65e-3, 7.3e-3, 2.0e-3), (-4.0, 0.033557, 7.1e-4, 3.8e-4, 1.8e-4)],
+)
+def test_variances_on_the_toy_of_three_variables(logit, plain, baseline, two, four):
+    """f = sum (z_d - p_d)^2 with one logit for all (Kool, van Hoof & Welling, 2020)."""
+    f = partial(distance, target=torch.tensor([0.6, 0.51, 0.48]).double())
+    logits = torch.full((3,), logit).double()
+    z = torch.tensor(list(itertools.product([0.0, 1.0], repeat=3))).double()
+    mean = BernoulliLaw(logits).log_prob(z).exp() @ f(z)
+    found = [
+        exact_variance(partial(ScoreFunction, kl="entropy"), f, logits, 1),
+        exact_variance(partial(centred, mean), f, logits, 1),
+        exact_variance(of_samples(2), f, logits, 2),
+        exact_variance(of_samples(4), f, logits, 4),
+    ]
+    assert found == pytest.approx([plain, baseline, two, four], rel=3e-2)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.4, 0.5, 0.8])
+def test_variances_of_antithetic_pairs(p):
+    r"""With one variable and $\Delta = f(1) - f(0)$, at the smaller probability p,
+
+    DisARM: $\Delta^2 (1-p)^2 p (1/2 - p)$; ARM: $\Delta^2 (2/3) (1/8 - (1/2 - p)^3) - (\Delta p (1-p))^2$.
+    """
+    delta, u = 0.7, (torch.arange(200_000).double() + 0.5).reshape(1, -1, 1) / 200_000
+    logits, small = torch.tensor([p]).double().logit(), min(p, 1 - p)
+
+    def variance(estimator):
+        found = logits_gradients(estimator, lambda z: delta * z.sum(-1), logits, {"posterior": u}, u.shape[1])
+        return found.var().item()
+
+    of_disarm = delta**2 * (1 - small) ** 2 * small * (0.5 - small)
+    of_arm = delta**2 * 2 / 3 * (0.125 - (0.5 - small) ** 3) - (delta * p * (1 - p)) ** 2
+    assert variance(DisARM(kl="entropy")) == pytest.approx(of_disarm, rel=1e-3, abs=1e-9)
+    assert variance(ARM(kl="entropy")) == pytest.approx(of_arm, rel=1e-3)
+
+
+def test_rebar_without_its_control_variate_is_the_score_function():
+    vae = binary_vae()
+    batch = copies_of(one_datum(vae), 5)
+    rebar, plain = made(partial(REBAR, scale=0.0), vae), made(ScoreFunction, vae)
+    gradients = [gradient(vae, estimate(one, vae, batch).surrogate) for one in (rebar, plain)]
+    assert torch.allclose(*gradients)
+
+
+@pytest.mark.parametrize("make", [REBAR, relax])
+@pytest.mark.parametrize("model", MODELS)
+def test_control_variates_descend_the_variance_and_leave_the_model_alone(make, model):
+    """By finite differences in the scale; with beta = 0 nothing but the estimate is in the gradient."""
+    vae = MODELS[model]()
+    estimator, plain = made(partial(make, beta=0.0), vae), made(partial(ScoreFunction, beta=0.0), vae)
+    batch = copies_of(one_datum(vae), 20)
+    outputs = vae.encoder(batch.x).detach().requires_grad_()
+    given = vae.with_encoder(Given(outputs))
+
+    def surrogate(scale):
+        with torch.no_grad():
+            estimator.scale.fill_(scale)
+        return estimate(estimator, given, batch).surrogate
+
+    def mean_square(scale):
+        return torch.autograd.grad(surrogate(scale).sum(), outputs)[0].square().sum(-1).mean().item()
+
+    step, found = 1e-5, surrogate(0.7).mean()
+    by_scale = torch.autograd.grad(found, estimator.scale, retain_graph=True)[0].item()
+    slope = (mean_square(0.7 + step) - mean_square(0.7 - step)) / (2 * step)
+    assert by_scale == pytest.approx(-slope, rel=1e-5)
+    parameters = list(vae.decoder.parameters())
+    expected = torch.autograd.grad(estimate(plain, given, batch).surrogate.mean(), parameters)
+    of_decoder = torch.autograd.grad(found, parameters)
+    assert all(torch.allclose(one, two) for one, two in zip(of_decoder, expected, strict=True))
+
+
+class Given(nn.Module):
+    """Stands for an encoder whose outputs are known."""
+
+    def __init__(self, outputs):
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, x):
+        return self.outputs
+
+
+@pytest.mark.parametrize("make", [REBAR, relax])
+def test_training_the_control_variate_lowers_the_variance(make):
+    vae = binary_vae()
+    estimator, batch = made(partial(make, scale=-1.0), vae), copies_of(one_datum(vae), 200)
+    inference = sum(parameter.numel() for parameter in vae.encoder.parameters())
+
+    def variance():
+        means = block_means(estimator, vae, NoiseSource(7), blocks=100, copies=20)
+        return means[:, :inference].var(0).sum().item()
+
+    before = variance()
+    optimizer = torch.optim.Adam(estimator.parameters(), 0.02)
+    for step in range(150):
+        optimizer.zero_grad()
+        (-estimate(estimator, vae, batch, step).surrogate.mean()).backward()
+        optimizer.step()
+    assert variance() < 0.5 * before
+
+
+LAWS = {
+    "binary": lambda logits: (BernoulliLaw(logits), torch.distributions.Bernoulli(logits=logits)),
+    "categorical": lambda logits: (
+        CategoricalLaw(logits, 3),
+        torch.distributions.OneHotCategorical(logits=logits.unflatten(-1, (-1, 3))),
+    ),
+}
+
+
+@pytest.fixture(params=LAWS)
+def law(request):
+    """A law over six numbers for two data, and that of torch."""
+    generator = torch.Generator().manual_seed(0)
+    return LAWS[request.param](2 * torch.randn(2, 6, generator=generator, dtype=torch.float64))
+
+
+def test_laws_are_those_of_torch(law):
+    q, reference = law
+    other = LAWS["binary" if isinstance(q, BernoulliLaw) else "categorical"](q.logits.flip(0))
+    z = q.transform(torch.rand(7, 2, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64))
+    in_their_shape = z.unflatten(-1, (-1, 3)) if isinstance(q, CategoricalLaw) else z
+    assert torch.allclose(q.log_prob(z), reference.log_prob(in_their_shape).sum(-1))
+    assert torch.allclose(q.log_prob_per_dimension(z).sum(-1), q.log_prob(z))
+    assert torch.allclose(q.mean, reference.mean.flatten(1))
+    assert torch.allclose(q.std, reference.stddev.flatten(1))
+    assert torch.allclose(q.entropy(), reference.entropy().sum(-1))
+    prior = type("Prior", (), {"law": other[0]})
+    expected = torch.distributions.kl_divergence(reference, other[1]).sum(-1)
+    assert torch.allclose(q.kl(prior).sum(-1), expected)
+    assert (q.kl(prior) >= 0).all()
+
+
+def test_samples_have_the_probabilities(law):
+    q, _ = law
+    u = torch.rand(100_000, 2, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    z = q.transform(u)
+    error = q.std / math.sqrt(len(z))
+    assert ((z.mean(0) - q.mean).abs() < 4.5 * error).all()
+    for ends in (0.0, 1.0):
+        for dtype in (torch.float32, torch.float64):
+            single = q.with_parameters(q.logits.to(dtype))
+            value = single.transform(torch.full((1, 2, 6), ends, dtype=dtype))
+            assert single.log_prob(value).isfinite().all()
+            given = single.perturbed_given(value, torch.full((1, 2, 6), ends, dtype=dtype))
+            assert given.isfinite().all()
+
+
+def test_perturbed_logits_given_a_value_are_the_perturbed_logits_that_make_it(law):
+    """The value is kept, and over all values both have one distribution."""
+    q, _ = law
+    u, v = torch.rand(2, 20_000, 2, 6, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    perturbed = q.perturbed(u)
+    z = q.harden(perturbed)
+    given = q.perturbed_given(z, v)
+    assert torch.equal(q.harden(given), z)
+    again = q.perturbed(torch.rand(u.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64))
+    for one, other in zip(given.flatten(1).T, again.flatten(1).T, strict=True):
+        assert kstest(one.numpy(), other.numpy()).pvalue > 1e-4
+    assert torch.allclose(q.relax(perturbed, 1e-3).round(), z)
+
+
+@pytest.mark.parametrize("family", [posteriors.Bernoulli(3), posteriors.Categorical(6, 3)])
+def test_the_probabilities_of_all_values_add_up(family):
+    q = family(torch.randn(2, family.num_outputs, generator=torch.Generator().manual_seed(0)))
+    states = family.states()
+    assert len(states) == family.num_states == len(states.unique(dim=0))
+    assert torch.allclose(q.log_prob(states.unsqueeze(1)).logsumexp(0), torch.zeros(2), atol=1e-6)
+
+
+@pytest.mark.parametrize("prior", [priors.Bernoulli, partial(priors.Categorical, num_categories=3)])
+def test_priors(prior):
+    uniform, learned = prior(6), prior(6, learned=True)
+    assert not list(uniform.parameters())
+    assert [parameter.shape for parameter in learned.parameters()] == [(6,)]
+    z = uniform.sample(torch.rand(5000, 1, 6, generator=torch.Generator().manual_seed(0)))
+    each = 0.5 if isinstance(uniform, priors.Bernoulli) else 1 / 3
+    assert torch.allclose(z.mean(0), torch.tensor(each), atol=4.5 * math.sqrt(each * (1 - each) / 5000))
+    assert torch.allclose(uniform.log_prob(z), learned.log_prob(z))
+
+
+def test_what_meets_no_discrete_latent_variables():
+    gaussian, binary, categorical = linear_gaussian_vae(), binary_vae(), categorical_vae()
+    for estimator, vae, message in [
+        (ARM(), gaussian, "arm is for binary latent variables, and Gaussian has real ones; use model/poster"),
+        (
+            DisARM(),
+            categorical,
+            "disarm is for binary latent variables, and Categorical has one-hot ones; use",
+        ),
+        (REBAR(), gaussian, "rebar is for discrete latent variables, and Gaussian has real ones; use model/"),
+        (GumbelSoftmax(), gaussian, "gumbel_softmax is for discrete latent variables"),
+        (StraightThrough(), gaussian, "straight_through is for discrete latent variables"),
+        (Enumeration(), gaussian, "enumeration is for discrete latent variables"),
+        (
+            Enumeration(),
+            binary_vae(11),
+            "enumeration is for at most 1,024 values of z, and model.latent_dim=11",
+        ),
+        (Reparameterized(), binary, "no gradient passes through the samples of Bernoulli; use estimator="),
+        (ScoreFunction(rao_blackwell=True, kl="sampled"), categorical, "rao_blackwell needs a posterior"),
+        (ScoreFunction(optimal_scaling=True, num_samples=4), categorical, "optimal_scaling needs a poster"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            estimator.check(vae)
+    for family, prior, message in [
+        (
+            posteriors.Bernoulli(2),
+            priors.StandardNormal(2),
+            "Bernoulli has binary latent variables and Standard",
+        ),
+        (
+            posteriors.Gaussian(2),
+            priors.Bernoulli(2),
+            "use model/posterior=bernoulli, or model/prior=standard_n",
+        ),
+        (
+            posteriors.Categorical(6, 3),
+            priors.Categorical(6, 2),
+            "num_categories must be the same in model.post",
+        ),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            family.check(prior)
+    for make, message in [
+        (partial(posteriors.Categorical, 7, 3), "latent_dim must be a multiple of num_categories=3, got 7"),
+        (partial(posteriors.Categorical, 7, 1), "num_categories must be at least 2, got 1"),
+        (partial(priors.Categorical, 7, 3), "latent_dim must be a multiple of num_categories=3, got 7"),
+        (partial(posteriors.Bernoulli, 0), "latent_dim must be at least 1, got 0"),
+        (partial(REBAR, temperature=0), "temperature must be above 0, got 0"),
+        (partial(GumbelSoftmax, temperature=-1), "temperature must be above 0, got -1"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            make()
