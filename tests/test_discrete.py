@@ -38,6 +38,7 @@ from vae_lab.estimators import (
     StraightThrough,
 )
 from vae_lab.estimators.baselines import RunningMean
+from vae_lab.evaluation.exact import exact_log_likelihood, has_exact_log_likelihood
 from vae_lab.networks import MLP
 from vae_lab.noise import NoiseSource
 from vae_lab.vae import VAE, Batch
@@ -468,3 +469,47 @@ def test_what_meets_no_discrete_latent_variables():
     ]:
         with pytest.raises(ValueError, match=message):
             make()
+
+
+def test_the_exact_log_likelihood_is_the_limit_of_the_importance_weighted_bound():
+    vae = binary_vae()
+    x = torch.rand(3, 1, 2, 2, generator=torch.Generator().manual_seed(0)).round().double()
+    assert has_exact_log_likelihood(vae)
+    exact = exact_log_likelihood(vae, x)
+    z = vae.posterior.states().double().unsqueeze(1).expand(-1, 3, -1)
+    assert torch.allclose(exact, vae.log_joint(x, z).exp().sum(0).log())
+    everything = torch.tensor(list(itertools.product([0.0, 1.0], repeat=4))).double().reshape(-1, 1, 2, 2)
+    assert exact_log_likelihood(vae, everything).exp().sum().item() == pytest.approx(1)
+    assert not has_exact_log_likelihood(binary_vae(11))
+    q = vae.encode(Batch(x, torch.arange(3)))
+    noise = NoiseSource(0).training(
+        VIMCO(2000).noise_spec(vae, Batch(x, torch.arange(3))),
+        purpose="train",
+        step=0,
+        batch_size=3,
+        dtype=torch.float64,
+    )
+    w = vae.log_weight(x, q.transform(noise["posterior"]), q).exp()
+    error = w.std(0) / math.sqrt(len(w))
+    assert ((w.mean(0) - exact.exp()).abs() < 4.5 * error).all()
+
+
+def test_the_command_line(vae_lab, tmp_path):
+    """Trained, exactly evaluated, and probed over the set of its estimators."""
+    words = ["model/posterior=bernoulli", "model/prior=bernoulli", "model.latent_dim=4", "logger=none"]
+    process = vae_lab("train", "-m", "estimator=relax,gumbel_softmax", *words, "trainer.max_samples=2000")
+    assert process.returncode == 0, process.stderr
+    (run, _) = (path.name for path in (tmp_path / "outputs" / "runs").iterdir())
+    process = vae_lab("evaluate", f"run={run}", "logger=none", "measures.importance_samples=[5]")
+    assert process.returncode == 0, process.stderr
+    assert "exact_log_likelihood" in process.stdout
+    probe = ["probe.num_replicates=16", "probe.warm_up=2", "probe.batch_size=20"]
+    process = vae_lab("gradients", *words, "estimator=disarm", "estimators=discrete", *probe)
+    assert process.returncode == 0, process.stderr
+    assert "straight_through" in process.stdout
+
+
+def test_mistakes_on_the_command_line(vae_lab):
+    process = vae_lab("train", "model/posterior=bernoulli", "logger=none")
+    assert process.returncode == 1
+    assert "model.posterior: Bernoulli has binary latent variables and StandardNormal" in process.stderr

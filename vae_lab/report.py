@@ -18,7 +18,7 @@ EVALUATED = {  # in this order; K, G and A stand for the numbers of samples, and
     "elbo_sampled_kl": "KL from the samples",
     "elbo_analytic_kl": "KL in closed form",
     "log_likelihood": "L_K, K = {K:,}",
-    "exact_log_likelihood": "in closed form",
+    "exact_log_likelihood": "in closed form, or a sum",
     "log_likelihood_ais": "annealed, {A} data",
     "annealing_gain": "that less L_K, same data",
     "simulated_lower": "annealed, simulated data",

@@ -50,7 +50,8 @@ class ARM(SingleSampleEstimator):
         objective = terms.objective(self.weight)
         first, second = objective.detach().split(len(u))
         (logits,) = q.parameters
-        coefficients = self.coefficients(u, *pair.split(len(u)), logits.detach())
+        z, other = pair.split(len(u))
+        coefficients = self.coefficients(u, z, other, logits.detach())
         along = (first - second) * (coefficients * logits).sum(-1)
         exact = self.weight * terms.penalty
         bound = objective.mean(0) - exact

@@ -10,7 +10,7 @@ from vae_lab.noise import NoiseSpec
 from vae_lab.posteriors.discrete import Discrete
 from vae_lab.vae import VAE, Batch
 
-OTHERS = "score_function, rloo, nvil or vimco"  # that need no gradient through samples
+OTHERS = "rloo, nvil or vimco, or disarm or rebar for discrete ones"  # no gradient through samples
 
 
 class Estimate(NamedTuple):

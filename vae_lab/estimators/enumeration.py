@@ -7,10 +7,8 @@ from torch import Tensor
 from vae_lab.estimators.base import Estimate, check_discrete
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
 from vae_lab.noise import NoiseSpec
-from vae_lab.posteriors.discrete import Discrete
+from vae_lab.posteriors.discrete import MOST_STATES, is_enumerable
 from vae_lab.vae import VAE, Batch
-
-MOST_STATES = 1024
 
 
 class Enumeration(SingleSampleEstimator):
@@ -47,7 +45,7 @@ class Enumeration(SingleSampleEstimator):
 
     def check(self, vae: VAE) -> None:
         check_discrete(vae, "enumeration")
-        if not is_enumerable(vae):
+        if not is_enumerable(vae.posterior):
             raise ValueError(
                 f"enumeration is for at most {MOST_STATES:,} values of z, and model.latent_dim="
                 f"{vae.latent_dim} has {vae.posterior.num_states:,}; use a smaller one, or estimator=rloo."
@@ -58,8 +56,9 @@ class Enumeration(SingleSampleEstimator):
         return self
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
-        q = vae.encode(batch)
-        states = vae.posterior.states().to(q.mean)
+        q, posterior = vae.encode(batch), vae.posterior
+        assert is_enumerable(posterior)
+        states = posterior.states().to(q.mean)
         z = states.unsqueeze(1).expand(-1, len(batch.x), -1)
         weights = len(z) * q.log_prob(z).exp()  # the mean over the first dimension is that under q
         at_z = self.bound_terms(vae, batch.x, z, q, density=q)
@@ -68,8 +67,3 @@ class Enumeration(SingleSampleEstimator):
         )
         bound = terms.objective(self.weight).mean(0) - self.weight * terms.penalty
         return Estimate(bound, bound.detach(), terms.report(self.weight))
-
-
-def is_enumerable(vae: VAE) -> bool:
-    """Whether all values of the latent variables can be summed over."""
-    return isinstance(vae.posterior, Discrete) and vae.posterior.num_states <= MOST_STATES

@@ -71,6 +71,7 @@ class GumbelSoftmax(SingleSampleEstimator):
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)
+        assert isinstance(q, DiscreteLaw)
         z = self._sample(q, noise["posterior"]) if self.training else q.transform(noise["posterior"])
         terms = self.bound_terms(vae, batch.x, z, q, density=q)
         bound = terms.objective(self.weight).mean(0) - self.weight * terms.penalty

@@ -73,6 +73,7 @@ class REBAR(SingleSampleEstimator):
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)
+        assert isinstance(q, DiscreteLaw)
         z = q.transform(noise["posterior"])
         terms = self.bound_terms(vae, batch.x, z, q, density=q.detach())
         objective, exact = terms.objective(self.weight), self.weight * terms.penalty

@@ -9,10 +9,11 @@ from vae_lab.estimators.base import Estimate
 from vae_lab.estimators.baselines.base import Baseline
 from vae_lab.estimators.baselines.leave_one_out import LeaveOneOut
 from vae_lab.estimators.control_variate import scaled_score
-from vae_lab.estimators.enumeration import Enumeration, is_enumerable
+from vae_lab.estimators.enumeration import Enumeration
 from vae_lab.estimators.reparameterized import Reparameterized
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
 from vae_lab.posteriors.base import Conditional
+from vae_lab.posteriors.discrete import is_enumerable
 from vae_lab.vae import VAE, Batch
 
 REFERENCE_SAMPLES = 16  # of a datum, where the score function is the reference
@@ -175,7 +176,7 @@ def reference_of_elbo(estimator: SingleSampleEstimator, vae: VAE) -> SingleSampl
     kl, beta, free_bits = estimator.kl, estimator.beta, estimator.free_bits
     if vae.posterior.is_reparameterized:
         return Reparameterized(estimator.num_samples, kl, beta, free_bits=free_bits)
-    if is_enumerable(vae):
+    if is_enumerable(vae.posterior):
         return Enumeration(kl, beta, free_bits=free_bits)
     baseline = {"leave_one_out": LeaveOneOut()}
     return ScoreFunction(

@@ -1,4 +1,4 @@
-"""The marginal log-likelihood of models that have it in closed form."""
+"""The marginal log-likelihood of models that have it in closed form or as a sum of few terms."""
 
 from typing import Any
 
@@ -7,8 +7,22 @@ from torch import Tensor
 
 from vae_lab.likelihoods import FixedGaussian, ScalarGaussian
 from vae_lab.networks import Linear
+from vae_lab.posteriors.discrete import is_enumerable
 from vae_lab.priors import StandardNormal
 from vae_lab.vae import VAE
+
+CHUNK = 64  # values of the latent variables at a time
+
+
+def has_exact_log_likelihood(vae: VAE) -> bool:
+    """Whether `exact_log_likelihood` has a way."""
+    return is_linear_gaussian(vae) or is_enumerable(vae.posterior)
+
+
+def exact_log_likelihood(vae: VAE, x: Tensor) -> Tensor:
+    """log p(x) of each datum, `(B,)` in float64, in nats, for data `(B, *data_shape)`."""
+    of = linear_gaussian_log_likelihood if is_linear_gaussian(vae) else enumerated_log_likelihood
+    return of(vae, x)
 
 
 def is_linear_gaussian(vae: VAE) -> bool:
@@ -39,3 +53,17 @@ def linear_gaussian_log_likelihood(vae: VAE, x: Tensor) -> Tensor:
     variance = (2 * log_scale).exp().double().expand(len(bias))
     p = torch.distributions.LowRankMultivariateNormal(bias, weight, variance)
     return p.log_prob(x.flatten(1).double())
+
+
+@torch.no_grad()
+def enumerated_log_likelihood(vae: VAE, x: Tensor) -> Tensor:
+    r"""$\log \sum_z p(z) p(x|z)$ of each datum, over all values of discrete latent variables.
+
+    Args:
+        vae: A model whose posterior `is_enumerable`.
+        x: Data `(B, *data_shape)`.
+    """
+    posterior: Any = vae.posterior
+    states = posterior.states().to(x.device, next(vae.decoder.parameters()).dtype)
+    parts = [vae.log_joint(x, z.unsqueeze(1).expand(-1, len(x), -1)).double() for z in states.split(CHUNK)]
+    return torch.cat(parts).logsumexp(0)

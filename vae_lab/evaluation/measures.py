@@ -14,7 +14,7 @@ from vae_lab.evaluation.annealed_importance_sampling import (
     annealed_log_likelihood,
 )
 from vae_lab.evaluation.bounds import bounds
-from vae_lab.evaluation.exact import is_linear_gaussian, linear_gaussian_log_likelihood
+from vae_lab.evaluation.exact import exact_log_likelihood, has_exact_log_likelihood
 from vae_lab.evaluation.fit_posterior import FitPosterior
 from vae_lab.evaluation.gap import split_gap
 from vae_lab.evaluation.importance_sampling import CHUNK_ROWS
@@ -110,7 +110,7 @@ class Measures:
             )
         weighted = vae.has_encoder and bool(self.importance_samples)
         latent = vae.is_amortized and self.latent_space
-        if not (weighted or latent or self.annealed or is_linear_gaussian(vae)):
+        if not (weighted or latent or self.annealed or has_exact_log_likelihood(vae)):
             missing = "" if vae.has_encoder else ", and this model has no q(z|x)"
             raise ValueError(f"importance_samples leave nothing to measure{missing}; use measures=annealed.")
 
@@ -167,8 +167,8 @@ class Measures:
         if self.importance_samples and vae.has_encoder:
             local = self.fit(vae, batch, noise, "test") if vae.is_per_datum else vae
             terms = bounds(local, batch, noise, self._numbers, self.chunk_rows)
-        if is_linear_gaussian(vae):
-            terms["exact_log_likelihood"] = Term(linear_gaussian_log_likelihood(vae, batch.x))
+        if has_exact_log_likelihood(vae):
+            terms["exact_log_likelihood"] = Term(exact_log_likelihood(vae, batch.x))
         return terms
 
     def _of_some(

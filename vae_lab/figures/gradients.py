@@ -1,5 +1,6 @@
 """The variance of gradient estimators: side by side, along training, against sizes, and at equal cost."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,16 @@ STATES = {
     "samples": "{} training samples",
     "latent_dim": "{} latent dimensions",
     "seed": "seed {}",
+}
+ACRONYMS = (
+    "ARM", "CIWAE", "DReG", "DisARM", "IWAE", "LAX", "MIWAE", "NVIL", "OVIS", "PIWAE", "REBAR", "RELAX",
+    "RLOO", "STL", "VIMCO",
+)  # fmt: skip
+HYPHENED = {
+    "rao blackwell": "Rao-Blackwell",
+    "gumbel softmax": "Gumbel-softmax",
+    "straight through": "straight-through",
+    "measure valued": "measure-valued",
 }
 UNIT = "variance per coordinate (nats²)"
 
@@ -124,9 +135,9 @@ def label(name: str) -> str:
         >>> label("stl_iwae"), label("score_function"), label("rao_blackwell")
         ('STL IWAE', 'score function', 'Rao-Blackwell')
     """
-    capitals = {word.lower(): word for word in ("IWAE", "DReG", "STL", "VIMCO", "RLOO", "NVIL")}
+    capitals = {word.lower(): word for word in ACRONYMS}
     words = " ".join(capitals.get(word, word) for word in name.split("_"))
-    return words.replace("rao blackwell", "Rao-Blackwell")
+    return functools.reduce(lambda text, hyphened: text.replace(*hyphened), HYPHENED.items(), words)
 
 
 def _with_name(table: pl.DataFrame) -> pl.DataFrame:

@@ -1,11 +1,15 @@
 """What posteriors of discrete latent variables share."""
 
+from typing import TypeGuard
+
 import torch
 from torch import Tensor
 
 from vae_lab.discrete import DiscreteLaw
 from vae_lab.noise import Law
 from vae_lab.posteriors.base import Posterior
+
+MOST_STATES = 1024  # that are summed over
 
 
 class Discrete(Posterior):
@@ -31,6 +35,11 @@ class Discrete(Posterior):
     def states(self) -> Tensor:
         """All values of a latent vector, `(num_states, D)`."""
         raise NotImplementedError
+
+
+def is_enumerable(posterior: Posterior) -> TypeGuard[Discrete]:
+    """Whether latent variables have so few values that one can sum over them."""
+    return isinstance(posterior, Discrete) and posterior.num_states <= MOST_STATES
 
 
 def all_of(choices: Tensor, number: int) -> Tensor:
