@@ -26,7 +26,7 @@ class LAX(SingleSampleEstimator):
 
     References:
         Backpropagation through the Void: Optimizing control variates for black-box gradient estimation
-        (Grathwohl et al., 2018), equation 5 and algorithm 1.
+        (Grathwohl et al., 2018), section 3.
 
     Args:
         network: Makes the network from `in_shape` and `out_shape`.

@@ -54,7 +54,7 @@ def squared_gradient(
     derivative of a single one by the parameters of a control variate is unbiased for that of the variance.
 
     References:
-        Backpropagation through the Void (Grathwohl et al., 2018), equation 6.
+        Backpropagation through the Void (Grathwohl et al., 2018), section 3.
 
     Args:
         surrogate: From the parameters, each `(B, D)`, to a surrogate `(B,)` whose graph reaches the control
