@@ -455,6 +455,7 @@ def test_the_network_of_lax_learns_to_make_its_gradient_short_and_moves_nothing_
     vae, batch = nonlinear_vae(), copies_of(one_datum(nonlinear_vae()), 4)
     estimator = made(partial(lax, kl="sampled", num_samples=2), vae)
     network = list(estimator.parameters())
+    estimator.update({"level": torch.tensor(-5.0)})
     surrogate = estimate(estimator, vae, batch).surrogate.mean()
     found = torch.autograd.grad(surrogate, network, retain_graph=True)
     outputs = vae.encoder(batch.x).detach().requires_grad_()
@@ -464,7 +465,7 @@ def test_the_network_of_lax_learns_to_make_its_gradient_short_and_moves_nothing_
 
     def control(z):
         x = batch.x.flatten(1).expand(2, -1, -1)
-        return estimator.control_variate.network(torch.cat([x, z], -1).flatten(0, 1)).view(2, 4)
+        return -5 + estimator.control_variate.network(torch.cat([x, z], -1).flatten(0, 1)).view(2, 4)
 
     q = vae.posterior(outputs)
     parameters = (q.mean, q.log_scale)
@@ -625,6 +626,7 @@ def test_other_posteriors_than_gaussian_keep_the_mean(make, family):
         (lambda: IWAE(0), "num_samples must be at least 1, got 0"),
         (lambda: VIMCO(1), "num_samples must be at least 2 for VIMCO, got 1"),
         (lambda: IWAE(5, num_groups=2), "num_groups must divide num_samples=5, got 2"),
+        (lambda: lax(decay=-0.1), "decay must be at least 0 and below 1, got -0.1"),
         (lambda: OVIS(1), "num_samples must be at least 2 without num_auxiliary, got 1"),
         (lambda: OVIS(num_auxiliary=-1), "num_auxiliary must not be negative, got -1"),
         (lambda: OVIS(gamma=1.5), "gamma must be from 0 to 1, got 1.5"),
