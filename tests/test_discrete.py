@@ -26,6 +26,7 @@ from vae_lab import posteriors, priors
 from vae_lab.discrete import BernoulliLaw, CategoricalLaw
 from vae_lab.estimators import (
     ARM,
+    OVIS,
     REBAR,
     RELAX,
     VIMCO,
@@ -152,6 +153,8 @@ SCORES = {
     "rloo": (partial(rloo, kl="sampled"), 4),
     "vimco": (partial(VIMCO, 3), 3),
     "vimco-arithmetic": (partial(VIMCO, 3, mean="arithmetic"), 3),
+    "ovis": (partial(OVIS, 3), 3),
+    "ovis-gamma0": (partial(OVIS, 3, gamma=0.0), 3),
     "reweighted_wake_sleep": (partial(ReweightedWakeSleep, 3), 3),
 }
 

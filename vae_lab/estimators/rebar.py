@@ -87,7 +87,7 @@ class REBAR(SingleSampleEstimator):
     def control(self, vae: VAE, x: Tensor, q: DiscreteLaw, perturbed: Tensor) -> Tensor:
         """c at perturbed logits, `(K, B)`."""
         relaxed = q.relax(perturbed, self.log_temperature.exp())
-        return self.scale * self.bound_terms(vae, x, relaxed, q, density=q).objective(self.weight)
+        return self.scale * self.learning_signal(vae, x, relaxed, q)
 
     def _gradient(
         self, vae: VAE, batch: Batch, q: DiscreteLaw, z: Tensor, signal: Tensor, noise: Mapping[str, Tensor]

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from vae_lab.discrete import DiscreteLaw
+from vae_lab.estimators.learned_control_variate import LearnedControlVariate
 from vae_lab.estimators.rebar import REBAR
 from vae_lab.estimators.single_sample import KL
 from vae_lab.vae import VAE
@@ -50,15 +50,11 @@ class RELAX(REBAR):
         free_bits: float = 0.0,
     ) -> None:
         super().__init__(temperature, scale, num_samples, kl, beta, warm_up, cycles, free_bits)
-        self.make = network
-        self.network: nn.Module | None = None
+        # its running mean stays 0: f at the relaxed sample has the level of f already
+        self.learned = LearnedControlVariate(network, decay=0.0)
 
     def prepare(self, vae: VAE, data_shape: Sequence[int], dataset_size: int) -> None:
-        numbers = torch.Size(data_shape).numel() + vae.latent_dim
-        self.network = self.make(in_shape=(numbers,), out_shape=(1,))
+        self.learned.prepare(data_shape, vae.latent_dim)
 
     def control(self, vae: VAE, x: Tensor, q: DiscreteLaw, perturbed: Tensor) -> Tensor:
-        assert self.network is not None
-        seen = torch.cat([x.flatten(1).expand(len(perturbed), -1, -1), perturbed], dim=-1)
-        learned: Tensor = self.network(seen.flatten(0, 1)).unflatten(0, seen.shape[:2])
-        return super().control(vae, x, q, perturbed) + learned.squeeze(-1)
+        return super().control(vae, x, q, perturbed) + self.learned(x, perturbed)
