@@ -37,6 +37,7 @@ from vae_lab.estimators import (
     ReweightedWakeSleep,
     ScoreFunction,
     StraightThrough,
+    WakeSleep,
 )
 from vae_lab.estimators.baselines import RunningMean
 from vae_lab.evaluation.exact import exact_log_likelihood, has_exact_log_likelihood
@@ -71,6 +72,7 @@ BIASED = {
     "gumbel_softmax-sampled": partial(GumbelSoftmax, kl="sampled"),
     "gumbel_softmax-straight_through": partial(GumbelSoftmax, straight_through=True),
     "straight_through": StraightThrough,
+    "wake_sleep": WakeSleep,
 }
 OF_BINARY = ("arm", "disarm", "rao_blackwell", "optimal_scaling")
 CASES = [
