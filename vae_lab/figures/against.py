@@ -33,7 +33,8 @@ def against(table: pl.DataFrame, axes: Sequence[str], metric: str, path: Path) -
     names = table[first].unique(maintain_order=True).to_list()
     between = min(0.12, 0.8 / len(lines))  # dots of one row
     height = 3.2 if numeric else 0.9 + max(0.32, 0.15 * len(lines)) * len(names)
-    with figure(path, 5.0, height) as canvas:
+    width = 5.0 + (0.0 if numeric else 0.05 * max(0, max(map(len, map(str, names))) - 20))
+    with figure(path, width, height) as canvas:
         panel = canvas.subplots()
         for index, (name, rows) in enumerate(lines.items()):
             colour = COLOURS[index % len(COLOURS)]
