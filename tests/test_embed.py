@@ -335,7 +335,7 @@ def test_all_runs_of_a_sweep(vae_lab, runs, tmp_path):
     assert "out=codes.parquet is for one run, and would be replaced by each; leave it out." in process.stderr
 
 
-def test_mistakes_leave_nothing(vae_lab, runs, tmp_path):
+def test_mistakes_leave_nothing(here, runs, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "x.parquet").mkdir()
     np.save(tmp_path / "wrong.npy", np.zeros((5, 9, 9), np.float32))
@@ -352,7 +352,7 @@ def test_mistakes_leave_nothing(vae_lab, runs, tmp_path):
         (["out=x.parquet"], "out=x.parquet is a folder; name a file."),
         (["out=nowhere/x.parquet"], f"there is no folder {tmp_path / 'nowhere'}; make it first."),
     ]:
-        process = vae_lab("embed", f"run={runs[0].name}", "logger=none", *words)
+        process = here("embed", f"run={runs[0].name}", "logger=none", *words)
         assert process.returncode == 1, words
         assert message in process.stderr, (words, process.stderr)
         assert len(process.stderr.strip().splitlines()) == 1, process.stderr
