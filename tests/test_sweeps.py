@@ -173,8 +173,8 @@ def test_finished_runs_need_no_torch(vae_lab, tmp_path):
         ("seed=0,1 hydra.launcher.slots=0", "hydra.launcher.slots must be an int of at least 1, got 0."),
     ],
 )
-def test_a_mistake_in_the_last_job_stops_the_sweep_before_the_first(here, tmp_path, axis, message):
-    process = here("train", "-m", *FAST, *axis.split())
+def test_a_mistake_in_the_last_job_stops_the_sweep_before_the_first(vae_lab, tmp_path, axis, message):
+    process = vae_lab("train", "-m", *FAST, *axis.split())
     assert process.returncode == 1
     assert message in process.stderr
     assert len(process.stderr.strip().splitlines()) == 1
