@@ -21,6 +21,7 @@ from vae_lab.datasets import Array
 from vae_lab.datasets.base import Parts, Split, SplitDataset
 from vae_lab.estimators import Autoencoder, Reparameterized
 from vae_lab.evaluation.explained_variance import ExplainedVariance
+from vae_lab.evaluation.fit_posterior import FitPosterior
 from vae_lab.evaluation.probing_codes import Labelled, Probe, balanced, with_components
 from vae_lab.evaluation.settings import Evaluation
 from vae_lab.loading import Trained
@@ -44,7 +45,7 @@ class InMemory(SplitDataset):
         return Parts(self.split, self.split, self.split)
 
 
-def trained(vae, x, labels=None, estimator=None):
+def trained(vae, x, labels=None, estimator=None, fit_steps=400):
     """A model as it comes back from a finished run."""
     of_training = dict.fromkeys(["tracking", "optimizer", "settings", "trainer"])
     parts = TrainingParts(
@@ -53,7 +54,7 @@ def trained(vae, x, labels=None, estimator=None):
         noise=NoiseSource(0),
         notes=[],
         estimator=estimator or Reparameterized(),
-        evaluation=Evaluation(),
+        evaluation=Evaluation(fit=FitPosterior(num_steps=fit_steps)),
         **of_training,
     )
     return TrainedModel(Trained(parts, {"signature": "0" * 12}, None), torch.device("cpu"))
@@ -100,7 +101,7 @@ def test_codes_do_not_depend_on_the_batches(kind, tmp_path):
         vae = vae.with_encoder(PerDatum((23,), (4,))).double()
     if kind == "hierarchical":
         vae, x = hierarchical_vae(), (gaussian_data(23) > 0).double().reshape(23, 1, 2, 2)
-    model = trained(vae, x)
+    model = trained(vae, x, fit_steps=30)
     if kind == "disk":
         np.save(tmp_path / "x.npy", x.numpy())
         x = Array(str(tmp_path / "x.npy"), batch_size=1).found()["train"].x
