@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from vae_lab import posteriors, priors
+from vae_lab.cli import main
 from vae_lab.likelihoods import Bernoulli, FixedGaussian
 from vae_lab.networks import MLP, Linear
 from vae_lab.posteriors import Gaussian
@@ -75,6 +76,23 @@ def command_line(zygote, tmp_path_factory):
 def vae_lab(command_line, tmp_path):
     """Runs `vae-lab` in a folder of the test's own, as a user would; gives the finished process."""
     return partial(command_line, cwd=tmp_path)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, capsys):
+    """Runs `vae-lab` in a folder of the test's own and in this process, for what ends in a message."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vae_lab.explain.WANTS_TRACEBACK", False)
+
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main(list(arguments))
+        stdout, stderr = capsys.readouterr()
+        assert isinstance(end.value.code, str), "an error must not end in exit status 0"
+        return subprocess.CompletedProcess(arguments, 1, stdout, f"{stderr}{end.value.code}\n")
+
+    return run
 
 
 def environment():

@@ -1,14 +1,17 @@
 """Every option of every group composes and builds."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from test_own_data import small_cifar10, small_omniglot, write_images
 
 from vae_lab import config
 from vae_lab.build import build, build_run
+from vae_lab.errors import UserError
 from vae_lab.estimators.base import Estimator
 from vae_lab.evaluation.measures import Measures
 from vae_lab.orchestration import signature
@@ -136,6 +139,39 @@ def test_option(group, option, request, monkeypatch, tmp_path):
         cfg.dataset.files = {"cifar10": small_cifar10, "omniglot": small_omniglot}[option](tmp_path)
     parts = build_run(cfg, Path("checkpoints"))
     assert len(parts.model.state_dict()) > 0
+
+
+def built(*overrides):
+    config.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return build(compose("train", list(overrides)), Path("checkpoints"))
+
+
+@pytest.mark.parametrize("model", ["burda2016", "burda2016_two_layers"])
+def test_the_models_of_burda_begin_at_the_mean_image(model):
+    parts = built("experiment=burda2016", "dataset=digits", f"model={model}", "estimator.num_samples=2")
+    vae, x = parts.vae, parts.dataset.data.train.x
+    with torch.no_grad():
+        vae.decoder.layers[-1].weight.zero_()
+        pixels = vae.decode(torch.zeros(1, 1, vae.latent_dim))
+    torch.testing.assert_close(pixels.mean[0, 0], x.mean(0).clamp(0.001, 0.999))
+    at_zero = built("dataset=digits", f"model={model}", "estimator.kl=sampled").vae.decoder.layers[-1].bias
+    assert at_zero.abs().max() == 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model=conv"], "model.starts_at_mean sets the last biases of model/decoder=mlp, and Convolutional"),
+        (
+            ["model/likelihood=gaussian", "dataset.binarize=none"],
+            "model.starts_at_mean: Gaussian has more parameters than a mean; use bernoulli.",
+        ),
+    ],
+)
+def test_models_that_cannot_begin_at_the_mean(overrides, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        built("+model.starts_at_mean=true", *overrides)
 
 
 @pytest.mark.parametrize("latent_dim", [1, 1000])

@@ -21,6 +21,7 @@ from vae_lab.datasets import Array
 from vae_lab.datasets.base import Parts, Split, SplitDataset
 from vae_lab.estimators import Autoencoder, Reparameterized
 from vae_lab.evaluation.explained_variance import ExplainedVariance
+from vae_lab.evaluation.fit_posterior import FitPosterior
 from vae_lab.evaluation.probing_codes import Labelled, Probe, balanced, with_components
 from vae_lab.evaluation.settings import Evaluation
 from vae_lab.loading import Trained
@@ -44,7 +45,7 @@ class InMemory(SplitDataset):
         return Parts(self.split, self.split, self.split)
 
 
-def trained(vae, x, labels=None, estimator=None):
+def trained(vae, x, labels=None, estimator=None, fit_steps=400):
     """A model as it comes back from a finished run."""
     of_training = dict.fromkeys(["tracking", "optimizer", "settings", "trainer"])
     parts = TrainingParts(
@@ -53,7 +54,7 @@ def trained(vae, x, labels=None, estimator=None):
         noise=NoiseSource(0),
         notes=[],
         estimator=estimator or Reparameterized(),
-        evaluation=Evaluation(),
+        evaluation=Evaluation(fit=FitPosterior(num_steps=fit_steps)),
         **of_training,
     )
     return TrainedModel(Trained(parts, {"signature": "0" * 12}, None), torch.device("cpu"))
@@ -100,7 +101,7 @@ def test_codes_do_not_depend_on_the_batches(kind, tmp_path):
         vae = vae.with_encoder(PerDatum((23,), (4,))).double()
     if kind == "hierarchical":
         vae, x = hierarchical_vae(), (gaussian_data(23) > 0).double().reshape(23, 1, 2, 2)
-    model = trained(vae, x)
+    model = trained(vae, x, fit_steps=30)
     if kind == "disk":
         np.save(tmp_path / "x.npy", x.numpy())
         x = Array(str(tmp_path / "x.npy"), batch_size=1).found()["train"].x
@@ -335,7 +336,7 @@ def test_all_runs_of_a_sweep(vae_lab, runs, tmp_path):
     assert "out=codes.parquet is for one run, and would be replaced by each; leave it out." in process.stderr
 
 
-def test_mistakes_leave_nothing(vae_lab, runs, tmp_path):
+def test_mistakes_leave_nothing(here, runs, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "x.parquet").mkdir()
     np.save(tmp_path / "wrong.npy", np.zeros((5, 9, 9), np.float32))
@@ -352,7 +353,7 @@ def test_mistakes_leave_nothing(vae_lab, runs, tmp_path):
         (["out=x.parquet"], "out=x.parquet is a folder; name a file."),
         (["out=nowhere/x.parquet"], f"there is no folder {tmp_path / 'nowhere'}; make it first."),
     ]:
-        process = vae_lab("embed", f"run={runs[0].name}", "logger=none", *words)
+        process = here("embed", f"run={runs[0].name}", "logger=none", *words)
         assert process.returncode == 1, words
         assert message in process.stderr, (words, process.stderr)
         assert len(process.stderr.strip().splitlines()) == 1, process.stderr

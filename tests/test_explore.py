@@ -383,7 +383,7 @@ def test_models_that_cannot(vae_lab, tmp_path):
         shutil.rmtree(tmp_path / "model")
 
 
-def test_mistakes_leave_nothing(vae_lab, trained, tmp_path):
+def test_mistakes_leave_nothing(here, vae_lab, trained, tmp_path):
     Image.new("L", (9, 8)).save(tmp_path / "large.png")
     Image.new("RGB", (8, 8)).save(tmp_path / "colour.png")
     Image.new("L", (8, 8)).save(tmp_path / "good.png")
@@ -404,7 +404,7 @@ def test_mistakes_leave_nothing(vae_lab, trained, tmp_path):
         (["max_data=2"], "max_data must be at least 3, got 2."),
         (["projection=umap"], "projection must be one of pca, tsne, got 'umap'."),
     ]:
-        process = vae_lab("explore", f"run={trained[8].name}", "logger=none", *words)
+        process = here("explore", f"run={trained[8].name}", "logger=none", *words)
         assert process.returncode == 1, words
         assert message in process.stderr, (words, process.stderr)
         assert len(process.stderr.strip().splitlines()) == 1, process.stderr

@@ -209,7 +209,7 @@ def test_models_without_latent_variables_and_autoencoders(vae_lab, tmp_path):
     )
 
 
-def test_mistakes_leave_nothing(vae_lab, runs, tmp_path):
+def test_mistakes_leave_nothing(here, runs, tmp_path):
     run = runs[0].name
     for words, message in [
         ([], "run must be given, the directory or the signature of a finished run; or runs=<a sweep>."),
@@ -220,7 +220,7 @@ def test_mistakes_leave_nothing(vae_lab, runs, tmp_path):
         ([f"run={run}", "by_clas=true"], "by_clas does not exist; did you mean by_class?"),
         (["run=nowhere"], "run=nowhere is neither a run's directory nor a signature"),
     ]:
-        process = vae_lab("generate", "logger=none", *words)
+        process = here("generate", "logger=none", *words)
         assert process.returncode == 1, words
         assert message in process.stderr, (words, process.stderr)
         assert len(process.stderr.strip().splitlines()) == 1, process.stderr

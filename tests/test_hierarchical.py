@@ -13,7 +13,7 @@ from vae_lab.evaluation.measures import Measures
 from vae_lab.evaluation.weights import monte_carlo_variance
 from vae_lab.networks import MLP
 from vae_lab.noise import NoiseSource
-from vae_lab.vae import Batch
+from vae_lab.vae import VAE, Batch
 
 IMAGES = [torch.tensor([code >> bit & 1 for bit in range(4)]) for code in range(16)]
 
@@ -112,6 +112,24 @@ def test_an_upper_layer_that_copies_noise_is_not_active():
     units = ActiveUnits(3)
     units.add(*posterior_means(vae, batch(), NoiseSource(0)))
     assert units.count(units.sums) == 0
+
+
+def test_with_the_upper_layer_switched_off_it_is_a_vae_of_one_layer():
+    """q(z_2|z_1) = p(z_2) and p(z_1|z_2) = N(0, I) leave bound and gradients of the first layer alone."""
+    vae = hierarchical_vae()
+    with torch.no_grad():
+        for parameter in [*vae.posterior.parameters(), *vae.prior.parameters()]:
+            parameter.zero_()
+    gaussian = posteriors.Gaussian(2)
+    single = VAE(vae.encoder, vae.decoder, gaussian, vae.likelihood, priors.StandardNormal(2), latent_dim=2)
+    eps = torch.randn(5, 16, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = []
+    for each, noise in ((vae, eps), (single, eps[..., :2])):
+        q = each.encode(batch())
+        log_w = each.log_weight(batch().x, q.transform(noise), q)
+        shared = [*single.encoder.parameters(), *single.decoder.parameters()]
+        found.append((log_w, torch.autograd.grad(log_w.mean(), shared)))
+    torch.testing.assert_close(found[0], found[1])
 
 
 @pytest.mark.parametrize("family", [posteriors.Hierarchical, priors.Hierarchical])

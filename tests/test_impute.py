@@ -169,7 +169,7 @@ def test_a_datum_is_imputed_alike_whatever_stands_beside_it(vae_lab, run, tmp_pa
         (["missing=0.5", "stepz=3"], "stepz does not exist; did you mean steps?"),
     ],
 )
-def test_mistakes_are_one_message(vae_lab, run, tmp_path, words, message):
+def test_mistakes_are_one_message(here, run, tmp_path, words, message):
     np.save(tmp_path / "all.npy", np.ones((1, 8, 8), dtype=bool))
     np.save(tmp_path / "small.npy", np.ones((4, 4), dtype=bool))
     np.save(tmp_path / "grey.npy", np.full((1, 8, 8), 0.5))
@@ -179,7 +179,7 @@ def test_mistakes_are_one_message(vae_lab, run, tmp_path, words, message):
     np.save(tmp_path / "one.npy", of_one)
     Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save(tmp_path / "nothing.png")
     (tmp_path / "spoilt.png").write_bytes(b"no image")
-    process = vae_lab("impute", f"run={run}", *words, "logger=none")
+    process = here("impute", f"run={run}", *words, "logger=none")
     assert process.returncode == 1
     assert message in " ".join(process.stderr.split())
     assert "Traceback" not in process.stderr

@@ -216,7 +216,7 @@ def test_models_have_the_scores_that_they_can_give(vae_lab, tmp_path, words, nam
     assert {name.partition("/")[2] for name in metrics if name.startswith("auroc/")} == set(names)
 
 
-def test_mistakes_leave_nothing(vae_lab, trained, tmp_path):
+def test_mistakes_leave_nothing(here, vae_lab, trained, tmp_path):
     np.save(tmp_path / "wide.npy", np.zeros((5, 9, 9), dtype=np.float32))
     np.save(tmp_path / "bright.npy", np.full((5, 8, 8), 7.0, dtype=np.float32))
     (tmp_path / "empty").mkdir()
@@ -236,13 +236,13 @@ def test_mistakes_leave_nothing(vae_lab, trained, tmp_path):
         ([run, "against=left_out", "background=nowhere"], "run=nowhere is neither a run's directory nor a"),
         ([run, "againts=left_out"], "againts does not exist; did you mean against?"),
     ]:
-        process = vae_lab("outliers", "logger=none", *words)
+        process = here("outliers", "logger=none", *words)
         assert process.returncode == 1, words
         assert message in process.stderr, (words, process.stderr)
         assert not list((tmp_path / "outputs").glob("outliers/*/metrics.json")), words
     assert vae_lab("train", *QUICK).returncode == 0
     whole = next(path for path in (tmp_path / "outputs" / "runs").iterdir() if path not in trained)
-    process = vae_lab("outliers", f"run={whole.name}", "against=left_out", "logger=none")
+    process = here("outliers", f"run={whole.name}", "against=left_out", "logger=none")
     assert "against=left_out is for a run that was trained without some classes" in process.stderr
 
 

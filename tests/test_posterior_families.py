@@ -272,7 +272,7 @@ def test_training_and_evaluation(vae_lab, tmp_path, words):
     assert process.returncode == 0, process.stderr
 
 
-def test_mistakes(vae_lab):
+def test_mistakes(here):
     for words, message in [
         (
             ["model/posterior=gamma"],
@@ -289,6 +289,6 @@ def test_mistakes(vae_lab):
             "evaluation.marginal_likelihood moves through the real numbers, and StandardExponential has",
         ),
     ]:
-        process = vae_lab("train", *QUICK, *words)
+        process = here("train", *QUICK, *words)
         assert process.returncode == 1
         assert message in process.stderr, process.stderr

@@ -6,6 +6,7 @@ input, answers on standard output.
 """
 
 import atexit
+import gc
 import json
 import os
 import runpy
@@ -13,6 +14,8 @@ import signal
 import sys
 import threading
 import traceback
+from itertools import pairwise
+from multiprocessing import util
 
 import vae_lab.orchestration.warm_imports  # noqa: F401
 
@@ -46,6 +49,7 @@ def run(request):
         opened = os.open(path, os.O_RDWR | os.O_CREAT)
         os.dup2(opened, stream)
         os.close(opened)
+    util.spawnv_passfds = forking_the_server(util.spawnv_passfds)
     sys.argv = [request["module"], *request["arguments"]]
     sys.path[0] = request["cwd"]
     for name in [name for name in sys.modules if name.startswith(LOOKS_AROUND)]:
@@ -61,6 +65,25 @@ def run(request):
         traceback.print_exc()
         return 1
     return 0
+
+
+def forking_the_server(spawn):
+    """The server from which a sweep's jobs are forked is itself forked here, where its imports are done."""
+
+    def start(path, words, descriptors):
+        if "forkserver" not in words[-1]:
+            return spawn(path, words, descriptors)
+        if child := os.fork():
+            return child
+        try:
+            gc.collect()  # what would otherwise close, later on, a file of its number that is not its own
+            for kept, following in pairwise(sorted({0, 1, 2, *descriptors, os.sysconf("SC_OPEN_MAX")})):
+                os.closerange(kept + 1, following)
+            exec(words[-1], {"__name__": "__main__"})
+        finally:
+            os._exit(0)
+
+    return start
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """From configuration to dataset, model and estimator, with everything checked that can be before a run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch import Tensor
 
 from vae_lab.alternatives import Autoregressive
 from vae_lab.alternatives.base import Alternative, SelfFitting
@@ -18,8 +19,9 @@ from vae_lab.errors import UserError
 from vae_lab.estimators import MaximumLikelihood
 from vae_lab.estimators.base import Estimator
 from vae_lab.evaluation.settings import Evaluation
+from vae_lab.likelihoods.base import Likelihood
 from vae_lab.likelihoods.support import check_support, extremes
-from vae_lab.networks import NoEncoder, PerDatum
+from vae_lab.networks import MLP, NoEncoder, PerDatum
 from vae_lab.noise import NoiseSource
 from vae_lab.optimizers import OptimizerFactory
 from vae_lab.orchestration.instantiate import instantiate, makes, named, parameters_of, unknown_key
@@ -176,9 +178,10 @@ def _self_fitting(cfg: DictConfig) -> Parts:
 
 
 def _model(cfg: DictConfig, dataset: SplitDataset) -> Model:
-    sizes = {"data_shape": dataset.shape, "dataset_size": len(dataset.data.train.x)}
+    x = dataset.data.train.x
+    of_data = {"data_shape": dataset.shape, "dataset_size": len(x), "mean_datum": lambda: some(x).nanmean(0)}
     taken = parameters_of(cfg.model, "model")
-    return instantiate(cfg.model, "model", **{name: sizes[name] for name in sizes if name in taken})
+    return instantiate(cfg.model, "model", **{name: of_data[name] for name in of_data if name in taken})
 
 
 def prepare_estimator(
@@ -307,6 +310,8 @@ def build_vae(
     posterior: Any,
     likelihood: Any,
     prior: Any,
+    starts_at_mean: bool = False,
+    mean_datum: Callable[[], Tensor] | None = None,
 ) -> VAE:
     """A VAE whose networks have the shapes that data, posterior and likelihood ask for.
 
@@ -319,6 +324,9 @@ def build_vae(
         posterior: Configuration of a posterior family.
         likelihood: Configuration of a likelihood family.
         prior: Configuration of a prior.
+        starts_at_mean: Whether the decoder's last biases begin where they give the mean of the training data,
+            as in the code of Burda et al. (2016); otherwise as its initialisation has them.
+        mean_datum: Gives that mean.
 
     Raises:
         UserError: If `latent_dim` is below 1 or a part refuses its arguments.
@@ -345,14 +353,22 @@ def build_vae(
     body = instantiate(encoder, "model.encoder", in_shape=inputs, out_shape=(q.num_outputs,))
     seen = (*p_z.layer_dims, latent_dim)[0]
     p_z.connect(body, q)
-    return VAE(
-        body,
-        instantiate(decoder, "model.decoder", in_shape=(seen,), out_shape=outputs),
-        q,
-        p,
-        p_z,
-        latent_dim,
-    )
+    network = instantiate(decoder, "model.decoder", in_shape=(seen,), out_shape=outputs)
+    if starts_at_mean and mean_datum is not None:
+        _start_at(mean_datum(), network, p)
+    return VAE(body, network, q, p, p_z, latent_dim)
+
+
+def _start_at(mean: Tensor, network: Any, likelihood: Likelihood) -> None:
+    if not isinstance(network, MLP):
+        raise UserError(
+            f"model.starts_at_mean sets the last biases of model/decoder=mlp, and {type(network).__name__} "
+            "is none; leave it out."
+        )
+    try:
+        network.start_at(likelihood.outputs_of_mean(mean))
+    except ValueError as error:
+        raise UserError(f"model.starts_at_mean: {error}") from error
 
 
 def build_autoregressive(data_shape: Sequence[int], network: Any, likelihood: Any) -> Autoregressive:

@@ -51,6 +51,14 @@ class Likelihood(nn.Module):
     support: Support
     levels: int | None = None
 
+    def outputs_of_mean(self, mean: Tensor) -> Tensor:
+        """The decoder's outputs whose pixels have about this mean `data_shape`.
+
+        Raises:
+            ValueError: If that is not known for the family.
+        """
+        raise ValueError(f"{type(self).__name__} has more parameters than a mean; use bernoulli.")
+
     def sample_spec(self, data_shape: Sequence[int]) -> NoiseSpec:
         """The noise for a sample of each datum.
 

@@ -90,3 +90,6 @@ class Bernoulli(Likelihood):
 
     def forward(self, outputs: Tensor) -> BernoulliPixels:
         return BernoulliPixels(outputs)
+
+    def outputs_of_mean(self, mean: Tensor) -> Tensor:
+        return mean.clamp(0.001, 0.999).logit()  # finite where a pixel is always black

@@ -29,7 +29,8 @@ def extremes(*data: Tensor) -> tuple[float, float]:
         >>> extremes(torch.tensor([2.0, torch.nan, 1.0]))
         (1.0, 2.0)
     """
-    pairs = [x[~x.isnan()].aminmax() for x in data if not x.isnan().all()]
+    complete = [x if x.sum().isfinite() else x[~x.isnan()] for x in data]  # to choose them takes long
+    pairs = [x.aminmax() for x in complete if x.numel()]
     return min(float(low) for low, _ in pairs), max(float(high) for _, high in pairs)
 
 

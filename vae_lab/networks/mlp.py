@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from vae_lab.networks.activations import Activation, activation
@@ -57,6 +58,13 @@ class MLP(nn.Module):
         if init == "glorot":
             for parameter in self.parameters():
                 nn.init.xavier_uniform_(parameter) if parameter.dim() > 1 else nn.init.zeros_(parameter)
+
+    @torch.no_grad()
+    def start_at(self, outputs: Tensor) -> None:
+        """Sets the last biases so that the outputs begin around these, of `out_shape`."""
+        last = self.layers[-1]
+        assert isinstance(last, nn.Linear)
+        last.bias.copy_(outputs.flatten())
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.layers(inputs.flatten(1)).unflatten(1, self.out_shape)
