@@ -18,6 +18,7 @@ from vae_lab.errors import UserError
 from vae_lab.estimators import MaximumLikelihood
 from vae_lab.estimators.base import Estimator
 from vae_lab.evaluation.settings import Evaluation
+from vae_lab.likelihoods.base import Likelihood
 from vae_lab.likelihoods.support import check_support, extremes
 from vae_lab.networks import NoEncoder, PerDatum
 from vae_lab.noise import NoiseSource
@@ -177,8 +178,12 @@ def _self_fitting(cfg: DictConfig) -> Parts:
 
 def _model(cfg: DictConfig, dataset: SplitDataset) -> Model:
     sizes = {"data_shape": dataset.shape, "dataset_size": len(dataset.data.train.x)}
-    taken = parameters_of(cfg.model, "model")
-    return instantiate(cfg.model, "model", **{name: sizes[name] for name in sizes if name in taken})
+    if len(dataset.shape) == 2 and "encoder" not in cfg.model:
+        raise UserError(
+            f"model: the data are a table of shape {dataset.shape}, and this model describes pixels; use "
+            "model=logistic_regression."
+        )
+    return _sized(cfg.model, "model", sizes)
 
 
 def prepare_estimator(
@@ -326,10 +331,9 @@ def build_vae(
     if latent_dim < 1:
         raise UserError(f"model.latent_dim must be at least 1, got {latent_dim}.")
     q = instantiate(posterior, "model.posterior", latent_dim=latent_dim)
-    p = instantiate(likelihood, "model.likelihood")
     sizes = {"latent_dim": latent_dim, "data_shape": data_shape}
-    taken = parameters_of(prior, "model.prior")
-    p_z = instantiate(prior, "model.prior", **{name: sizes[name] for name in sizes if name in taken})
+    p = _sized(likelihood, "model.likelihood", sizes)
+    p_z = _sized(prior, "model.prior", sizes)
     _check_layers(q, p_z)
     try:
         q.check(p_z)
@@ -340,7 +344,10 @@ def build_vae(
             f"model.prior: {type(p_z).__name__} is made of an encoder, and model/encoder=none or per_datum "
             "is none; use another encoder."
         )
-    outputs = (p.num_outputs * data_shape[0], *data_shape[1:])
+    try:
+        outputs = p.output_shape(data_shape)
+    except ValueError as error:
+        raise UserError(f"model.likelihood: {error}") from error
     inputs = (dataset_size,) if makes(encoder, "model.encoder", PerDatum) else data_shape
     body = instantiate(encoder, "model.encoder", in_shape=inputs, out_shape=(q.num_outputs,))
     seen = (*p_z.layer_dims, latent_dim)[0]
@@ -353,6 +360,12 @@ def build_vae(
         p_z,
         latent_dim,
     )
+
+
+def _sized(node: Any, key: str, sizes: Mapping[str, Any]) -> Any:
+    """Builds a part with those of the sizes that it takes."""
+    taken = parameters_of(node, key)
+    return instantiate(node, key, **{name: sizes[name] for name in sizes if name in taken})
 
 
 def build_autoregressive(data_shape: Sequence[int], network: Any, likelihood: Any) -> Autoregressive:
@@ -446,6 +459,8 @@ def _check_support(model: Model, dataset: SplitDataset) -> list[str]:
                 f"model.prior: {type(model.prior).__name__} has pseudo-inputs in [0, 1], and these data go "
                 f"from {low:.3g} to {high:.3g}; use another prior."
             )
+    if isinstance(scorer, Likelihood) and not scorer.describes_pixels:
+        return []
     try:
         looked_at = [some(part.x) for part in (data.test, data.train)]
         return check_support(type(scorer).__name__, scorer.support, scorer.levels, *looked_at)
