@@ -97,7 +97,9 @@ def carry_out(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
 
 def _check_pixels(use: Use, model: TrainedModel) -> None:
     likelihood = getattr(model.model, "likelihood", None)
-    if isinstance(likelihood, Likelihood) and not likelihood.describes_pixels and not isinstance(use, Evaluate):
+    if not isinstance(likelihood, Likelihood) or isinstance(use, Evaluate):
+        return
+    if not likelihood.describes_pixels:
         raise UserError(
             f"run={model.result['signature']}: {_name(use)} is for models of pixels, and "
             f"{type(likelihood).__name__} describes none; use vae-lab evaluate."

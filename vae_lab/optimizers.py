@@ -106,8 +106,8 @@ class Mohamed2020(LambdaLR):
     r"""A quarter of a cosine, $\eta \cos\left(\frac{\pi}{2} \frac{t}{T}\right)$, and 0 from `T` on.
 
     References:
-        Monte Carlo Gradient Estimation in Machine Learning (Mohamed, Rosca, Figurnov & Mnih, 2020), the code of
-        section 8.
+        Monte Carlo Gradient Estimation in Machine Learning (Mohamed, Rosca, Figurnov & Mnih, 2020), the code
+        of section 8.
 
     Args:
         optimizer: Whose rates are those of the first step.

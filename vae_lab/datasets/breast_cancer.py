@@ -18,7 +18,8 @@ class BreastCancer(SplitDataset):
 
     References:
         Nuclear feature extraction for breast tumor diagnosis (Street, Wolberg & Mangasarian, 1993), the part
-        in scikit-learn; Monte Carlo Gradient Estimation in Machine Learning (Mohamed et al., 2020), section 8.
+        in scikit-learn; Monte Carlo Gradient Estimation in Machine Learning (Mohamed et al., 2020), section
+        8, for the regression.
 
     Args:
         batch_size: 1, as there is one table.

@@ -35,8 +35,8 @@ class Cost(Likelihood):
     $$f(z) = \sum_d (z_d - k)^2 \;(\text{quadratic}), \quad \sum_d e^{-k z_d^2} \;(\text{bell}), \quad
       \sum_d \cos k z_d \;(\text{cosine})$$
 
-    The evidence lower bound is then $-E_q f - \mathrm{KL}$, so that with `kl=analytic` all noise of a gradient
-    is that of $\nabla E_q f$.
+    The evidence lower bound is then $-E_q f - \mathrm{KL}$, so that with `kl=analytic` all noise of a
+    gradient is that of $\nabla E_q f$.
 
     References:
         Monte Carlo Gradient Estimation in Machine Learning (Mohamed, Rosca, Figurnov & Mnih, 2020), figures 2

@@ -22,7 +22,7 @@ class Labels:
         return F.logsigmoid(margins).sum(-1) * (self.num_rows / x.shape[1])
 
     def accuracy(self, x: Tensor) -> Tensor:
-        """The share of the labels that the predictive probability, averaged over samples, is above 1/2 for."""
+        """The share of the labels that have the greater probability, averaged over the samples."""
         probability = self._logits(x[..., :-1]).sigmoid().mean(0)
         return ((probability > 0.5) == (x[..., -1] > 0.5)).double().mean(-1)
 
@@ -34,14 +34,16 @@ class Labels:
 class LogisticRegression(Likelihood):
     r"""Bayesian logistic regression: one datum is a whole table, and z are the weights.
 
-    $$\log p(x|w) = \frac{N}{n} \sum_{i=1}^n \log \mathrm{Bernoulli}(y_i \,|\, \mathrm{sigmoid}(a_i^\top w))$$
+    $$\log p(x|w) = \frac{N}{n} \sum_{i=1}^n \log p(y_i|a_i, w), \quad
+      p(y_i = 1|a_i, w) = \mathrm{sigmoid}(a_i^\top w)$$
 
-    for a table of `n` rows, features $a_i$ and then the label $y_i$ of 0 or 1. The evidence lower bound is that
-    of all `N` labels, in nats, and log p(x) the model evidence. A table of fewer rows, drawn from all of
+    for a table of `n` rows, features $a_i$ and then the label $y_i$ of 0 or 1. The evidence lower bound is
+    that of all `N` labels, in nats, and log p(x) the model evidence. A table of fewer rows, drawn from all of
     them at random, gives an unbiased estimate of the log-likelihood.
 
     References:
-        Monte Carlo Gradient Estimation in Machine Learning (Mohamed, Rosca, Figurnov & Mnih, 2020), section 8.
+        Monte Carlo Gradient Estimation in Machine Learning (Mohamed, Rosca, Figurnov & Mnih, 2020), section
+        8.
 
     Args:
         data_shape: `(N, F + 1)`, that of the whole table.
@@ -66,8 +68,8 @@ class LogisticRegression(Likelihood):
         super().__init__()
         if len(data_shape) != 2 or data_shape[1] < 2:
             raise ValueError(
-                "it needs a table of features and a label, as dataset=breast_cancer is one, got data of shape "
-                f"{tuple(data_shape)}."
+                f"it needs a table of features and labels, and the data have the shape {tuple(data_shape)}; "
+                "use dataset=breast_cancer."
             )
         self.num_rows, self.num_features = data_shape[0], data_shape[1] - 1
 

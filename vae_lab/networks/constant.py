@@ -16,8 +16,8 @@ class Constant(nn.Module):
     Args:
         in_shape: Not used.
         out_shape: Shape of the outputs.
-        initial: Where they begin: equal parts of the outputs, in order, each at its value; [1, 0] is mean 1 and
-            log-variance 0 of a Gaussian posterior.
+        initial: Where they begin: equal parts of the outputs, in order, each at its value; [1, 0] is mean 1
+            and log-variance 0 of a Gaussian posterior.
 
     Raises:
         ValueError: If the outputs have no so many equal parts.
@@ -34,7 +34,7 @@ class Constant(nn.Module):
         size, parts = math.prod(out_shape), len(initial)
         if parts == 0 or size % parts:
             raise ValueError(
-                f"initial must hold a value for each of equal parts of the {size} outputs, got {list(initial)}."
+                f"initial must hold one value for each of equal parts of {size} outputs, got {list(initial)}."
             )
         values = torch.tensor(initial, dtype=torch.get_default_dtype()).repeat_interleave(size // parts)
         self.values = nn.Parameter(values.reshape(*out_shape))

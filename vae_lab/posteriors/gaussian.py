@@ -66,8 +66,8 @@ class Gaussian(Posterior):
 
     Args:
         latent_dim: `D`, at least 1.
-        scale: What the encoder gives beside the mean: `log_variance`, or `log_std`, on which a step of gradient
-            ascent is four times as long.
+        scale: What the encoder gives beside the mean: `log_variance`, or `log_std`, on which a step of
+            gradient ascent is four times as long.
 
     Raises:
         ValueError: If `latent_dim` is below 1.
