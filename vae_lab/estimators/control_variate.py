@@ -30,14 +30,14 @@ def scaled_score(signal: Tensor, q: Conditional, z: Tensor) -> Tensor:
         `(K, B)`; only its gradient has a meaning.
     """
     control = torch.zeros_like(signal[..., 0])
-    for parameter, score in zip(q.parameters, _scores(q, z), strict=True):
+    for parameter, score in zip(q.parameters, scores(q, z), strict=True):
         weights, weighted = score.square(), signal * score.square()
         coefficient = (weighted.sum(0) - weighted) / (weights.sum(0) - weights)
         control = control + (coefficient * score * parameter).sum(-1)
     return control
 
 
-def _scores(q: Conditional, z: Tensor) -> tuple[Tensor, ...]:
+def scores(q: Conditional, z: Tensor) -> tuple[Tensor, ...]:
     """The derivative of log q(z_k|x) by each parameter of q, `(K, B, D)`, without a graph."""
     parameters = tuple(parameter.detach().expand(z.shape) for parameter in q.parameters)
     log_q = torch.func.grad(lambda own: q.with_parameters(*own).log_prob(z).sum())

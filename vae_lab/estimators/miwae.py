@@ -17,18 +17,20 @@ class MIWAE(IWAE):
       z_k \sim q(z|x_o)$$
 
     A missing pixel is NaN. The encoder sees zero in its place, and p(x|z) is that of the others alone. With
-    nothing missing it is `IWAE`; with one sample, the evidence lower bound of a VAE on observed pixels.
+    nothing missing it is `IWAE`; with one sample, the evidence lower bound of a VAE on observed pixels. What
+    Rainforth et al. (2018) call MIWAE is the mean over groups of samples, `num_groups`.
 
     References:
         MIWAE: deep generative modelling and imputation of incomplete data sets (Mattei & Frellsen, 2019),
         equation 5; Handling incomplete heterogeneous data using VAEs (Nazábal et al., 2020), for one sample.
 
     Args:
-        num_samples: `K`, at least 1.
+        num_samples: `K`, at least 1, all groups together.
         kl: `sampled`; a bound of several samples has no analytic form.
+        num_groups: `M`, at least 1, which divides `K`.
 
     Raises:
-        ValueError: If `num_samples` is below 1 or `kl` is not `sampled`.
+        ValueError: If an argument is out of its range.
     """
 
     accepts_missing = True

@@ -3,6 +3,7 @@
 import math
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimate, Estimator
@@ -62,11 +63,11 @@ class MultiSampleEstimator(Estimator):
         """Those at samples `z`; log q is that of `density`: q itself, or q cut from the graph."""
         return LogDensities(vae.decode(z).log_prob(x), vae.prior.log_prob(z), density.log_prob(z))
 
-    def estimate(self, surrogate: Tensor, densities: LogDensities) -> Estimate:
-        """The estimate made of a surrogate `(B,)` and the log-densities of its samples."""
+    def estimate(self, surrogate: Tensor, densities: LogDensities, num_groups: int = 1) -> Estimate:
+        """The estimate made of a surrogate `(B,)` and the log-densities of its samples, in so many groups."""
         log_likelihood, log_prior, log_q = (part.detach() for part in densities)
         reconstruction, kl = log_likelihood.mean(0), (log_q - log_prior).mean(0)
-        bound = log_mean(log_likelihood + log_prior - log_q)
+        bound = mean_of_groups(log_likelihood + log_prior - log_q, num_groups)
         terms = {
             "reconstruction": reconstruction,
             "kl": kl,
@@ -79,6 +80,24 @@ class MultiSampleEstimator(Estimator):
 def log_mean(log_w: Tensor) -> Tensor:
     """log of the mean weight, `(B,)`, of log-weights `(K, B)`."""
     return log_w.logsumexp(0) - math.log(len(log_w))
+
+
+def check_groups(num_samples: int, num_groups: int) -> None:
+    """Raises `ValueError` if so many samples cannot be parted into so many groups."""
+    if num_groups < 1 or num_samples % num_groups:
+        raise ValueError(f"num_groups must divide num_samples={num_samples}, got {num_groups}.")
+
+
+def mean_of_groups(log_w: Tensor, num_groups: int) -> Tensor:
+    """The mean over groups of the log of their mean weight, `(B,)`, of log-weights `(K, B)`."""
+    return log_mean(log_w.unflatten(0, (num_groups, -1)).transpose(0, 1)).mean(0)
+
+
+def log_sum_of_others(log_w: Tensor) -> Tensor:
+    """log of the sum of the weights of all samples but each in turn, `(K, B)`."""
+    samples = len(log_w)
+    own = torch.eye(samples, dtype=torch.bool, device=log_w.device).unsqueeze(-1)
+    return log_w.unsqueeze(1).expand(-1, samples, -1).masked_fill(own, -torch.inf).logsumexp(0)
 
 
 def normalised(log_w: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimate, check_pathwise
-from vae_lab.estimators.multi_sample import MultiSampleEstimator, normalised
+from vae_lab.estimators.multi_sample import MultiSampleEstimator, check_groups, normalised
 from vae_lab.vae import VAE, Batch
 
 LARGEST = 80.0  # of a logarithm whose exponential single precision holds
@@ -37,8 +37,7 @@ class PIWAE(MultiSampleEstimator):
         self, num_samples: int = 64, num_groups: int = 8, kl: Literal["sampled"] = "sampled"
     ) -> None:
         super().__init__(num_samples, kl)
-        if num_groups < 1 or num_samples % num_groups:
-            raise ValueError(f"num_groups must divide num_samples={num_samples}, got {num_groups}.")
+        check_groups(num_samples, num_groups)
         self.num_groups = num_groups
         if num_groups > 1:
             encoders = f"L_{num_samples // num_groups}"

@@ -136,3 +136,8 @@ class SingleSampleEstimator(Estimator):
         sampled_kl = density.log_prob(z) - vae.prior.log_prob(z)
         none = torch.zeros_like(log_likelihood[0])
         return BoundTerms(log_likelihood, sampled_kl, none, none)
+
+    def learning_signal(self, vae: VAE, x: Tensor, z: Tensor, density: Conditional) -> Tensor:
+        """f(z), what of the objective depends on the sample, `(K, B)`; log q is that of `density`."""
+        terms = self.bound_terms(vae, x, z, density, density)
+        return terms.log_likelihood - self.weight * terms.sampled_kl

@@ -1,5 +1,6 @@
 """The score-function gradient of the importance-weighted bound with per-sample baselines."""
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -8,7 +9,12 @@ from torch import Tensor
 
 from vae_lab.estimators.base import Estimate
 from vae_lab.estimators.dreg import DReG
-from vae_lab.estimators.multi_sample import MultiSampleEstimator, log_mean, normalised
+from vae_lab.estimators.multi_sample import (
+    MultiSampleEstimator,
+    log_mean,
+    log_sum_of_others,
+    normalised,
+)
 from vae_lab.vae import VAE, Batch
 
 
@@ -57,14 +63,8 @@ class VIMCO(MultiSampleEstimator):
 
     def _without_each(self, log_w: Tensor) -> Tensor:
         """The bound with each sample's weight replaced in turn, `(K, B)`."""
-        samples = len(log_w)
-        own = torch.eye(samples, dtype=torch.bool, device=log_w.device).unsqueeze(-1)
-        others = log_w.unsqueeze(0).expand(
-            samples, -1, -1
-        )  # row k holds the weights among which k is replaced
-        if self.mean == "geometric":
-            replacement = (log_w.sum(0) - log_w) / (samples - 1)
-            return log_mean(torch.where(own, replacement.unsqueeze(1), others).transpose(0, 1))
-        return log_mean(others.masked_fill(own, -torch.inf).transpose(0, 1)) + torch.log(
-            torch.tensor(samples / (samples - 1), dtype=log_w.dtype, device=log_w.device)
-        )
+        samples, of_others = len(log_w), log_sum_of_others(log_w)
+        if self.mean == "arithmetic":  # which leaves the mean as it is
+            return of_others - math.log(samples - 1)
+        replacement = (log_w.sum(0) - log_w) / (samples - 1)
+        return torch.logaddexp(of_others, replacement) - math.log(samples)

@@ -124,7 +124,10 @@ def label(name: str) -> str:
         >>> label("stl_iwae"), label("score_function"), label("rao_blackwell")
         ('STL IWAE', 'score function', 'Rao-Blackwell')
     """
-    capitals = {word.lower(): word for word in ("IWAE", "DReG", "STL", "VIMCO", "RLOO", "NVIL")}
+    capitals = {
+        word.lower(): word
+        for word in ("IWAE", "PIWAE", "CIWAE", "DReG", "STL", "VIMCO", "OVIS", "RLOO", "NVIL", "LAX")
+    }
     words = " ".join(capitals.get(word, word) for word in name.split("_"))
     return words.replace("rao blackwell", "Rao-Blackwell")
 

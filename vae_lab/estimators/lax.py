@@ -1,0 +1,100 @@
+"""The score-function gradient with a learned control variate."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from vae_lab.estimators.base import Estimate, check_pathwise
+from vae_lab.estimators.learned_control_variate import LearnedControlVariate, squared_gradient
+from vae_lab.estimators.reparameterized import Reparameterized
+from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
+from vae_lab.posteriors.base import Conditional
+from vae_lab.vae import VAE, Batch
+
+
+class LAX(SingleSampleEstimator):
+    r"""The score-function gradient of f less a network c, and the reparameterised gradient of c.
+
+    $$\frac1K \sum_k [f(z_k) - c_\psi(x, z_k)] \nabla_\phi \log q(z_k|x) + \nabla_\phi c_\psi(x, z_k), \quad
+      z_k = g_\phi(\epsilon_k, x)$$
+
+    It is unbiased for every network, which the run's optimizer trains to make the squared length of each
+    datum's gradient by the parameters of q small. No derivative of f is taken; with c = f it would be the
+    reparameterised gradient. f is the learning signal of `ScoreFunction`: log p(x|z), or the log-weight, or
+    log p(x, z), by `kl`.
+
+    References:
+        Backpropagation through the Void: Optimizing control variates for black-box gradient estimation
+        (Grathwohl et al., 2018), equation 5 and algorithm 1.
+
+    Args:
+        network: Makes the network from `in_shape` and `out_shape`.
+        num_samples: `K`, at least 1.
+        kl: Form of the KL term: `analytic`, `sampled` or `entropy`.
+        beta: Weight of the KL term, not negative.
+        warm_up: Training samples over which that weight rises from 0; 0 for none.
+        cycles: How often it rises so.
+        free_bits: Nats of each latent dimension that cost nothing; needs `kl=analytic`.
+
+    Raises:
+        ValueError: If a number is out of its range, or free bits meet another `kl`.
+    """
+
+    def __init__(
+        self,
+        network: Callable[..., nn.Module],
+        num_samples: int = 1,
+        kl: KL = "analytic",
+        beta: float = 1.0,
+        warm_up: int | float = 0,
+        cycles: int = 1,
+        free_bits: float = 0.0,
+    ) -> None:
+        super().__init__(num_samples, kl, beta, warm_up, cycles, free_bits)
+        self.control_variate = LearnedControlVariate(network)
+
+    def check(self, vae: VAE) -> None:
+        check_pathwise(vae)
+        if not vae.posterior.factorises:
+            raise ValueError(
+                "lax needs a posterior that is a product over the latent dimensions, got "
+                f"{type(vae.posterior).__name__}; use model/posterior=gaussian."
+            )
+        super().check(vae)
+
+    def prepare(self, vae: VAE, data_shape: Sequence[int], dataset_size: int) -> None:
+        self.control_variate.prepare(data_shape, vae.latent_dim)
+
+    def reference(self, vae: VAE) -> Reparameterized:
+        return Reparameterized(self.num_samples, self.kl, self.beta, free_bits=self.free_bits)
+
+    def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
+        q, eps = vae.encode(batch), noise["posterior"]
+        reparameterised = q.transform(eps)
+        z = reparameterised.detach()
+        terms = self.bound_terms(vae, batch.x, z, q, density=q.detach())
+        beta = self.weight
+        signal = terms.log_likelihood - beta * terms.sampled_kl
+        control = self.control_variate(batch.x, z)
+        surrogate = (
+            (signal - control).detach() * q.log_prob(z)
+            + self.control_variate.frozen(batch.x, reparameterised)
+            + signal
+        )
+        exact = beta * terms.penalty
+        bound = signal.detach().mean(0) - exact.detach()
+        loss = torch.zeros_like(bound)
+        if torch.is_grad_enabled():
+            loss = self._loss(signal.detach() - control, batch.x, z, q, eps)
+        return Estimate(surrogate.mean(0) - exact - loss, bound, terms.report(beta))
+
+    def _loss(self, difference: Tensor, x: Tensor, z: Tensor, q: Conditional, eps: Tensor) -> Tensor:
+        """What the network is trained to make small, `(B,)`, with a graph to its parameters alone."""
+
+        def surrogate(parameters: tuple[Tensor, ...]) -> Tensor:
+            own = q.with_parameters(*parameters)
+            control = self.control_variate(x, own.transform(eps))
+            return (difference * own.log_prob(z) + control).mean(0)
+
+        return squared_gradient(surrogate, q.parameters)

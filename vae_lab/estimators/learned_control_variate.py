@@ -1,0 +1,66 @@
+"""A network as a control variate, and how it learns to make a gradient's variance small."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+
+class LearnedControlVariate(nn.Module):
+    r"""A network $c_\psi(x, z)$ of a datum and a latent vector side by side, with one number as its output.
+
+    References:
+        Backpropagation through the Void (Grathwohl et al., 2018), section 3.
+
+    Args:
+        network: Makes the network from `in_shape` and `out_shape`.
+    """
+
+    def __init__(self, network: Callable[..., nn.Module]) -> None:
+        super().__init__()
+        self.make = network
+        self.network: nn.Module | None = None
+
+    def prepare(self, data_shape: Sequence[int], latent_dim: int) -> None:
+        """Makes the network for data of a shape and latent vectors of a size."""
+        self.network = self.make(in_shape=(math.prod(data_shape) + latent_dim,), out_shape=(1,))
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """c(x, z) of shape `(K, B)`, for `x` of shape `(B, *data_shape)` and `z` of shape `(K, B, D)`."""
+        return self._apply_network(x, z, {})
+
+    def frozen(self, x: Tensor, z: Tensor) -> Tensor:
+        """The same without a graph to the network's parameters."""
+        assert self.network is not None
+        detached = {name: parameter.detach() for name, parameter in self.network.named_parameters()}
+        return self._apply_network(x, z, detached)
+
+    def _apply_network(self, x: Tensor, z: Tensor, parameters: dict[str, Tensor]) -> Tensor:
+        assert self.network is not None
+        data = x.flatten(1).expand(len(z), -1, -1)
+        inputs = torch.cat([data, z], dim=-1).flatten(0, 1)
+        outputs: Tensor = functional_call(self.network, parameters, (inputs,))
+        return outputs.view(z.shape[:2])
+
+
+def squared_gradient(
+    surrogate: Callable[[tuple[Tensor, ...]], Tensor], parameters: tuple[Tensor, ...]
+) -> Tensor:
+    r"""The squared length of each datum's gradient by the parameters of q, `(B,)`.
+
+    Its expectation is the variance of an unbiased gradient, and what no control variate changes; so the
+    derivative of a single one by the parameters of a control variate is unbiased for that of the variance.
+
+    References:
+        Backpropagation through the Void (Grathwohl et al., 2018), equation 6.
+
+    Args:
+        surrogate: From the parameters, each `(B, D)`, to a surrogate `(B,)` whose graph reaches the control
+            variate's parameters.
+        parameters: Where the gradient is taken.
+    """
+    derivative = torch.func.grad(lambda own: surrogate(own).sum())
+    gradients = derivative(tuple(parameter.detach() for parameter in parameters))
+    return torch.stack([part.square().sum(-1) for part in gradients]).sum(0)
