@@ -47,7 +47,7 @@ TICKS: dict[str, list[float]] = {
     "cosine": [0.5, 1, 2, 5],
 }
 LIMITS: dict[str, dict[str, tuple[float, float]]] = {
-    "quadratic": {"mean": (1, 1e3), "std": (1, 1e3)},
+    "quadratic": {"mean": (1, 2e3), "std": (1, 2e3)},
     "bell": {"mean": (1e-3, 1.4), "std": (1e-3, 1.4)},
     "cosine": {"mean": (5e-3, 20), "std": (5e-2, 20)},
 }
@@ -91,7 +91,7 @@ def _draw(measured: pl.DataFrame, found: pl.DataFrame, path: Path) -> None:
             for axes, (parameter, letter) in zip(row, PARAMETERS.items(), strict=True):
                 where = [pl.col("function") == function, pl.col("parameter") == parameter]
                 _lines(axes, function, parameter, names)
-                _points(axes, measured.filter(where), names)
+                _points(axes, measured.filter(where), names, LIMITS[function][parameter])
                 _rings(axes, found.filter(where, pl.col("first").is_in(names)), function, parameter)
                 _scales(axes, function, parameter)
                 axes.set_title(f"∂/∂{letter} E[{FORMULAS[function]}]", fontsize=9)
@@ -107,9 +107,9 @@ def _lines(axes: Axes, function: str, parameter: exact.Parameter, names: Sequenc
         axes.plot(KS[function], values, color=LOOKS[name].colour, linewidth=1.2, zorder=2)
 
 
-def _points(axes: Axes, rows: pl.DataFrame, names: Sequence[str]) -> None:
+def _points(axes: Axes, rows: pl.DataFrame, names: Sequence[str], limits: tuple[float, float]) -> None:
     for name in names:
-        one = rows.filter(pl.col("estimator") == name, pl.col("variance") > 0)
+        one = rows.filter(pl.col("estimator") == name, pl.col("variance").is_between(*limits))
         look: Any = {"color": LOOKS[name].colour, "zorder": 3}
         axes.vlines(one["k"], one["variance_low"], one["variance_high"], linewidth=1, **look)
         inside: Any = {"markerfacecolor": "white", "markersize": 4, "markeredgewidth": 1, "linestyle": ""}
@@ -117,9 +117,16 @@ def _points(axes: Axes, rows: pl.DataFrame, names: Sequence[str]) -> None:
 
 
 def _rings(axes: Axes, found: pl.DataFrame, function: str, parameter: exact.Parameter) -> None:
-    for row in found.to_dicts():
-        height = exact_variance(row["first"], function, parameter, row["exact"])
-        axes.plot(row["exact"], height, "o", markersize=9, markerfacecolor="none", color=INK, zorder=4)
+    """A ring at each crossing of two lines, with its k; once for those that lie in one place."""
+    named: list[float] = []
+    for row in found.sort("exact").to_dicts():
+        k = row["exact"]
+        height = exact_variance(row["first"], function, parameter, k)
+        axes.plot(k, height, "o", markersize=9, markerfacecolor="none", color=INK, zorder=4)
+        if all(abs(k / other - 1) > 0.02 for other in named):
+            look: Any = {"ha": "center", "fontsize": 7, "color": INK}
+            axes.annotate(f"{k:.3g}", (k, height), xytext=(0, -14), textcoords="offset points", **look)
+        named.append(k)
 
 
 def _scales(axes: Axes, function: str, parameter: exact.Parameter) -> None:
@@ -131,7 +138,7 @@ def _scales(axes: Axes, function: str, parameter: exact.Parameter) -> None:
     axes.set_xlim(KS[function][0], KS[function][-1])
     axes.xaxis.set_minor_locator(FixedLocator([]))
     axes.xaxis.set_major_locator(FixedLocator(TICKS[function]))
-    axes.set_xticklabels([f"{tick:g}" for tick in TICKS[function]])
+    axes.set_xticklabels([f"{tick:g}".replace("-", "−") for tick in TICKS[function]])
 
 
 def _legend(canvas: Any, names: Sequence[str]) -> None:
