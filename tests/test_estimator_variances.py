@@ -15,7 +15,20 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 from torch import nn
 
-from vae_lab.estimators import IWAE, STLIWAE, DReG, Reparameterized, ScoreFunction, StickingTheLanding
+from vae_lab.estimators import (
+    IWAE,
+    LAX,
+    OVIS,
+    STLIWAE,
+    VIMCO,
+    DeltaMethod,
+    DReG,
+    MeasureValued,
+    Reparameterized,
+    ScoreFunction,
+    StickingTheLanding,
+    Taylor,
+)
 from vae_lab.estimators.baselines import LeaveOneOut, RunningMean
 from vae_lab.likelihoods import FixedGaussian
 from vae_lab.networks import Linear
@@ -65,7 +78,7 @@ class Terms(Prior):
 FLAT = Terms(torch.zeros_like)
 
 
-def gradients(estimator, f, eps, mu=1.0, s=1.0, prior=FLAT):
+def gradients(estimator, f, eps, mu=1.0, s=1.0, prior=FLAT, **noise):
     """Estimates of d E[f] / d mu and d / d s, each `(N, D)`, for noise `(K, N, D)`.
 
     The data stand for the encoder's outputs, mean and log-variance. With `kl=entropy` and a flat prior the
@@ -77,7 +90,7 @@ def gradients(estimator, f, eps, mu=1.0, s=1.0, prior=FLAT):
     ).to(eps)
     outputs.requires_grad_()
     vae = VAE(nn.Identity(), nn.Identity(), Gaussian(dims), Objective(f), prior, dims)
-    surrogate = estimator(vae, Batch(outputs, torch.arange(number)), {"posterior": eps}).surrogate
+    surrogate = estimator(vae, Batch(outputs, torch.arange(number)), {"posterior": eps} | noise).surrogate
     found = torch.autograd.grad(surrogate.sum(), outputs)[0]
     return found[:, :dims], found[:, dims:] * 2 / s
 
@@ -186,6 +199,148 @@ def test_of_a_bell(k, mu_row, s_row):
     assert (score[0], optimal[0], path[0]) == pytest.approx(mu_row, abs=6e-5)
     assert (score[1], path[1]) == pytest.approx(s_row, abs=6e-5)
     assert path == pytest.approx([of_pathwise(0), of_pathwise(1)], rel=1e-6)
+
+
+def of_measure_valued(f, mu=1.0, s=1.0, points=800):
+    """The exact variances of the measure-valued estimates: of two numbers, a normal and a Rayleigh one."""
+    half = (torch.arange(points, dtype=torch.float64) + 0.5) / points
+    eps, radius = torch.meshgrid(18 * half - 9, 9 * half, indexing="ij")
+    weights = (radius * torch.exp(-0.5 * (eps.square() + radius.square()))).flatten()
+    perturbation = torch.stack([radius, torch.zeros_like(radius)], dim=-1).view(1, -1, 2, 1)
+    estimator, weights = MeasureValued(kl="entropy"), weights / weights.sum()
+    found = gradients(estimator, f, eps.reshape(1, -1, 1), mu, s, perturbation=perturbation)
+    return [float(weights @ g[:, 0].square() - (weights @ g[:, 0]).square()) for g in found]
+
+
+@pytest.mark.parametrize("k", [0.0, -3.0])
+@pytest.mark.parametrize(("mu", "s"), SETTINGS)
+def test_measure_valued_of_a_quadratic(mu, s, k):
+    found, m = of_measure_valued(partial(square, k=k), mu, s), mu - k
+    assert found == pytest.approx([4 * m**2 * (4 - math.pi) / math.pi, 4 * m**2 + 4 * s**2], rel=2e-4)
+
+
+@pytest.mark.parametrize(("k", "expected"), [(0.1, 0.0025), (1, 0.0126), (10, 0.0207)])
+def test_measure_valued_of_a_bell(k, expected):
+    assert of_measure_valued(partial(bell, k=k))[0] == pytest.approx(expected, abs=6e-5)
+
+
+@pytest.mark.parametrize("k", [-1.0, -0.92, -0.9, 2.9, 2.92])
+def test_where_measure_valued_and_pathwise_gradients_cross(k):
+    """Mohamed et al. (2020), figure 2: for the mean at |1 - k| = 1.913, for the scale nowhere."""
+    f = partial(square, k=k)
+    measure, path = of_measure_valued(f, points=400), variances(pathwise(), f)
+    assert (measure[0] < path[0]) == (abs(1 - k) < 1.913)
+    assert measure[1] < path[1]
+
+
+@pytest.mark.parametrize("make", [Taylor, DeltaMethod], ids=["taylor", "delta_method"])
+@pytest.mark.parametrize("kl", ["analytic", "sampled", "entropy"])
+@pytest.mark.parametrize(("mu", "s"), SETTINGS)
+def test_a_quadratic_control_variate_leaves_nothing_of_a_quadratic(mu, s, kl, make):
+    found = variances(make(kl=kl), partial(square, k=1.5), mu, s, StandardNormal(1))
+    assert found == pytest.approx([0, 0], abs=1e-8)
+
+
+@pytest.mark.parametrize("k", [0.5, 1, 2])
+def test_taylor_of_a_cosine(k):
+    """Less Hs eps, and Cov(f', eps) = s E f'' (Stein): Var f' + s^2 f''(mu)^2 - 2 s^2 f''(mu) E f''."""
+    f = partial(cosine, k=k)
+    at_mean = -(k**2) * math.cos(k)
+    expected = variances(pathwise(), f)[0] + at_mean**2 - 2 * at_mean**2 * math.exp(-(k**2) / 2)
+    assert variances(Taylor(kl="entropy"), f)[0] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("k", [0.5, 1, 2])
+def test_the_delta_method_of_a_cosine(k):
+    """By another rule than the grid's, from (f - h) times the score."""
+
+    def moment(power, score):
+        def integrand(e):
+            h = math.cos(k) - k * math.sin(k) * e - 0.5 * k**2 * math.cos(k) * e**2
+            return norm.pdf(e) * ((math.cos(k * (1 + e)) - h) * score(e)) ** power
+
+        return quad(integrand, -12, 12)[0]
+
+    found = variances(DeltaMethod(kl="entropy"), partial(cosine, k=k))
+    for value, score in zip(found, (lambda e: e, lambda e: e**2 - 1), strict=True):
+        assert value == pytest.approx(moment(2, score) - moment(1, score) ** 2, rel=1e-6)
+
+
+def test_the_scaled_delta_method_has_the_least_variance_with_many_samples():
+    """K times the variance tends to Var(f s) - Cov(f s, h s)^2 / Var(h s); the coefficients cost a little."""
+    k, samples = 1.5, 400
+    f = partial(cosine, k=k)
+
+    def bent(z):
+        step = z - 1
+        terms = math.cos(k) - k * math.sin(k) * step - 0.5 * k**2 * math.cos(k) * step.square()
+        return terms.sum(-1)
+
+    plain, control = (variances(score_function(), g) for g in (f, bent))
+    both = variances(score_function(), lambda z: f(z) + bent(z))
+    estimator = DeltaMethod(samples, kl="entropy", optimal_scaling=True)
+    found = gradients(estimator, f, normal(samples, 5000, 1))
+    for coordinate in (0, 1):
+        covariance = (both[coordinate] - plain[coordinate] - control[coordinate]) / 2
+        least = plain[coordinate] - covariance**2 / control[coordinate]
+        assert samples * found[coordinate].var().item() == pytest.approx(least, rel=0.1)
+
+
+class OfLatent(nn.Module):
+    """A network of data and latent vectors side by side, the last of which it makes `f` of."""
+
+    def __init__(self, f):
+        super().__init__()
+        self.f = f
+
+    def forward(self, inputs):
+        return self.f(inputs[:, -1:])
+
+
+@pytest.mark.parametrize(("mu", "s"), SETTINGS)
+def test_lax_between_the_score_function_and_the_pathwise_gradient(mu, s):
+    """With the network c = 0 it is the one, with c = f the other."""
+    f = partial(square, k=1.5)
+    for c, same in ((lambda z: 0 * z.sum(-1), score_function()), (f, pathwise())):
+        estimator = LAX(lambda in_shape, out_shape, c=c: OfLatent(c), kl="entropy")
+        estimator.control_variate.prepare((2,), latent_dim=1)
+        assert variances(estimator, f, mu, s) == pytest.approx(variances(same, f, mu, s), rel=1e-6)
+
+
+def of_posterior(z):
+    """A log-likelihood which, with the standard normal prior, makes N(0.5, 0.5) the posterior."""
+    return -0.5 * (z - 1).square().sum(-1)
+
+
+def test_ovis_and_vimco_at_the_posterior():
+    """All weights are equal: d_k - c_k is 0 but for gamma below 1, and VIMCO keeps -1/K times the scores."""
+    samples, s = 5, math.sqrt(0.5)
+    eps, auxiliary = normal(samples, 50_000, 1), normal(3, 50_000, 1, seed=1)
+
+    def of(estimator):
+        noise = {"auxiliary": auxiliary}
+        return gradients(estimator, of_posterior, eps, 0.5, s, StandardNormal(1), **noise)[0].var().item()
+
+    assert of(OVIS(samples)) == pytest.approx(0, abs=1e-16)
+    assert of(OVIS(samples, num_auxiliary=3)) == pytest.approx(0, abs=1e-16)
+    left = (1 / samples + math.log(1 - 1 / samples)) ** 2
+    assert of(OVIS(samples, gamma=0.0)) == pytest.approx(samples * left / s**2, rel=0.02)
+    assert of(VIMCO(samples)) == pytest.approx(1 / (samples * s**2), rel=0.02)
+
+
+def test_the_variance_of_ovis_falls_as_the_third_power_of_the_number_of_samples():
+    """As that of DReG, and the first power is VIMCO's."""
+    found = {OVIS: [], VIMCO: [], DReG: []}
+    numbers = [10, 20, 40, 80]
+    for samples in numbers:
+        eps = normal(samples, 4000, 1)
+        for make, values in found.items():
+            draws = gradients(make(samples), of_posterior, eps, 0.4, 0.8, StandardNormal(1))[0]
+            values.append(math.log(draws.var().item()))
+    slopes = {make: np.polyfit(np.log(numbers), values, 1)[0] for make, values in found.items()}
+    assert slopes[OVIS] == pytest.approx(-3, abs=0.25)
+    assert slopes[DReG] == pytest.approx(-3, abs=0.25)
+    assert slopes[VIMCO] == pytest.approx(-1, abs=0.15)
 
 
 @pytest.mark.parametrize(

@@ -6,19 +6,25 @@ import torch
 from conftest import exact_elbo, gaussian_batch, hierarchical_vae, linear_gaussian_vae, nonlinear_vae
 from scipy import stats
 
+from vae_lab import posteriors
 from vae_lab.estimators import (
     CIWAE,
     IWAE,
+    LAX,
     MIWAE,
+    OVIS,
     PIWAE,
     STLIWAE,
     VIMCO,
     Autoencoder,
+    DeltaMethod,
     DReG,
+    MeasureValued,
     Reparameterized,
     ReweightedWakeSleep,
     ScoreFunction,
     StickingTheLanding,
+    Taylor,
     WakeSleep,
 )
 from vae_lab.estimators.baselines import BatchMean, LeaveOneOut, Network, RunningMean, VarianceNormalization
@@ -38,6 +44,10 @@ def rloo(**arguments):
 def nvil(**arguments):
     parts = {"running_mean": RunningMean(), "network": Network(partial(MLP, hidden=[3]))}
     return ScoreFunction(parts, **arguments)
+
+
+def lax(**arguments):
+    return LAX(partial(MLP, hidden=[3], activation="tanh"), **arguments)
 
 
 def running_mean(**arguments):
@@ -63,6 +73,10 @@ SINGLE_SAMPLE = {
         "rloo-beta": partial(rloo, beta=0.5),
         "nvil": nvil,
         "optimal_scaling": partial(ScoreFunction, num_samples=4, optimal_scaling=True),
+        "measure_valued": MeasureValued,
+        "delta_method": DeltaMethod,
+        "taylor": Taylor,
+        "lax": lax,
     }.items()
 } | {
     "sticking_the_landing": StickingTheLanding,
@@ -74,6 +88,11 @@ SINGLE_SAMPLE = {
         nvil, rao_blackwell=True, optimal_scaling=True, num_samples=4, kl="entropy"
     ),
     "batch_mean": partial(batch_mean, kl="sampled"),
+    "measure_valued-k3-beta": partial(MeasureValued, num_samples=3, kl="sampled", beta=2.5),
+    "delta_method-k3-beta": partial(DeltaMethod, num_samples=3, kl="sampled", beta=2.5),
+    "delta_method-scaled": partial(DeltaMethod, num_samples=4, kl="sampled", optimal_scaling=True),
+    "taylor-k3-beta": partial(Taylor, num_samples=3, kl="sampled", beta=2.5),
+    "lax-k3-beta": partial(lax, num_samples=3, kl="sampled", beta=2.5),
 }
 MULTI_SAMPLE = {
     f"{name}-k{samples}": partial(make, num_samples=samples)
@@ -84,8 +103,13 @@ MULTI_SAMPLE = {
         "dreg": DReG,
         "vimco": VIMCO,
         "vimco-arithmetic": partial(VIMCO, mean="arithmetic"),
+        "ovis": OVIS,
+        "ovis-auxiliary": partial(OVIS, num_auxiliary=2),
     }.items()
 } | {
+    "ovis-gamma": partial(OVIS, num_samples=5, gamma=0.3),
+    "ovis-k1-auxiliary": partial(OVIS, num_samples=1, num_auxiliary=3),
+    "iwae-groups": partial(IWAE, num_samples=6, num_groups=3),
     "stl_iwae-k1": partial(STLIWAE, num_samples=1),
     "ciwae": partial(CIWAE, num_samples=5, beta=0.3),
     "ciwae-beta0": partial(CIWAE, num_samples=5, beta=0.0),
@@ -109,6 +133,7 @@ OF_A_HIERARCHY = [
     "iwae-k5",
     "dreg-k5",
     "vimco-k5",
+    "ovis-k5",
 ]
 
 
@@ -299,7 +324,9 @@ def test_reweighted_wake_sleep_of_one_sample_has_the_mean_of_a_score():
 
 
 @pytest.mark.parametrize("source", [AntitheticNoise, SobolNoise])
-@pytest.mark.parametrize("make", [Reparameterized, StickingTheLanding, ScoreFunction])
+@pytest.mark.parametrize(
+    "make", [Reparameterized, StickingTheLanding, ScoreFunction, MeasureValued, DeltaMethod, Taylor, lax]
+)
 def test_dependent_samples_keep_the_others_unbiased(make, source, large_samples):
     vae = nonlinear_vae()
     estimator = made(partial(make, num_samples=2, kl="sampled"), vae)
@@ -357,8 +384,16 @@ def test_beta_weighs_the_kl_summed_over_latent_dimensions(latent_dim):
 
 def test_all_multi_sample_estimators_stand_for_one_bound():
     vae, batch = nonlinear_vae(), copies_of(one_datum(nonlinear_vae()), 4)
-    bounds = [estimate(make(), vae, batch).bound for make in (IWAE, DReG, VIMCO, STLIWAE)]
+    bounds = [estimate(make(), vae, batch).bound for make in (IWAE, DReG, VIMCO, OVIS, STLIWAE)]
     assert all(torch.allclose(bound, bounds[0]) for bound in bounds)
+
+
+def test_as_many_groups_as_samples_are_the_evidence_lower_bound():
+    vae, batch = nonlinear_vae(), copies_of(one_datum(nonlinear_vae()), 4)
+    grouped, single = IWAE(6, num_groups=6), Reparameterized(6, kl="sampled")
+    assert grouped.target == "L_1"
+    gradients = [gradient(vae, estimate(one, vae, batch).surrogate) for one in (grouped, single)]
+    assert torch.allclose(*gradients)
 
 
 def test_dreg_is_sticking_the_landing_for_one_sample():
@@ -398,6 +433,57 @@ def test_vimco_baselines_against_their_definition():
             others = torch.cat([w[:k], w[k + 1 :]])
             w[k] = others.log().mean(0).exp() if mean == "geometric" else others.mean(0)
             assert torch.allclose(without[k], w.mean(0).log())
+
+
+def test_ovis_control_variates_against_their_definition():
+    """The mean of d_k over auxiliary samples in the place of z_k; and the limit, from the other weights."""
+    log_w, auxiliary = torch.randn(4, 3, dtype=torch.float64), torch.randn(2, 3, dtype=torch.float64)
+    estimated = OVIS(4, num_auxiliary=2)._control_variate(log_w, auxiliary)
+    limit = OVIS(4, gamma=0.3)._control_variate(log_w, None)
+    for k in range(4):
+        signals = []
+        for other in auxiliary:
+            w = log_w.exp()
+            w[k] = other.exp()
+            signals.append(w.mean(0).log() - w[k] / w.sum(0))
+        assert torch.allclose(estimated[k], torch.stack(signals).mean(0))
+        others = torch.cat([log_w[:k], log_w[k + 1 :]]).exp().mean(0).log()
+        assert torch.allclose(limit[k], others - 0.3 / 4 + 0.7 * math.log(3 / 4))
+
+
+def test_the_network_of_lax_learns_to_make_its_gradient_short_and_moves_nothing_else():
+    vae, batch = nonlinear_vae(), copies_of(one_datum(nonlinear_vae()), 4)
+    estimator = made(partial(lax, kl="sampled", num_samples=2), vae)
+    network = list(estimator.parameters())
+    estimator.update({"level": torch.tensor(-5.0)})
+    surrogate = estimate(estimator, vae, batch).surrogate.mean()
+    found = torch.autograd.grad(surrogate, network, retain_graph=True)
+    outputs = vae.encoder(batch.x).detach().requires_grad_()
+    eps = NoiseSource(0).training(
+        estimator.noise_spec(vae, batch), purpose="train", step=0, batch_size=4, dtype=torch.float64
+    )["posterior"]
+
+    def control(z):
+        x = batch.x.flatten(1).expand(2, -1, -1)
+        return -5 + estimator.control_variate.network(torch.cat([x, z], -1).flatten(0, 1)).view(2, 4)
+
+    q = vae.posterior(outputs)
+    parameters = (q.mean, q.log_scale)
+    z = q.transform(eps)
+    fixed = z.detach()
+    signal = vae.log_weight(batch.x, fixed, q).detach() - control(fixed)
+    whole = (signal * q.log_prob(fixed) + control(z)).mean(0).sum()
+    gradients = torch.autograd.grad(whole, parameters, create_graph=True)
+    squares = torch.stack([part.square().sum(-1) for part in gradients]).sum(0)
+    expected = torch.autograd.grad(-squares.mean(), network)
+    assert all(torch.allclose(a, b) for a, b in zip(found, expected, strict=True))
+    own = torch.autograd.grad(surrogate, [*vae.parameters()])
+    with torch.no_grad():
+        network[-1].add_(3.0)
+    other = torch.autograd.grad(estimate(estimator, vae, batch).surrogate.mean(), [*vae.parameters()])
+    decoders = len(list(vae.decoder.parameters()))
+    assert all(torch.allclose(a, b) for a, b in zip(own[-decoders:], other[-decoders:], strict=True))
+    assert not torch.allclose(own[0], other[0])
 
 
 def test_the_running_mean_takes_a_signal_in_after_the_step_only():
@@ -484,8 +570,41 @@ def test_what_a_model_cannot_offer_is_refused(estimator, message):
     vae.prior, vae.posterior = Other(), Opaque(2)
     with pytest.raises(ValueError, match="|".join([message, "no gradient passes"])):
         estimator.check(vae)
-    for able in (ScoreFunction(kl="sampled"), VIMCO()):
+    for able in (ScoreFunction(kl="sampled"), VIMCO(), OVIS()):
         able.check(vae)
+    assert OVIS().reference(vae).target == "L_5"
+    assert not isinstance(OVIS().reference(vae), DReG)
+
+
+@pytest.mark.parametrize(
+    ("make", "family", "message"),
+    [
+        (
+            MeasureValued,
+            "FullGaussian",
+            "need a Gaussian posterior with a diagonal covariance, got Full",
+        ),
+        (MeasureValued, "Laplace", "got Laplace; use model/posterior=gaussian or estimator=score_function"),
+        (DeltaMethod, "FullGaussian", "needs a posterior that is a product over the latent dimensions, got"),
+        (Taylor, "Cauchy", "needs a mean and a variance in closed form, and Cauchy has none; use model/post"),
+        (lax, "FullGaussian", "lax needs a posterior that is a product over the latent dimensions, got Full"),
+    ],
+)
+def test_posteriors_that_cannot_serve(make, family, message):
+    vae = linear_gaussian_vae()
+    vae.posterior = getattr(posteriors, family)(2)
+    with pytest.raises(ValueError, match=message):
+        make(kl="sampled").check(vae)
+
+
+@pytest.mark.parametrize("make", [Taylor, DeltaMethod, lax])
+@pytest.mark.parametrize("family", ["Logistic", "Laplace"])
+def test_other_posteriors_than_gaussian_keep_the_mean(make, family):
+    vae = nonlinear_vae()
+    vae.posterior = getattr(posteriors, family)(2)
+    estimator = made(partial(make, kl="sampled"), vae)
+    reference = block_means(Reparameterized(kl="sampled"), vae, NoiseSource(99), copies=20_000)
+    assert not is_biased(block_means(estimator, vae, NoiseSource(0)), reference)
 
 
 @pytest.mark.parametrize(
@@ -506,6 +625,16 @@ def test_what_a_model_cannot_offer_is_refused(estimator, message):
         (lambda: RunningMean(decay=1.0), "decay must be at least 0 and below 1, got 1.0"),
         (lambda: IWAE(0), "num_samples must be at least 1, got 0"),
         (lambda: VIMCO(1), "num_samples must be at least 2 for VIMCO, got 1"),
+        (lambda: IWAE(5, num_groups=2), "num_groups must divide num_samples=5, got 2"),
+        (lambda: lax(decay=-0.1), "decay must be at least 0 and below 1, got -0.1"),
+        (lambda: OVIS(1), "num_samples must be at least 2 without num_auxiliary, got 1"),
+        (lambda: OVIS(num_auxiliary=-1), "num_auxiliary must not be negative, got -1"),
+        (lambda: OVIS(gamma=1.5), "gamma must be from 0 to 1, got 1.5"),
+        (lambda: OVIS(num_auxiliary=2, gamma=0.5), "gamma must be 1 with num_auxiliary=2, got 0.5"),
+        (
+            lambda: DeltaMethod(3, optimal_scaling=True),
+            "num_samples must be at least 4 for optimal_scaling, got 3: a coefficient",
+        ),
     ],
 )
 def test_bad_arguments(make, message):

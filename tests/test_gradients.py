@@ -244,7 +244,7 @@ def test_the_variance_sweep_falls_back_to_the_digits_where_mnist_is_absent(vae_l
     assert "note: the files of vae_lab.datasets.MNIST are not in" in process.stdout
     table = pl.read_csv(tmp_path / "outputs" / "sweeps" / "estimator_variance" / "gradients.csv")
     assert set(table["dataset"]) == {"Digits"}
-    assert table["estimator"].n_unique() == 11
+    assert table["estimator"].n_unique() == 16
 
 
 @pytest.mark.slow

@@ -11,12 +11,17 @@ from torch.func import functional_call, jacrev
 
 from vae_lab.estimators import (
     IWAE,
+    LAX,
+    OVIS,
     STLIWAE,
     VIMCO,
+    DeltaMethod,
     DReG,
+    MeasureValued,
     Reparameterized,
     ScoreFunction,
     StickingTheLanding,
+    Taylor,
 )
 from vae_lab.estimators.baselines import BatchMean, LeaveOneOut, Network, RunningMean, VarianceNormalization
 from vae_lab.likelihoods import Bernoulli, ScalarGaussian
@@ -28,6 +33,7 @@ from vae_lab.probe import Probe
 from vae_lab.probe.bias import squared_length, standard_error
 from vae_lab.probe.jacobian import EncoderJacobian
 from vae_lab.probe.moments import Moments
+from vae_lab.probe.warm_up import warm_up
 from vae_lab.vae import VAE, Batch
 
 ESTIMATORS = {
@@ -43,6 +49,12 @@ ESTIMATORS = {
     "dreg": partial(DReG, 3),
     "stl_iwae": partial(STLIWAE, 3),
     "vimco": partial(VIMCO, 3),
+    "measure_valued": partial(MeasureValued, 2),
+    "delta_method": partial(DeltaMethod, num_samples=4, optimal_scaling=True),
+    "taylor": Taylor,
+    "lax": partial(LAX, partial(MLP, hidden=[3], activation="tanh")),
+    "ovis": partial(OVIS, 3, num_auxiliary=2),
+    "iwae_groups": partial(IWAE, 4, num_groups=2),
 }
 
 
@@ -306,6 +318,11 @@ def test_costs():
     assert rows["one"].decoder_evaluations == 1
     assert rows["three"].decoder_evaluations == 3
     assert 0 < rows["one"].memory < rows["three"].memory
+    several = {"measure_valued": MeasureValued(2), "taylor": Taylor(2), "ovis": OVIS(3, num_auxiliary=2)}
+    rows |= {row.estimator: row for row in probe.measure(several)}
+    assert rows["measure_valued"].decoder_evaluations == 2 * (3 * 2 + 1)  # of 2 latent dimensions
+    assert rows["taylor"].decoder_evaluations == 2 + 1  # the mean of q
+    assert rows["ovis"].decoder_evaluations == 3 + 2
     assert rows["three"].variance_times_evaluations == pytest.approx(3 * rows["three"].variance)
     assert rows["one"].variance_times_seconds == pytest.approx(rows["one"].variance * rows["one"].seconds)
 
@@ -319,6 +336,18 @@ def test_memory_does_not_grow_with_the_number_of_replicates():
         return sum(tensor.numel() for tensor in tensors)
 
     assert kept(400) == kept(20)
+
+
+def test_warm_up_makes_the_variance_of_lax_small():
+    vae, batch, estimator = model(), images(), prepared("lax")
+
+    def trace():
+        probe = Probe(vae, batch, NoiseSource(0), num_replicates=200, chunk=200, generative=False)
+        return probe.sample(estimator).trace("outputs")[0]
+
+    before = trace()
+    warm_up(estimator, vae, [batch] * 1000, NoiseSource(1))
+    assert trace() < 0.2 * before
 
 
 class Exploding(Reparameterized):

@@ -36,8 +36,8 @@ class DeltaMethod(SingleSampleEstimator):
     samples.
 
     References:
-        Variational Bayesian Inference with Stochastic Search (Paisley, Blei & Jordan, 2012), section 4; Monte
-        Carlo Gradient Estimation in Machine Learning (Mohamed et al., 2020), section 7.
+        Variational Bayesian Inference with Stochastic Search (Paisley, Blei & Jordan, 2012), on control
+        variates; Monte Carlo Gradient Estimation in Machine Learning (Mohamed et al., 2020), section 7.
 
     Args:
         num_samples: `K`, at least 1; at least 4 for `optimal_scaling`.

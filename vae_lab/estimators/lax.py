@@ -14,19 +14,20 @@ from vae_lab.vae import VAE, Batch
 
 
 class LAX(SingleSampleEstimator):
-    r"""The score-function gradient of f less a network c, and the reparameterised gradient of c.
+    r"""The score-function gradient of f less a learned c, and the reparameterised gradient of c.
 
     $$\frac1K \sum_k [f(z_k) - c_\psi(x, z_k)] \nabla_\phi \log q(z_k|x) + \nabla_\phi c_\psi(x, z_k), \quad
       z_k = g_\phi(\epsilon_k, x)$$
 
-    It is unbiased for every network, which the run's optimizer trains to make the squared length of each
-    datum's gradient by the parameters of q small. No derivative of f is taken; with c = f it would be the
-    reparameterised gradient. f is the learning signal of `ScoreFunction`: log p(x|z), or the log-weight, or
-    log p(x, z), by `kl`.
+    c is a network of x and z, added to the running mean of f. The gradient is unbiased for every network,
+    which the run's optimizer trains to make the squared length of each datum's gradient by the parameters of
+    q small. No derivative of f is taken; with c = f it would be the reparameterised gradient.
+
+    f is the learning signal of `ScoreFunction`: log p(x|z), or the log-weight, or log p(x, z), by `kl`.
 
     References:
         Backpropagation through the Void: Optimizing control variates for black-box gradient estimation
-        (Grathwohl et al., 2018), equation 5 and algorithm 1.
+        (Grathwohl et al., 2018), section 3.
 
     Args:
         network: Makes the network from `in_shape` and `out_shape`.
@@ -36,6 +37,7 @@ class LAX(SingleSampleEstimator):
         warm_up: Training samples over which that weight rises from 0; 0 for none.
         cycles: How often it rises so.
         free_bits: Nats of each latent dimension that cost nothing; needs `kl=analytic`.
+        decay: Weight of the past in the running mean, at least 0 and below 1.
 
     Raises:
         ValueError: If a number is out of its range, or free bits meet another `kl`.
@@ -50,9 +52,10 @@ class LAX(SingleSampleEstimator):
         warm_up: int | float = 0,
         cycles: int = 1,
         free_bits: float = 0.0,
+        decay: float = 0.9,
     ) -> None:
         super().__init__(num_samples, kl, beta, warm_up, cycles, free_bits)
-        self.control_variate = LearnedControlVariate(network)
+        self.control_variate = LearnedControlVariate(network, decay)
 
     def check(self, vae: VAE) -> None:
         check_pathwise(vae)
@@ -87,7 +90,11 @@ class LAX(SingleSampleEstimator):
         loss = torch.zeros_like(bound)
         if torch.is_grad_enabled():
             loss = self._loss(signal.detach() - control, batch.x, z, q, eps)
-        return Estimate(surrogate.mean(0) - exact - loss, bound, terms.report(beta))
+        statistics = {"level": signal.detach().mean(0)}
+        return Estimate(surrogate.mean(0) - exact - loss, bound, terms.report(beta), statistics)
+
+    def update(self, means: Mapping[str, Tensor]) -> None:
+        self.control_variate.level.add(means["level"])
 
     def _loss(self, difference: Tensor, x: Tensor, z: Tensor, q: Conditional, eps: Tensor) -> Tensor:
         """What the network is trained to make small, `(B,)`, with a graph to its parameters alone."""

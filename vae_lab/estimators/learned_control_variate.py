@@ -7,19 +7,29 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from vae_lab.estimators.baselines.base import RunningAverage
+
 
 class LearnedControlVariate(nn.Module):
-    r"""A network $c_\psi(x, z)$ of a datum and a latent vector side by side, with one number as its output.
+    r"""The running mean of the signal, and a network of a datum and a latent vector side by side added to it.
+
+    The mean is updated after the step and is the same for all samples, so that the network has only to learn
+    how the signal varies.
 
     References:
         Backpropagation through the Void (Grathwohl et al., 2018), section 3.
 
     Args:
         network: Makes the network from `in_shape` and `out_shape`.
+        decay: Weight of the past in the running mean, at least 0 and below 1.
+
+    Raises:
+        ValueError: If `decay` is out of its range.
     """
 
-    def __init__(self, network: Callable[..., nn.Module]) -> None:
+    def __init__(self, network: Callable[..., nn.Module], decay: float) -> None:
         super().__init__()
+        self.level = RunningAverage(decay)
         self.make = network
         self.network: nn.Module | None = None
 
@@ -42,7 +52,7 @@ class LearnedControlVariate(nn.Module):
         data = x.flatten(1).expand(len(z), -1, -1)
         inputs = torch.cat([data, z], dim=-1).flatten(0, 1)
         outputs: Tensor = functional_call(self.network, parameters, (inputs,))
-        return outputs.view(z.shape[:2])
+        return self.level.value + outputs.view(z.shape[:2])
 
 
 def squared_gradient(
@@ -54,7 +64,7 @@ def squared_gradient(
     derivative of a single one by the parameters of a control variate is unbiased for that of the variance.
 
     References:
-        Backpropagation through the Void (Grathwohl et al., 2018), equation 6.
+        Backpropagation through the Void (Grathwohl et al., 2018), section 3.
 
     Args:
         surrogate: From the parameters, each `(B, D)`, to a surrogate `(B,)` whose graph reaches the control

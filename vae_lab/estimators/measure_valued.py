@@ -34,8 +34,8 @@ class MeasureValued(SingleSampleEstimator):
     W, and opposite M.
 
     References:
-        Monte Carlo Gradient Estimation in Machine Learning (Mohamed, Rosca, Figurnov & Mnih, 2020), section 6
-        and table 1; section 7.2 for the coupling.
+        Monte Carlo Gradient Estimation in Machine Learning (Mohamed, Rosca, Figurnov & Mnih, 2020), section
+        6, and section 7 for the coupling.
 
     Args:
         num_samples: `K`, at least 1.

@@ -28,7 +28,7 @@ class Taylor(SingleSampleEstimator):
     takes one pass through the decoder at the mean, and D backward ones.
 
     References:
-        Reducing Reparameterization Gradient Variance (Miller, Foti, D'Amour & Adams, 2017), section 3, with
+        Reducing Reparameterization Gradient Variance (Miller, Foti, D'Amour & Adams, 2017), the form with
         the full Hessian.
 
     Args:
