@@ -117,16 +117,24 @@ def _points(axes: Axes, rows: pl.DataFrame, names: Sequence[str], limits: tuple[
 
 
 def _rings(axes: Axes, found: pl.DataFrame, function: str, parameter: exact.Parameter) -> None:
-    """A ring at each crossing of two lines, with its k; once for those that lie in one place."""
+    """A ring at each crossing of two lines, and its k at the axis; once for those that lie in one place."""
     named: list[float] = []
     for row in found.sort("exact").to_dicts():
         k = row["exact"]
         height = exact_variance(row["first"], function, parameter, k)
         axes.plot(k, height, "o", markersize=9, markerfacecolor="none", color=INK, zorder=4)
-        if all(abs(k / other - 1) > 0.02 for other in named):
-            look: Any = {"ha": "center", "fontsize": 7, "color": INK}
-            axes.annotate(f"{k:.3g}", (k, height), xytext=(0, -14), textcoords="offset points", **look)
+        if any(abs(k / other - 1) < 0.02 for other in named):
+            continue
         named.append(k)
+        axes.vlines(k, LIMITS[function][parameter][0], height, color=INK, linewidth=0.6, linestyle=":")
+        place: Any = {"textcoords": axes.get_xaxis_transform(), "xytext": (k, 0.02), "zorder": 5}
+        side = "left" if len(named) > 1 and k < 0.9 * KS[function][-1] else "right"  # where there is room
+        axes.annotate(_number(f" {k:.2f} "), (k, height), fontsize=7, color=INK, ha=side, **place)
+
+
+def _number(text: str) -> str:
+    """A number with the sign that axes have."""
+    return text.replace("-", "−")
 
 
 def _scales(axes: Axes, function: str, parameter: exact.Parameter) -> None:
@@ -138,7 +146,7 @@ def _scales(axes: Axes, function: str, parameter: exact.Parameter) -> None:
     axes.set_xlim(KS[function][0], KS[function][-1])
     axes.xaxis.set_minor_locator(FixedLocator([]))
     axes.xaxis.set_major_locator(FixedLocator(TICKS[function]))
-    axes.set_xticklabels([f"{tick:g}".replace("-", "−") for tick in TICKS[function]])
+    axes.set_xticklabels([_number(f"{tick:g}") for tick in TICKS[function]])
 
 
 def _legend(canvas: Any, names: Sequence[str]) -> None:
