@@ -12,6 +12,7 @@ from tests.test_sweeps import of_sweep
 from vae_lab import config
 from vae_lab.build import build
 from vae_lab.figures import exact_variances as exact
+from vae_lab.figures import gradients
 from vae_lab.figures.mohamed2020_crossings import VARIANCES, crossings, exact_variance
 from vae_lab.noise import NoiseSource
 from vae_lab.orchestration.instantiate import instantiate
@@ -123,3 +124,14 @@ def test_the_sweep_measures_the_crossings(vae_lab, tmp_path):
     assert found[0.869]["measured"] is None
     assert "measure-valued" in (folder / "crossings.md").read_text()
     assert (folder / "figure.png").stat().st_size > 10_000
+
+
+def test_an_estimator_is_one_line_against_training_samples(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        gradients, "_line", lambda axes, rows, *others: drawn.append(rows["samples"].to_list())
+    )
+    columns = {"variance_low": 1.0, "variance_high": 2.0, "variance": 1.5, "group": "encoder", "seed": 0}
+    rows = [columns | {"estimator": name, "samples": at, "latent_dim": 1} for name in "ab" for at in (0, 9)]
+    gradients.against(pl.DataFrame(rows), "samples", tmp_path / "figure.png")
+    assert drawn == [[0, 9], [0, 9]]
