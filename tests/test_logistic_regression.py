@@ -74,7 +74,7 @@ def test_the_mean_over_all_minibatches_is_the_whole():
 
 def test_minibatches_are_drawn_anew_by_seed_and_step():
     data = BreastCancer(rows=100)
-    x, count = data.data.train.x, 400
+    x, count = data.data.train.x, 150
 
     def batches(seed, first=0):
         return [b.x for b in TrainingBatches(x, 1, count, first, seed, redraw=data.redraw)]

@@ -1,5 +1,6 @@
 """Figures 2 and 3 of Monte Carlo Gradient Estimation in Machine Learning (Mohamed et al., 2020)."""
 
+import json
 import math
 
 import polars as pl
@@ -8,18 +9,20 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from tests.test_sweeps import of_sweep
 from vae_lab import config
 from vae_lab.build import build
 from vae_lab.figures import exact_variances as exact
 from vae_lab.figures import gradients
-from vae_lab.figures.mohamed2020_crossings import VARIANCES, crossings, exact_variance
+from vae_lab.figures.mohamed2020 import figures2_and_3
+from vae_lab.figures.mohamed2020_crossings import GROUPS, VARIANCES, crossings, exact_variance
 from vae_lab.noise import NoiseSource
+from vae_lab.orchestration import manifest
 from vae_lab.orchestration.instantiate import instantiate
 from vae_lab.paths import CONF
 from vae_lab.probe import Probe
 from vae_lab.vae import Batch
 
+PARTS = {"variance": 1.01, "variance_low": 0.99, "variance_high": 1.03}
 SETTINGS = [(1.0, 1.0), (-0.7, 0.4), (2.0, 1.7)]
 
 
@@ -85,13 +88,13 @@ def test_the_lines_cross_where_they_were_published_to_cross():
 
 @pytest.mark.parametrize(("function", "k"), [("quadratic", 0.0), ("bell", 1.0), ("cosine", 2.0)])
 def test_the_estimators_have_the_exact_variances(function, k):
-    """Twenty thousand means of 250 samples know a variance to 1 %; the coefficient costs 40 / K more."""
+    """Ten thousand means of 250 samples know a variance to 1.4 %; the coefficient costs 40 / K more."""
     config.register()
     overrides = ["model=mohamed2020", f"model.likelihood.function={function}", f"model.likelihood.k={k}"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("gradients", ["dataset=ppca", *overrides, "estimators=mohamed2020", "num_samples=250"])
     vae = build(cfg_of_training(cfg), CONF).vae
-    batch = Batch(torch.zeros(200, 10), torch.arange(200))
+    batch = Batch(torch.zeros(100, 10), torch.arange(100))
     probe = Probe(vae, batch, NoiseSource(1), num_replicates=100, chunk=5, minibatch=False)
     estimators = {name: instantiate(cfg.estimators[name], name) for name in cfg.estimators}
     rows = {(row.estimator, row.group): row for row in probe.measure(estimators)}
@@ -99,7 +102,7 @@ def test_the_estimators_have_the_exact_variances(function, k):
         for parameter, group in {"mean": "outputs.mean", "std": "outputs.log_std"}.items():
             row, expected = rows[name, group], exact_variance(name, function, parameter, k)
             error = 250 * (row.variance_high - row.variance_low) / (2 * 1.96)
-            assert error < 0.02 * expected
+            assert error < 0.03 * expected
             more = 0.16 if name == "optimal_scaling" else 0.0
             assert -4 * error < 250 * row.variance - expected < 4 * error + more * expected, (name, group)
             assert abs(row.bias_z) < 5
@@ -109,21 +112,36 @@ def cfg_of_training(cfg):
     return OmegaConf.masked_copy(cfg, [key for key in config.TrainConfig.__dataclass_fields__ if key in cfg])
 
 
-def test_the_sweep_measures_the_crossings(vae_lab, tmp_path):
-    process = vae_lab(
-        *["sweep", "mohamed2020_figures", "cost=quadratic_2.8,quadratic_3", "logger=none"],
-        *["num_samples=100", "probe.num_replicates=100"],
-    )
-    assert process.returncode == 0, process.stderr
-    folder = of_sweep(tmp_path)
-    found = {row["published"]: row for row in pl.read_csv(folder / "crossings.csv").to_dicts()}
-    row = found[2.913]
-    assert row["exact"] == pytest.approx(2.913, rel=0.02)
-    assert abs(row["measured"] - row["exact"]) < 5 * row["standard_error"]
-    assert row["standard_error"] < 0.03
-    assert found[0.869]["measured"] is None
-    assert "measure-valued" in (folder / "crossings.md").read_text()
-    assert (folder / "figure.png").stat().st_size > 10_000
+def measurement(directory, function, k):
+    """What `vae-lab gradients` leaves of means of 10 samples whose variances are 1 % too high."""
+    rows = [
+        {"estimator": name, "group": group, "num_samples": 10}
+        | {key: part * exact_variance(name, function, parameter, k) / 10 for key, part in PARTS.items()}
+        for name in VARIANCES
+        for parameter, group in GROUPS.items()
+    ]
+    directory.mkdir()
+    pl.DataFrame(rows).write_parquet(directory / "gradients.parquet")
+    config = {"model.likelihood.function": function, "model.likelihood.k": k}
+    (directory / "metrics.json").write_text(json.dumps({"config": config}))
+    return manifest.Entry({"cost": f"{function}_{k}"}, directory)
+
+
+def test_the_figure_and_the_table_of_crossings(tmp_path):
+    points = [("quadratic", -1), ("quadratic", -0.8), ("cosine", 1.0), ("cosine", 1.1), ("bell", 0.5)]
+    entries = [measurement(tmp_path / f"{function}{k}", function, k) for function, k in points]
+    entries.append(manifest.Entry({"cost": "bell_9"}, tmp_path / "not run yet"))
+    of = manifest.Manifest("", "", "gradients", "mohamed2020", "", {"cost": "scientific"}, entries, {})
+    assert len(figures2_and_3(of, tmp_path)) == 4
+    found = {row["published"]: row for row in pl.read_csv(tmp_path / "crossings.csv").to_dicts()}
+    for near in (-0.913, 1.063, 1.062):
+        assert found[near]["exact"] == pytest.approx(near, rel=0.02)
+        assert found[near]["measured"] == pytest.approx(near, rel=0.02)
+    assert found[2.913]["measured"] is None
+    assert "| cos kx | μ | pathwise and score function | 1.063 |" in (tmp_path / "crossings.md").read_text()
+    variances = pl.read_csv(tmp_path / "variances.csv")
+    assert (variances["variance"] / variances["exact"]).to_list() == pytest.approx([1.01] * len(variances), rel=1e-4)
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
 
 
 def test_an_estimator_is_one_line_against_training_samples(tmp_path, monkeypatch):
