@@ -140,7 +140,9 @@ def test_the_figure_and_the_table_of_crossings(tmp_path):
     assert found[2.913]["measured"] is None
     assert "| cos kx | μ | pathwise and score function | 1.063 |" in (tmp_path / "crossings.md").read_text()
     variances = pl.read_csv(tmp_path / "variances.csv")
-    assert (variances["variance"] / variances["exact"]).to_list() == pytest.approx([1.01] * len(variances), rel=1e-4)
+    assert (variances["variance"] / variances["exact"]).to_list() == pytest.approx(
+        [1.01] * len(variances), rel=1e-4
+    )
     assert (tmp_path / "figure.png").stat().st_size > 10_000
 
 
