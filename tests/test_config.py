@@ -93,7 +93,7 @@ def test_option(group, option, request, monkeypatch, tmp_path):
     overrides = [f"{group}={option}"]
     if option in ("gpu", "ddp"):
         overrides.append("trainer.accelerator=cpu")  # no GPU where the tests run
-    if option == "cosine" or group != "optimizer/schedule":
+    if option in ("cosine", "mohamed2020") or group != "optimizer/schedule":
         overrides += GROUPS[group]
     if option == "maximum_likelihood":
         overrides.append("model=autoregressive")
@@ -122,6 +122,10 @@ def test_option(group, option, request, monkeypatch, tmp_path):
         overrides += ["dataset=ppca", "model.latent_dim=10", "model/likelihood=gaussian_fixed"]
     if option == "rainforth2018":
         overrides += ["dataset=ppca", "dataset.data_dim=20"]
+    if option in ("breast_cancer", "logistic_regression"):
+        overrides = ["dataset=breast_cancer", "model=logistic_regression"]
+    if option in ("cost", "identity"):
+        overrides += ["model/decoder=identity", "model/likelihood=cost"]
     if option == "array":
         np.save(tmp_path / "x.npy", np.zeros((200, 8, 8), dtype=np.uint8))
         overrides.append(f"dataset.path={tmp_path}/x.npy")

@@ -22,7 +22,7 @@ MISTAKES = {
     "trainer.options={max_tim: 1}": "unexpected keyword argument 'max_tim'",
     # unknown options
     "model=cnv": "model=cnv is not an option; did you mean conv? There are: autoregressive,",
-    "model/encoder=mpl": "model/encoder=mpl is not an option; did you mean mlp? There are: conv, kingma2014,",
+    "model/encoder=mpl": "model/encoder=mpl is not an option; did you mean mlp? There are: constant, conv,",
     "experiment=foo": "experiment=foo is not an option",
     "estimator.kl=analytical": "estimator.kl must be one of analytic, sampled, entropy, got 'analytical'.",
     "dataset.binarize=often": "dataset.binarize must be one of none, dynamic, fixed, threshold, got 'often'.",

@@ -179,9 +179,13 @@ def _self_fitting(cfg: DictConfig) -> Parts:
 
 def _model(cfg: DictConfig, dataset: SplitDataset) -> Model:
     x = dataset.data.train.x
-    of_data = {"data_shape": dataset.shape, "dataset_size": len(x), "mean_datum": lambda: some(x).nanmean(0)}
-    taken = parameters_of(cfg.model, "model")
-    return instantiate(cfg.model, "model", **{name: of_data[name] for name in of_data if name in taken})
+    if len(dataset.shape) == 2 and "encoder" not in cfg.model:
+        raise UserError(
+            f"model: the data are a table of shape {dataset.shape}, and this model describes pixels; use "
+            "model=logistic_regression."
+        )
+    sizes = {"data_shape": dataset.shape, "dataset_size": len(x), "mean_datum": lambda: some(x).nanmean(0)}
+    return _sized(cfg.model, "model", sizes)
 
 
 def prepare_estimator(
@@ -334,10 +338,9 @@ def build_vae(
     if latent_dim < 1:
         raise UserError(f"model.latent_dim must be at least 1, got {latent_dim}.")
     q = instantiate(posterior, "model.posterior", latent_dim=latent_dim)
-    p = instantiate(likelihood, "model.likelihood")
     sizes = {"latent_dim": latent_dim, "data_shape": data_shape}
-    taken = parameters_of(prior, "model.prior")
-    p_z = instantiate(prior, "model.prior", **{name: sizes[name] for name in sizes if name in taken})
+    p = _sized(likelihood, "model.likelihood", sizes)
+    p_z = _sized(prior, "model.prior", sizes)
     _check_layers(q, p_z)
     try:
         q.check(p_z)
@@ -348,7 +351,10 @@ def build_vae(
             f"model.prior: {type(p_z).__name__} is made of an encoder, and model/encoder=none or per_datum "
             "is none; use another encoder."
         )
-    outputs = (p.num_outputs * data_shape[0], *data_shape[1:])
+    try:
+        outputs = p.output_shape(data_shape)
+    except ValueError as error:
+        raise UserError(f"model.likelihood: {error}") from error
     inputs = (dataset_size,) if makes(encoder, "model.encoder", PerDatum) else data_shape
     body = instantiate(encoder, "model.encoder", in_shape=inputs, out_shape=(q.num_outputs,))
     seen = (*p_z.layer_dims, latent_dim)[0]
@@ -369,6 +375,12 @@ def _start_at(mean: Tensor, network: Any, likelihood: Likelihood) -> None:
         network.start_at(likelihood.outputs_of_mean(mean))
     except ValueError as error:
         raise UserError(f"model.starts_at_mean: {error}") from error
+
+
+def _sized(node: Any, key: str, sizes: Mapping[str, Any]) -> Any:
+    """Builds a part with those of the sizes that it takes."""
+    taken = parameters_of(node, key)
+    return instantiate(node, key, **{name: sizes[name] for name in sizes if name in taken})
 
 
 def build_autoregressive(data_shape: Sequence[int], network: Any, likelihood: Any) -> Autoregressive:
@@ -462,6 +474,8 @@ def _check_support(model: Model, dataset: SplitDataset) -> list[str]:
                 f"model.prior: {type(model.prior).__name__} has pseudo-inputs in [0, 1], and these data go "
                 f"from {low:.3g} to {high:.3g}; use another prior."
             )
+    if isinstance(scorer, Likelihood) and not scorer.describes_pixels:
+        return []
     try:
         looked_at = [some(part.x) for part in (data.test, data.train)]
         return check_support(type(scorer).__name__, scorer.support, scorer.levels, *looked_at)

@@ -162,8 +162,9 @@ class VAEModule(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         self.test_metrics: dict[str, float] = self._means(self._summary)
         if self.model.has_encoder:
-            units = self._active_units
-            self.test_metrics["active_units"] = units.count(self._over_processes(units.sums))
+            sums = self._over_processes(self._active_units.sums)
+            if sums[0, 0] > 1:  # one datum has no variance
+                self.test_metrics["active_units"] = self._active_units.count(sums)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         seconds = self.training_seconds

@@ -12,6 +12,7 @@ from rich.progress import Progress
 from vae_lab.config import OfRunConfig
 from vae_lab.errors import UserError
 from vae_lab.files import checksum
+from vae_lab.likelihoods.base import Likelihood
 from vae_lab.loading import load
 from vae_lab.noise import NoiseSource
 from vae_lab.orchestration import lease
@@ -22,6 +23,7 @@ from vae_lab.orchestration.run_directory import FAILURE, RunDirectory, find, res
 from vae_lab.orchestration.signature import flatten, signature
 from vae_lab.trained import TrainedModel
 from vae_lab.uses.base import Outcome, Use
+from vae_lab.uses.evaluate import Evaluate
 
 
 class Plan(NamedTuple):
@@ -66,6 +68,7 @@ def carry_out(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
     if cfg.seed is not None:
         trained = trained._replace(parts=replace(trained.parts, noise=NoiseSource(cfg.seed)))
     model = TrainedModel(trained, _device(cfg))
+    _check_pixels(planned.use, model)
     try:
         prepared = planned.use.prepare(model)
     except ValueError as error:
@@ -90,6 +93,17 @@ def carry_out(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
     figures = sorted(directory.path.glob("*.png"))
     planned.tracker.log_measured(planned.run, _name(planned.use), result["run"], result["metrics"], figures)
     return result
+
+
+def _check_pixels(use: Use, model: TrainedModel) -> None:
+    likelihood = getattr(model.model, "likelihood", None)
+    if not isinstance(likelihood, Likelihood) or isinstance(use, Evaluate):
+        return
+    if not likelihood.describes_pixels:
+        raise UserError(
+            f"run={model.result['signature']}: {_name(use)} is for models of pixels, and "
+            f"{type(likelihood).__name__} describes none; use vae-lab evaluate."
+        )
 
 
 def _use(cfg: DictConfig) -> Use:

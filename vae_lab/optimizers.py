@@ -102,6 +102,32 @@ class Burda2016(LambdaLR):
         super().__init__(optimizer, lambda epoch: 10 ** (-_stage(epoch) / 7))
 
 
+class Mohamed2020(LambdaLR):
+    r"""A quarter of a cosine, $\eta \cos\left(\frac{\pi}{2} \frac{t}{T}\right)$, and 0 from `T` on.
+
+    References:
+        Monte Carlo Gradient Estimation in Machine Learning (Mohamed, Rosca, Figurnov & Mnih, 2020), the code
+        of section 8.
+
+    Args:
+        optimizer: Whose rates are those of the first step.
+        T_max: `T`, when the rate reaches zero, at least 1.
+
+    Raises:
+        ValueError: If `T_max` is below 1.
+
+    Example:
+        >>> schedule = Mohamed2020(torch.optim.SGD([torch.zeros(1)], lr=1.0), T_max=300)
+        >>> [round(schedule.lr_lambdas[0](step), 3) for step in (0, 100, 200, 300, 400)]
+        [1.0, 0.866, 0.5, 0.0, 0.0]
+    """
+
+    def __init__(self, optimizer: Optimizer, T_max: int) -> None:  # named as in torch's cosine
+        if T_max < 1:
+            raise ValueError(f"T_max must be at least 1, got {T_max}.")
+        super().__init__(optimizer, lambda step: math.cos(0.5 * math.pi * min(1.0, step / T_max)))
+
+
 def _stage(epoch: int) -> int:
     """How many of the stages 1, 3, 9, ... passes long are over, at most 7."""
     return next((i for i in range(7) if epoch < (3 ** (i + 1) - 1) // 2), 7)

@@ -20,7 +20,7 @@ class ProbeSettings:
 
     Args:
         num_replicates: Draws of the noise, at least 2; 4 for an interval, 16 for a bias to be judged.
-        batch_size: Data in the minibatch, at least 2.
+        batch_size: Data in the minibatch, at least 2; 1 is enough without `minibatch`.
         split: The part of the dataset from which they come.
         chunk: At least so many replicates at a time, and fewer than twice as many; at least 2.
         minibatch: Whether the variance over minibatches is estimated.
@@ -43,8 +43,9 @@ class ProbeSettings:
             raise ValueError(f"num_replicates must be at least 2 to show a variance, got {num_replicates}.")
         if chunk < 2:
             raise ValueError(f"chunk must be at least 2, got {chunk}.")
-        if batch_size < 2:
-            raise ValueError(f"batch_size must be at least 2, got {batch_size}.")
+        if batch_size < (least := 2 if minibatch else 1):
+            also = "; or set minibatch=false" if batch_size == 1 else ""
+            raise ValueError(f"batch_size must be at least {least}, got {batch_size}{also}.")
         if warm_up < 0:
             raise ValueError(f"warm_up must not be negative, got {warm_up}.")
         self.num_replicates = num_replicates

@@ -64,6 +64,7 @@ def show(result: dict[str, Any], directory: Path) -> None:
         ),
         ("log-likelihood", "test/log_likelihood_hmc", "from posterior samples by HMC"),
         ("amortization gap", "test/amortization_gap", "bound with q fitted to each datum less the test ELBO"),
+        ("accuracy", "test/accuracy", "share of the labels that are predicted"),
         ("exact log-likelihood", "test/exact_log_likelihood", "of the distribution that the data come from"),
     ]
     asked = config.get("evaluation.importance_samples") is not None

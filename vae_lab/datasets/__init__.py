@@ -2,6 +2,7 @@
 
 from vae_lab.datasets.array import Array
 from vae_lab.datasets.binarized_mnist import BinarizedMNIST
+from vae_lab.datasets.breast_cancer import BreastCancer
 from vae_lab.datasets.cifar10 import CIFAR10
 from vae_lab.datasets.digits import Digits
 from vae_lab.datasets.frey_face import FreyFace
@@ -16,6 +17,7 @@ __all__ = [
     "PPCA",
     "Array",
     "BinarizedMNIST",
+    "BreastCancer",
     "Digits",
     "FashionMNIST",
     "FreyFace",

@@ -37,6 +37,11 @@ class MIWAE(IWAE):
 
     def check(self, vae: VAE) -> None:
         super().check(vae)
+        if not vae.likelihood.describes_pixels:
+            raise ValueError(
+                f"it leaves out pixels, which {type(vae.likelihood).__name__} does not describe; use "
+                "estimator=iwae."
+            )
         if not vae.is_amortized:
             raise ValueError(
                 "it gives incomplete data to a network q(z|x), and model/encoder=per_datum is none; use "

@@ -203,16 +203,19 @@ def annealed_log_likelihood(
 
     Returns:
         `log_likelihood_ais` of the data, and `simulated_lower` and `simulated_upper` of as many that are
-        drawn from p(x, z): in expectation their log p(x) lies between these, `simulated_gap` apart.
+        drawn from p(x, z), where they can be: in expectation their log p(x) lies between these,
+        `simulated_gap` apart.
     """
     forward = annealed.forward(vae, batch, noise)
+    found = {"log_likelihood_ais": Term(log_mean(forward), monte_carlo_variance(forward))}
+    if vae.likelihood.noise_law is None:
+        return found
     z, simulated = simulate(vae, batch, noise)
     lower = annealed.forward(vae, simulated, noise)
     upper = annealed.reverse(vae, simulated, noise, z)
     below = Term(log_mean(lower), monte_carlo_variance(lower))
     above = of_unknown_error(-log_mean(-upper))  # all chains begin at one sample of the posterior
-    return {
-        "log_likelihood_ais": Term(log_mean(forward), monte_carlo_variance(forward)),
+    return found | {
         "simulated_lower": below,
         "simulated_upper": above,
         "simulated_gap": difference(above, below),

@@ -63,7 +63,9 @@ def latent_space(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[dict[str, 
 def _active_units(
     vae: VAE, batch: Batch, pieces: Sequence[slice], noise: NoiseSource
 ) -> dict[str, Statistic]:
-    """Of all layers and, if there are several, of each."""
+    """Of all layers and, if there are several, of each; of one datum nothing varies."""
+    if len(batch.x) == 1:
+        return {}
     layers = [ActiveUnits(size) for size in vae.layer_dims]
     for piece in pieces:
         found = posterior_means(vae, batch.take(piece), noise)

@@ -11,8 +11,10 @@ from vae_lab.evaluation.fit_posterior import FitPosterior
 from vae_lab.evaluation.importance_sampling import importance_weighted_log_likelihood
 from vae_lab.evaluation.marginal_likelihood import GOOD_BELOW, WARN_ABOVE, MarginalLikelihood
 from vae_lab.incomplete import of_observed
-from vae_lab.noise import NoiseSource
+from vae_lab.noise import NoiseSource, NoiseSpec
 from vae_lab.vae import VAE, Batch
+
+PREDICTIVE_SAMPLES = 100  # of q(z|x), over which predictions are averaged
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,19 @@ class Evaluation:
             device=batch.x.device,
             dtype=batch.x.dtype,
         )
-        return dict(estimator(vae, batch, draws).terms)
+        terms = dict(estimator(vae, batch, draws).terms)
+        if vae.likelihood.describes_pixels:
+            return terms
+        spec = {"posterior": NoiseSpec(vae.posterior.noise_law, PREDICTIVE_SAMPLES, (vae.latent_dim,))}
+        eps = noise.evaluation(
+            spec,
+            purpose=f"predict {purpose}",
+            indices=batch.indices,
+            device=batch.x.device,
+            dtype=batch.x.dtype,
+        )
+        z = vae.encode(batch).transform(eps["posterior"])
+        return terms | vae.likelihood.measures(vae.decoder_outputs(z), batch.x)
 
     def _marginal_likelihood(self, vae: VAE, batch: Batch, noise: NoiseSource) -> dict[str, Tensor]:
         if self.marginal_likelihood is None:

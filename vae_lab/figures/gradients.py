@@ -154,7 +154,8 @@ def _with_state(table: pl.DataFrame, columns: dict[str, str]) -> pl.DataFrame:
     """A column `_state` that says in words what distinguishes rows of one estimator."""
     form = EngFormatter(sep="")
     there = [name for name in columns if name in table.columns]
-    varying = [name for name in there if table[name].n_unique() > 1] or ["samples"]
+    varying = [name for name in there if table[name].n_unique() > 1]
+    varying = varying or [name for name in there if name == "samples"]
     states = [
         ", ".join(
             STATES[name].format(row[name] if isinstance(row[name], str) else form(row[name]))

@@ -34,6 +34,8 @@ def draw_figures(
     learning_curve(rows, parts.estimator.selection, folder / "learning_curve.png", exact)
     parts.model.eval()
     if isinstance(parts.model, VAE):
+        if not parts.model.likelihood.describes_pixels:
+            return {path.stem: path for path in sorted(folder.glob("*.png"))}
         with torch.no_grad():
             if parts.model.has_encoder:
                 _reconstructions(parts, folder / "reconstructions.png")

@@ -12,6 +12,7 @@ from vae_lab.figures.gradients import draw_gradients
 from vae_lab.figures.kingma2014_figure2 import figure2
 from vae_lab.figures.kingma2014_figure3 import figure3
 from vae_lab.figures.model_zoo import model_zoo
+from vae_lab.figures.mohamed2020 import figures2_and_3
 from vae_lab.figures.outliers_of_sweep import auroc_table
 from vae_lab.figures.snr import draw_snr
 from vae_lab.orchestration.manifest import Manifest
@@ -35,6 +36,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
         "kingma2014_figure3": lambda results, folder: figure3(results.manifest, folder),
         "manifolds": _of_models,
         "model_zoo": lambda results, folder: model_zoo(results.manifest, folder),
+        "mohamed2020": lambda results, folder: figures2_and_3(results.manifest, folder),
         "outliers": _outliers,
         "samples": _of_models,
         "snr": _snr,

@@ -4,16 +4,20 @@ from vae_lab.likelihoods.bernoulli import Bernoulli
 from vae_lab.likelihoods.beta import Beta
 from vae_lab.likelihoods.categorical import Categorical
 from vae_lab.likelihoods.continuous_bernoulli import ContinuousBernoulli
+from vae_lab.likelihoods.cost import Cost
 from vae_lab.likelihoods.discretized_logistic import DiscretizedLogistic
 from vae_lab.likelihoods.gaussian import FixedGaussian, Gaussian, ScalarGaussian
+from vae_lab.likelihoods.logistic_regression import LogisticRegression
 
 __all__ = [
     "Bernoulli",
     "Beta",
     "Categorical",
     "ContinuousBernoulli",
+    "Cost",
     "DiscretizedLogistic",
     "FixedGaussian",
     "Gaussian",
+    "LogisticRegression",
     "ScalarGaussian",
 ]

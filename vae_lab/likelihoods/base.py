@@ -44,12 +44,37 @@ class Likelihood(nn.Module):
         support: Where the data must lie.
         levels: How many values a pixel takes, evenly spaced in [0, 1], if p(x|z) is a probability; None if
             it is a density.
+        describes_pixels: Whether the data are pixels, each described by its own numbers; else the decoder's
+            outputs and the data have shapes of their own.
     """
 
     num_outputs: int
     noise_law: Law | None
     support: Support
     levels: int | None = None
+    describes_pixels: bool = True
+
+    def output_shape(self, data_shape: Sequence[int]) -> tuple[int, ...]:
+        """What the decoder must give for data of this shape.
+
+        Raises:
+            ValueError: If they are no pixels.
+        """
+        if len(data_shape) == 2:
+            raise ValueError(
+                f"{type(self).__name__} describes pixels, and the data are a table of shape "
+                f"{tuple(data_shape)}; use model=logistic_regression."
+            )
+        return (self.num_outputs * data_shape[0], *data_shape[1:])
+
+    def measures(self, outputs: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """What else tells how good p(x|z) is, each a term per datum `(B,)`.
+
+        Args:
+            outputs: Of the decoder, for samples of q(z|x), `(K, B, ...)`.
+            x: Data `(B, *data_shape)`.
+        """
+        return {}
 
     def outputs_of_mean(self, mean: Tensor) -> Tensor:
         """The decoder's outputs whose pixels have about this mean `data_shape`.

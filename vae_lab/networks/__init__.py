@@ -1,7 +1,9 @@
 """Bodies of encoders and decoders: modules from one shape to another."""
 
 from vae_lab.networks.causal import PixelCNN, Recurrent
+from vae_lab.networks.constant import Constant
 from vae_lab.networks.convolutional import ConvolutionalDecoder, ConvolutionalEncoder
+from vae_lab.networks.identity import Identity
 from vae_lab.networks.linear import Linear
 from vae_lab.networks.mlp import MLP
 from vae_lab.networks.no_encoder import NoEncoder
@@ -11,8 +13,10 @@ from vae_lab.networks.shift import Shift
 
 __all__ = [
     "MLP",
+    "Constant",
     "ConvolutionalDecoder",
     "ConvolutionalEncoder",
+    "Identity",
     "Linear",
     "NoEncoder",
     "PerDatum",

@@ -34,6 +34,7 @@ FIGURES = (
     "model_zoo",
     "kingma2014_figure2",
     "kingma2014_figure3",
+    "mohamed2020",
 )
 
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +11,8 @@ from vae_lab.noise import Law
 from vae_lab.posteriors.base import Posterior
 from vae_lab.priors.base import Prior
 from vae_lab.priors.standard_normal import StandardNormal
+
+Scale = Literal["log_variance", "log_std"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class DiagonalGaussian:
 
 
 class Gaussian(Posterior):
-    r"""A Gaussian with a diagonal covariance, its encoder giving mean and log-variance.
+    r"""A Gaussian with a diagonal covariance, its encoder giving mean and log-variance, or log-scale.
 
     $$z = \mu(x) + \sigma(x) \odot \epsilon, \quad
       \mathrm{KL} = \tfrac12 \sum_d (\mu_d^2 + \sigma_d^2 - 1 - \log \sigma_d^2)$$
@@ -63,6 +66,8 @@ class Gaussian(Posterior):
 
     Args:
         latent_dim: `D`, at least 1.
+        scale: What the encoder gives beside the mean: `log_variance`, or `log_std`, on which a step of
+            gradient ascent is four times as long.
 
     Raises:
         ValueError: If `latent_dim` is below 1.
@@ -75,16 +80,16 @@ class Gaussian(Posterior):
 
     noise_law: Law = "normal"
 
-    def __init__(self, latent_dim: int) -> None:
+    def __init__(self, latent_dim: int, scale: Scale = "log_variance") -> None:
         super().__init__()
         if latent_dim < 1:
             raise ValueError(f"latent_dim must be at least 1, got {latent_dim}.")
         self.latent_dim = latent_dim
-        self.outputs = {"mean": latent_dim, "log_variance": latent_dim}
+        self.outputs = {"mean": latent_dim, scale: latent_dim}
 
     def forward(self, outputs: Tensor) -> DiagonalGaussian:
-        mean, log_variance = outputs.chunk(2, dim=-1)
-        return DiagonalGaussian(mean, 0.5 * log_variance)
+        mean, log_scale = outputs.chunk(2, dim=-1)
+        return DiagonalGaussian(mean, log_scale if "log_std" in self.outputs else 0.5 * log_scale)
 
     def has_analytic_kl(self, prior: Prior) -> bool:
         return isinstance(prior, StandardNormal)

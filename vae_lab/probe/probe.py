@@ -101,7 +101,7 @@ class Probe:
 
     Args:
         vae: The model.
-        batch: The minibatch, of at least 2 data.
+        batch: The minibatch; of at least 2 data, if the variance over minibatches is estimated.
         noise: Source of the noise.
         num_replicates: Draws of the noise, at least 2; 4 for an interval, 16 for a bias to be judged.
         chunk: At least so many replicates at a time, and fewer than twice as many; memory does not grow
@@ -110,7 +110,7 @@ class Probe:
         minibatch: Whether the variance over minibatches is estimated.
 
     Raises:
-        ValueError: If there are fewer than 2 replicates or 2 data.
+        ValueError: If there are fewer than 2 replicates, or data.
     """
 
     def __init__(
@@ -127,8 +127,8 @@ class Probe:
             raise ValueError(f"num_replicates must be at least 2 to show a variance, got {num_replicates}.")
         if chunk < 2:
             raise ValueError(f"chunk must be at least 2, got {chunk}.")
-        if len(batch.x) < 2:
-            raise ValueError(f"batch_size must be at least 2, got {len(batch.x)}.")
+        if minibatch and len(batch.x) < 2:
+            raise ValueError(f"batch_size must be at least 2, got {len(batch.x)}; or set minibatch=false.")
         self.vae = vae
         self.batch = batch
         self.noise = noise

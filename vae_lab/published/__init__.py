@@ -5,6 +5,9 @@
 0.1 nat on MNIST, 3 nats on Frey Face and 0.5 % in the number of samples. Points beyond the lower edge of the
 plot are left out. `burda2016_table1.csv` holds the MNIST part of Table 1 of Importance Weighted Autoencoders
 (Burda, Grosse & Salakhutdinov, 2016, arXiv 1509.00519): negative log-likelihoods by 5,000 samples, in nats.
+`mohamed2020_crossings.csv` holds where curves cross in Figures 2 and 3 of Monte Carlo Gradient Estimation in
+Machine Learning (Mohamed, Rosca, Figurnov & Mnih, 2020, arXiv 1906.10652), by numerical integration as in
+their notebook: the paper prints the curves, and no numbers of them.
 """
 
 from pathlib import Path
@@ -36,6 +39,13 @@ COLUMNS = {
         "num_samples": pl.Int64,
         "nll_nats": pl.Float64,
         "active_units": pl.Int64,
+    },
+    "mohamed2020_crossings": {
+        "function": pl.String,
+        "parameter": pl.String,
+        "first": pl.String,
+        "second": pl.String,
+        "k": pl.Float64,
     },
 }
 
