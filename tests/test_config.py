@@ -41,6 +41,7 @@ GROUPS = {
 }
 OF_GRADIENTS = {"estimators", "probe"}
 OF_EVALUATE = {"measures"}
+OF_DISCRETE = {"arm", "disarm", "enumeration", "gumbel_softmax", "rebar", "relax", "straight_through"}
 OF_HYDRA = {"hydra/launcher", "hydra/sweeper"}  # chosen one by one in the tests of sweeps
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 
@@ -107,7 +108,7 @@ def test_option(group, option, request, monkeypatch, tmp_path):
     of_flow = (group, option) == ("model/posterior", "flow")
     if option in ("hierarchical", "burda2016_two_layers") or group == "model/prior" or of_flow:
         overrides.append("estimator.kl=sampled")
-    if option in ("categorical", "discretized_logistic"):
+    if group == "model/likelihood" and option in ("categorical", "discretized_logistic"):
         overrides += ["dataset.binarize=none", "model.likelihood.levels=17"]
     if option == "beta":
         overrides += ["dataset.binarize=none", "dataset.dequantize=true"]
@@ -118,6 +119,11 @@ def test_option(group, option, request, monkeypatch, tmp_path):
     if group in ("model/posterior", "model/prior") and option in families:
         other = "cauchy" if option == "cauchy" else "exponential"
         overrides += [f"model/prior={other}"] if group == "model/posterior" else [f"model/posterior={option}"]
+    if group in ("model/posterior", "model/prior") and option in ("bernoulli", "categorical"):
+        overrides = [f"model/posterior={option}", f"model/prior={option}"]
+        overrides += ["estimator=rloo", "model.latent_dim=20"]
+    if group == "estimator" and option in OF_DISCRETE:
+        overrides += ["model/posterior=bernoulli", "model/prior=bernoulli"]
     if option == "shift":
         overrides += ["dataset=ppca", "model.latent_dim=10", "model/likelihood=gaussian_fixed"]
     if option == "rainforth2018":
