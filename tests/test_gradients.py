@@ -82,7 +82,7 @@ MISTAKES = {
     "probe.batch_size=200 probe.split=validation": "at most 200, the size of the validation part",
     "probe.split=tests": "probe.split must be one of train, validation, test, got 'tests'.",
     "probe.replicates=3": "probe.replicates does not exist; did you mean num_replicates?",
-    "estimators=all": "estimators=all is not an option. There are: importance_weighted,",
+    "estimators=all": "estimators=all is not an option. There are: control_variates,",
     "estimators.rloo.num_samples=1": "estimators.rloo.num_samples must be at least 2 for baseline=leave_one",
     "estimators.rao_blackwell.kl=analytic": "estimators.rao_blackwell.rao_blackwell needs kl=sampled",
     "estimators.rlo.num_samples=4": "estimators.rlo does not exist; did you mean rloo?",
