@@ -16,6 +16,7 @@ import threading
 import traceback
 from itertools import pairwise
 from multiprocessing import util
+from pathlib import Path
 
 import vae_lab.orchestration.warm_imports  # noqa: F401
 
@@ -71,7 +72,7 @@ def forking_the_server(spawn):
     """The server from which a sweep's jobs are forked is itself forked here, where its imports are done."""
 
     def start(path, words, descriptors):
-        if "forkserver" not in words[-1]:
+        if "forkserver" not in words[-1] or not has_one_thread():
             return spawn(path, words, descriptors)
         if child := os.fork():
             return child
@@ -84,6 +85,12 @@ def forking_the_server(spawn):
             os._exit(0)
 
     return start
+
+
+def has_one_thread():
+    """Whether a fork has all that this process has, as far as that can be told."""
+    threads = Path("/proc/self/task")
+    return threads.is_dir() and len(list(threads.iterdir())) == 1
 
 
 if __name__ == "__main__":
