@@ -43,6 +43,7 @@ HYPHENED = {
     "gumbel softmax": "Gumbel-softmax",
     "straight through": "straight-through",
     "measure valued": "measure-valued",
+    "taylor": "Taylor",
 }
 UNIT = "variance per coordinate (nats²)"
 
