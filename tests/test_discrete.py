@@ -30,6 +30,7 @@ from vae_lab.estimators import (
     REBAR,
     RELAX,
     VIMCO,
+    DeltaMethod,
     DisARM,
     Enumeration,
     GumbelSoftmax,
@@ -42,7 +43,8 @@ from vae_lab.estimators import (
 from vae_lab.estimators.baselines import RunningMean
 from vae_lab.evaluation.exact import exact_log_likelihood, has_exact_log_likelihood
 from vae_lab.networks import MLP
-from vae_lab.noise import NoiseSource
+from vae_lab.noise import AntitheticNoise, NoiseSource
+from vae_lab.probe import Probe
 from vae_lab.vae import VAE, Batch
 
 KLS = ["analytic", "sampled", "entropy"]
@@ -63,6 +65,7 @@ UNBIASED = {
 } | {
     "running_mean": running_mean,
     "nvil": nvil,
+    "delta_method": DeltaMethod,
     "rebar-k2": partial(REBAR, num_samples=2, temperature=0.1, scale=0.3),
     "rao_blackwell": partial(ScoreFunction, rao_blackwell=True, kl="sampled"),
     "optimal_scaling": partial(ScoreFunction, num_samples=4, optimal_scaling=True),
@@ -74,7 +77,7 @@ BIASED = {
     "straight_through": StraightThrough,
     "wake_sleep": WakeSleep,
 }
-OF_BINARY = ("arm", "disarm", "rao_blackwell", "optimal_scaling")
+OF_BINARY = ("arm", "delta_method", "disarm", "rao_blackwell", "optimal_scaling")
 CASES = [
     (model, name)
     for model in MODELS
@@ -469,7 +472,8 @@ def test_what_meets_no_discrete_latent_variables():
         (partial(posteriors.Categorical, 7, 1), "num_categories must be at least 2, got 1"),
         (partial(priors.Categorical, 7, 3), "latent_dim must be a multiple of num_categories=3, got 7"),
         (partial(posteriors.Bernoulli, 0), "latent_dim must be at least 1, got 0"),
-        (partial(REBAR, temperature=0), "temperature must be above 0, got 0"),
+        (partial(GumbelSoftmax, temperature=0), "temperature must be above 0, got 0"),
+        (partial(REBAR, temperature=0, scale=1), "temperature must be above 0, got 0"),
         (partial(GumbelSoftmax, temperature=-1), "temperature must be above 0, got -1"),
     ]:
         with pytest.raises(ValueError, match=message):
@@ -518,3 +522,32 @@ def test_mistakes_on_the_command_line(vae_lab):
     process = vae_lab("train", "model/posterior=bernoulli", "logger=none")
     assert process.returncode == 1
     assert "model.posterior: Bernoulli has binary latent variables and StandardNormal" in process.stderr
+
+
+def test_references_are_unbiased_whatever_the_noise():
+    """Beyond 1,024 values that is leave-one-out, which mirrored samples would bias."""
+    vae, few = binary_vae(11), binary_vae()
+    batch = copies_of(one_datum(vae), 4)
+    reference = DisARM().reference(vae)
+    assert reference.needs_independent_samples
+    probe = Probe(vae, batch, AntitheticNoise(0), num_replicates=4, minibatch=False)
+    drawn = probe._draw(reference, "reference", 0)["posterior"]
+    half = len(drawn) // 2
+    assert not torch.allclose(drawn[half:], 1 - drawn[:half])
+    mirrored = probe._draw(DisARM(num_samples=2), "probe", 0)["posterior"]
+    assert torch.allclose(mirrored[1], 1 - mirrored[0])
+    for estimator in (OVIS(1, num_auxiliary=2), ReweightedWakeSleep(1)):
+        assert isinstance(estimator.reference(few), Enumeration)
+    rows = Probe(few, copies_of(one_datum(few), 4), AntitheticNoise(0), num_replicates=16).measure(
+        {"score": ScoreFunction(num_samples=2)}
+    )
+    assert all(row.status == "ok" for row in rows)
+
+
+def test_nothing_is_computed_for_a_gradient_that_nobody_asks_for():
+    vae = binary_vae()
+    estimator, batch = made(relax, vae), copies_of(one_datum(vae), 3)
+    with torch.no_grad():
+        found = estimate(estimator, vae, batch)
+    assert torch.equal(found.surrogate, found.bound)
+    assert torch.equal(found.bound, estimate(estimator, vae, batch).bound)

@@ -85,6 +85,12 @@ MISTAKES = {
     ),
     "estimator=vimco estimator.num_samples=1": "estimator.num_samples must be at least 2 for VIMCO, got 1.",
     "noise=antithetic": "estimator: num_samples must be even for antithetic pairs, got 1.",
+    "noise=antithetic estimator=arm model/posterior=bernoulli model/prior=bernoulli": (
+        "estimator: it mirrors its noise itself, so that of AntitheticNoise each pair would come twice"
+    ),
+    "noise=sobol estimator=enumeration model/posterior=bernoulli model/prior=bernoulli": (
+        "estimator: it has no noise, and SobolNoise no effect; use noise=independent."
+    ),
     "noise=antithetic estimator=rloo": "estimator: it compares a datum's samples, which AntitheticNoise",
     "estimator=score_function estimator/baseline=batch_mean trainer.devices=2": (
         "estimator: it couples the data of a batch, which 2 processes would share; use trainer.devices=1"

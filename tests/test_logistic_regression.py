@@ -206,6 +206,18 @@ def test_the_probe_measures_one_table():
             "estimator: it leaves out pixels, which LogisticRegression does not describe; use estimator=iwae",
         ),
         (
+            ["dataset=breast_cancer", "model=logistic_regression", "estimator=nvil"],
+            "estimator: it has a network of the whole datum, of which a training step sees dataset.rows",
+        ),
+        (
+            ["dataset=breast_cancer", "model=logistic_regression", "estimator=lax"],
+            "estimator: it has a network of the whole datum, .* dataset.rows=null",
+        ),
+        (
+            ["dataset=breast_cancer", "model=logistic_regression", "model/encoder=mlp"],
+            "model.encoder: it is made for the whole datum, .* use model/encoder=constant or dataset.rows",
+        ),
+        (
             ["dataset=breast_cancer", "model=logistic_regression", "estimator=wake_sleep"],
             "estimator: .*LogisticRegression",
         ),

@@ -21,7 +21,7 @@ from vae_lab.estimators.base import Estimator
 from vae_lab.evaluation.settings import Evaluation
 from vae_lab.likelihoods.base import Likelihood
 from vae_lab.likelihoods.support import check_support, extremes
-from vae_lab.networks import MLP, NoEncoder, PerDatum
+from vae_lab.networks import MLP, Constant, NoEncoder, PerDatum
 from vae_lab.noise import NoiseSource
 from vae_lab.optimizers import OptimizerFactory
 from vae_lab.orchestration.instantiate import instantiate, makes, named, parameters_of, unknown_key
@@ -185,7 +185,14 @@ def _model(cfg: DictConfig, dataset: SplitDataset) -> Model:
             "model=logistic_regression."
         )
     sizes = {"data_shape": dataset.shape, "dataset_size": len(x), "mean_datum": lambda: some(x).nanmean(0)}
-    return _sized(cfg.model, "model", sizes)
+    model: Model = _sized(cfg.model, "model", sizes)
+    networks = isinstance(model, VAE) and model.is_amortized and not isinstance(model.encoder, Constant)
+    if dataset.sees_parts and networks:
+        raise UserError(
+            "model.encoder: it is made for the whole datum, of which a training step sees dataset.rows alone; "
+            "use model/encoder=constant or dataset.rows=null."
+        )
+    return model
 
 
 def prepare_estimator(
@@ -221,7 +228,19 @@ def prepare_estimator(
                 f"it couples the data of a batch, which {world_size} processes would share; use "
                 "trainer.devices=1 or another baseline."
             )
+        if estimator.reads_data and dataset.sees_parts:
+            raise ValueError(
+                "it has a network of the whole datum, of which a training step sees dataset.rows alone; use "
+                "another estimator or dataset.rows=null."
+            )
+        if estimator.mirrors_noise and noise.mirrors:
+            raise ValueError(
+                f"it mirrors its noise itself, so that of {type(noise).__name__} each pair would come twice; "
+                "use noise=independent."
+            )
         specs = estimator.noise_spec(vae, one_datum(dataset))
+        if not specs and type(noise) is not NoiseSource:
+            raise ValueError(f"it has no noise, and {type(noise).__name__} no effect; use noise=independent.")
         noise.training(specs, purpose="check", step=0, batch_size=1)
     except ValueError as error:
         raise UserError(f"{key}: {error}") from error
@@ -277,7 +296,14 @@ def prepare_probe(
         raise UserError(f"{key}.{error}") from error
     for name, estimator in estimators.items():
         prepare_estimator(estimator, keys[name], vae, noise, dataset)
+        if estimator.mirrors_noise and noise.mirrors:
+            raise ValueError(
+                f"it mirrors its noise itself, so that of {type(noise).__name__} each pair would come twice; "
+                "use noise=independent."
+            )
         specs = estimator.noise_spec(vae, one_datum(dataset))
+        if not specs and type(noise) is not NoiseSource:
+            raise ValueError(f"it has no noise, and {type(noise).__name__} no effect; use noise=independent.")
         if any(spec.shared for spec in specs.values()):
             raise UserError(
                 f"{keys[name]}: it draws weights for a whole batch, and the probe measures datum by datum."
@@ -369,7 +395,7 @@ def _start_at(mean: Tensor, network: Any, likelihood: Likelihood) -> None:
     if not isinstance(network, MLP):
         raise UserError(
             f"model.starts_at_mean sets the last biases of model/decoder=mlp, and {type(network).__name__} "
-            "is none; leave it out."
+            "is none; set it to false."
         )
     try:
         network.start_at(likelihood.outputs_of_mean(mean))

@@ -42,6 +42,7 @@ class NoiseSource:
 
     Attributes:
         independent_samples: Whether the `K` draws of a datum are independent of each other.
+        mirrors: Whether they come in pairs of opposites.
 
     Args:
         seed: The run's seed; every integer, 0 too, is a seed of its own.
@@ -56,6 +57,7 @@ class NoiseSource:
     """
 
     independent_samples: ClassVar[bool] = True
+    mirrors: ClassVar[bool] = False
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -130,6 +132,7 @@ class AntitheticNoise(NoiseSource):
     """
 
     independent_samples = False
+    mirrors = True
 
     def training(self, specs: Mapping[str, NoiseSpec], **arguments: Any) -> dict[str, Tensor]:
         for _, num_samples, _, shared in specs.values():

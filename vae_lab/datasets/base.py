@@ -72,6 +72,7 @@ class SplitDataset(pl.LightningDataModule):
 
     Attributes:
         incomplete: Whether pixels are missing, as far as is known.
+        sees_parts: Whether a training step sees some rows of a datum.
 
     Raises:
         ValueError: If `missing` is not a share below 1; if a class to be left out is none of the data's, or
@@ -80,6 +81,7 @@ class SplitDataset(pl.LightningDataModule):
     """
 
     levels: int | None = None  # grey levels of the images
+    sees_parts: bool = False
     scale: float = 255.0  # by which grey levels are divided
 
     def __init__(

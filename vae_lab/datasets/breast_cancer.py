@@ -39,6 +39,7 @@ class BreastCancer(SplitDataset):
         if rows is not None and not 1 <= rows <= ROWS:
             raise ValueError(f"rows must be at least 1 and at most {ROWS}, or null for all, got {rows}.")
         self.rows = rows
+        self.sees_parts = rows is not None and rows < ROWS
 
     def load(self) -> Parts:
         from sklearn.datasets import load_breast_cancer

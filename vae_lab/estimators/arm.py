@@ -35,6 +35,8 @@ class ARM(SingleSampleEstimator):
         ValueError: If a number is out of its range, or free bits meet another `kl`.
     """
 
+    mirrors_noise = True
+
     def check(self, vae: VAE) -> None:
         check_discrete(vae, type(self).__name__.lower(), "binary")
         super().check(vae)

@@ -41,6 +41,8 @@ class Estimator(nn.Module):
         objective: What is ascended in place of a plain target, in words, or None.
         bias: Why its mean is not the gradient of its target, or None if it is.
         needs_independent_samples: Whether it is biased if a datum's samples depend on each other.
+        mirrors_noise: Whether it takes each noise together with its opposite.
+        reads_data: Whether it has a network of the datum.
         couples_data: Whether a datum's surrogate depends on the other data of its batch.
         needs_encoder: Whether it uses q(z|x).
         needs_amortization: Whether it asks q(z|x) of data that are not in the training part.
@@ -56,6 +58,8 @@ class Estimator(nn.Module):
     objective: str | None = None
     bias: str | None = None
     needs_independent_samples: bool = False
+    mirrors_noise: bool = False
+    reads_data: bool = False
     couples_data: bool = False
     needs_encoder: bool = True
     needs_amortization: bool = False

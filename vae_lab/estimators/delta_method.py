@@ -8,7 +8,7 @@ from torch import Tensor
 from vae_lab.estimators.base import Estimate
 from vae_lab.estimators.control_variate import scores
 from vae_lab.estimators.expansion import Quadratic, check_moments, expand
-from vae_lab.estimators.reparameterized import Reparameterized
+from vae_lab.estimators.score_function import reference_of_elbo
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
 from vae_lab.posteriors.base import Conditional
 from vae_lab.vae import VAE, Batch
@@ -76,8 +76,8 @@ class DeltaMethod(SingleSampleEstimator):
         check_moments(vae)
         super().check(vae)
 
-    def reference(self, vae: VAE) -> Reparameterized:
-        return Reparameterized(self.num_samples, self.kl, self.beta, free_bits=self.free_bits)
+    def reference(self, vae: VAE) -> SingleSampleEstimator:
+        return reference_of_elbo(self, vae)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

@@ -40,15 +40,14 @@ class Enumeration(SingleSampleEstimator):
         super().__init__(1, kl, beta, warm_up, cycles, free_bits)
 
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
-        """One number, which is not looked at: replicates are of some noise."""
-        return {"none": NoiseSpec("uniform", 1, (1,))}
+        return {}
 
     def check(self, vae: VAE) -> None:
         check_discrete(vae, "enumeration")
         if not is_enumerable(vae.posterior):
             raise ValueError(
                 f"enumeration is for at most {MOST_STATES:,} values of z, and model.latent_dim="
-                f"{vae.latent_dim} has {vae.posterior.num_states:,}; use a smaller one, or estimator=rloo."
+                f"{vae.latent_dim} has more; use a smaller one, or estimator=rloo."
             )
         super().check(vae)
 

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate
+from vae_lab.estimators.base import Estimate, Estimator
 from vae_lab.estimators.multi_sample import MultiSampleEstimator, log_mean, log_sum_of_others, normalised
 from vae_lab.estimators.vimco import reference_of_bound
 from vae_lab.noise import NoiseSpec
@@ -74,7 +74,7 @@ class OVIS(MultiSampleEstimator):
             spec["auxiliary"] = spec["posterior"]._replace(num_samples=self.num_auxiliary)
         return spec
 
-    def reference(self, vae: VAE) -> MultiSampleEstimator:
+    def reference(self, vae: VAE) -> Estimator:
         return reference_of_bound(self, vae)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:

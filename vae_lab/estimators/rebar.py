@@ -58,7 +58,7 @@ class REBAR(SingleSampleEstimator):
         if not temperature > 0:
             raise ValueError(f"temperature must be above 0, got {temperature}.")
         self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
-        self.scale = nn.Parameter(torch.tensor(scale))
+        self.scale = nn.Parameter(torch.tensor(float(scale)))
 
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
         spec = super().noise_spec(vae, batch)
@@ -78,6 +78,8 @@ class REBAR(SingleSampleEstimator):
         terms = self.bound_terms(vae, batch.x, z, q, density=q.detach())
         objective, exact = terms.objective(self.weight), self.weight * terms.penalty
         bound = objective.mean(0) - exact
+        if not torch.is_grad_enabled():
+            return Estimate(bound, bound, terms.report(self.weight))
         gradient = self._gradient(vae, batch, q.detach(), z, objective.detach(), noise)
         (logits,) = q.parameters
         along = (gradient.detach() * logits).sum(-1).mean(0)

@@ -37,6 +37,8 @@ class RELAX(REBAR):
         ValueError: If a number is out of its range, or free bits meet another `kl`.
     """
 
+    reads_data = True
+
     def __init__(
         self,
         network: Callable[..., nn.Module],

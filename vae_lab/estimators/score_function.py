@@ -74,6 +74,7 @@ class ScoreFunction(SingleSampleEstimator):
         comparing += ["optimal_scaling"] if optimal_scaling else []
         self.needs_independent_samples = bool(comparing)
         self.couples_data |= any(part.couples_data for part in self.parts.values())
+        self.reads_data = any(part.reads_data for part in self.parts.values())
         self.bias = next((part.bias for part in self.parts.values() if part.bias), None)
         if rao_blackwell and kl == "analytic":
             raise ValueError(

@@ -64,6 +64,6 @@ def enumerated_log_likelihood(vae: VAE, x: Tensor) -> Tensor:
         x: Data `(B, *data_shape)`.
     """
     posterior: Any = vae.posterior
-    states = posterior.states().to(x.device, next(vae.decoder.parameters()).dtype)
+    states = posterior.states().to(x)
     parts = [vae.log_joint(x, z.unsqueeze(1).expand(-1, len(x), -1)).double() for z in states.split(CHUNK)]
     return torch.cat(parts).logsumexp(0)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimator
-from vae_lab.noise import NoiseSource
+from vae_lab.noise import NoiseSource, NoiseSpec
 from vae_lab.probe.bias import squared_length, standard_error
 from vae_lab.probe.cost import Cost, costs
 from vae_lab.probe.jacobian import EncoderJacobian
@@ -280,8 +280,10 @@ class Probe:
         return {name for name, _ in self.vae.named_parameters()}
 
     def _draw(self, estimator: Estimator, purpose: str, step: int) -> dict[str, Tensor]:
-        return self.noise.training(
-            estimator.noise_spec(self.vae, self.batch),
+        comparing = estimator.needs_independent_samples and not self.noise.independent_samples  # a reference
+        source = NoiseSource(self.noise.seed) if comparing else self.noise
+        return source.training(
+            estimator.noise_spec(self.vae, self.batch) or NOTHING,
             purpose=purpose,
             step=step,
             batch_size=len(self.batch.x),
@@ -290,6 +292,7 @@ class Probe:
         )
 
 
+NOTHING = {"nothing": NoiseSpec("uniform", 2, (1,))}  # what replicates are told apart by that need no noise
 MEASURED = [
     name
     for name, kind in Measurement.__annotations__.items()

@@ -18,6 +18,7 @@ class Baseline(nn.Module):
         bias: Why the gradient is biased by it, or None.
         needs_independent_samples: Whether it reads a datum's other samples.
         couples_data: Whether it reads the other data of the batch.
+        reads_data: Whether it has a network of the datum.
         rescales: Whether it changes the length of the signal.
     """
 
@@ -25,6 +26,7 @@ class Baseline(nn.Module):
     bias: str | None = None
     needs_independent_samples: bool = False
     couples_data: bool = False
+    reads_data: bool = False
     rescales: bool = False
 
     def prepare(self, data_shape: Sequence[int]) -> None:

@@ -17,6 +17,8 @@ class Network(Baseline):
         network: Makes the network from `in_shape` and `out_shape`.
     """
 
+    reads_data = True
+
     def __init__(self, network: Callable[..., nn.Module]) -> None:
         super().__init__()
         self.make = network
