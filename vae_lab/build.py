@@ -189,8 +189,8 @@ def _model(cfg: DictConfig, dataset: SplitDataset) -> Model:
     networks = isinstance(model, VAE) and model.is_amortized and not isinstance(model.encoder, Constant)
     if dataset.sees_parts and networks:
         raise UserError(
-            "model.encoder: it is made for the whole datum, of which a training step sees dataset.rows alone; "
-            "use model/encoder=constant or dataset.rows=null."
+            "model.encoder: it is made for the whole datum, of which a training step sees dataset.rows; use "
+            "model/encoder=constant or dataset.rows=null."
         )
     return model
 

@@ -20,6 +20,7 @@ from vae_lab.vae import VAE, Batch
 BLOCKS = 10  # independent parts of the replicates, from which lengths and biases are estimated
 Z = 1.959964  # of a 95 % interval
 NAN = float("nan")
+NOTHING = {"nothing": NoiseSpec("uniform", 2, (1,))}  # what replicates are told apart by that need no noise
 
 
 @dataclass(frozen=True)
@@ -292,7 +293,6 @@ class Probe:
         )
 
 
-NOTHING = {"nothing": NoiseSpec("uniform", 2, (1,))}  # what replicates are told apart by that need no noise
 MEASURED = [
     name
     for name, kind in Measurement.__annotations__.items()
