@@ -6,22 +6,18 @@ input, answers on standard output.
 """
 
 import atexit
-import fcntl
 import json
 import os
 import runpy
 import signal
-import socket
 import sys
 import threading
 import traceback
-from multiprocessing import util
 
 import vae_lab.orchestration.warm_imports  # noqa: F401
 
 # At words and environment, when they are imported.
 LOOKS_AROUND = ("vae_lab.cli", "vae_lab.commands", "vae_lab.explain")
-HIGH = 1000  # above every descriptor that is open
 
 
 def main():
@@ -54,7 +50,6 @@ def run(request):
     sys.path[0] = request["cwd"]
     for name in [name for name in sys.modules if name.startswith(LOOKS_AROUND)]:
         del sys.modules[name]
-    util.spawnv_passfds = with_a_server_in_waiting(util.spawnv_passfds)
     try:
         runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
     except SystemExit as ended:
@@ -66,46 +61,6 @@ def run(request):
         traceback.print_exc()
         return 1
     return 0
-
-
-def with_a_server_in_waiting(spawn):
-    """Forks what becomes the server of a sweep's jobs, should there be one, while there is one thread.
-
-    Gives what `multiprocessing` starts processes by; the server's imports are done already.
-    """
-    ours, theirs = socket.socketpair()
-    if (waiting := os.fork()) == 0:
-        ours.close()
-        serve(theirs)
-    theirs.close()
-
-    def start(path, words, descriptors):
-        if "forkserver" not in words[-1] or ours.fileno() < 0:
-            return spawn(path, words, descriptors)
-        told = {"code": words[-1], "environment": dict(os.environ), "descriptors": list(descriptors)}
-        socket.send_fds(ours, [json.dumps(told).encode()], descriptors)
-        ours.close()
-        return waiting
-
-    return start
-
-
-def serve(requests):
-    """Becomes the server with the descriptors that it is sent; ends if there are none to come."""
-    try:
-        text, received, *_ = socket.recv_fds(requests, 1 << 20, 16)
-        if text:
-            told = json.loads(text)
-            os.environ.clear()
-            os.environ.update(told["environment"])
-            above = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, HIGH) for descriptor in received]
-            os.closerange(3, HIGH)
-            for descriptor, number in zip(above, told["descriptors"], strict=True):
-                os.dup2(descriptor, number)
-                os.close(descriptor)
-            exec(told["code"], {"__name__": "__main__"})
-    finally:
-        os._exit(0)
 
 
 if __name__ == "__main__":
