@@ -296,14 +296,7 @@ def prepare_probe(
         raise UserError(f"{key}.{error}") from error
     for name, estimator in estimators.items():
         prepare_estimator(estimator, keys[name], vae, noise, dataset)
-        if estimator.mirrors_noise and noise.mirrors:
-            raise ValueError(
-                f"it mirrors its noise itself, so that of {type(noise).__name__} each pair would come twice; "
-                "use noise=independent."
-            )
         specs = estimator.noise_spec(vae, one_datum(dataset))
-        if not specs and type(noise) is not NoiseSource:
-            raise ValueError(f"it has no noise, and {type(noise).__name__} no effect; use noise=independent.")
         if any(spec.shared for spec in specs.values()):
             raise UserError(
                 f"{keys[name]}: it draws weights for a whole batch, and the probe measures datum by datum."
