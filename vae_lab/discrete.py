@@ -1,7 +1,7 @@
 """Laws of discrete latent variables: Bernoulli and categorical."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -11,7 +11,72 @@ from vae_lab.noise import open_interval
 
 
 @dataclass(frozen=True)
-class BernoulliLaw:
+class DiscreteLaw:
+    """A product of laws with finitely many values; a value is what perturbed logits harden to.
+
+    Args:
+        logits: `(B, D)`, or `(D,)` for all data.
+    """
+
+    logits: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        """E[z], in the places of the logits."""
+        raise NotImplementedError
+
+    @property
+    def std(self) -> Tensor:
+        """The standard deviation of each number of z."""
+        raise NotImplementedError
+
+    @property
+    def parameters(self) -> tuple[Tensor]:
+        return (self.logits,)
+
+    def with_parameters(self, *parameters: Tensor) -> Self:
+        return replace(self, logits=parameters[0])
+
+    def perturbed(self, eps: Tensor) -> Tensor:
+        """Logits moved by noise made of uniform `eps`, `(K, B, D)`."""
+        raise NotImplementedError
+
+    def perturbed_given(self, z: Tensor, eps: Tensor) -> Tensor:
+        """Perturbed logits given the value z that they have, from uniform noise of their own."""
+        raise NotImplementedError
+
+    def harden(self, perturbed: Tensor) -> Tensor:
+        """The value of perturbed logits; no gradient passes."""
+        raise NotImplementedError
+
+    def relax(self, perturbed: Tensor, temperature: float | Tensor) -> Tensor:
+        """The value relaxed to numbers between 0 and 1."""
+        raise NotImplementedError
+
+    def transform(self, eps: Tensor) -> Tensor:
+        return self.harden(self.perturbed(eps))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return self.log_prob_per_dimension(z).sum(-1)
+
+    def log_prob_per_dimension(self, z: Tensor) -> Tensor:
+        """The terms of `log_prob`, linear in z, also between the values."""
+        raise NotImplementedError
+
+    def entropy(self) -> Tensor:
+        """H of shape `(B,)`, in nats."""
+        raise NotImplementedError
+
+    def kl(self, prior: Any) -> Tensor:
+        """KL(q || p) of shape `(B, D)`, given p's law."""
+        raise NotImplementedError
+
+    def detach(self) -> Self:
+        return self.with_parameters(self.logits.detach())
+
+
+@dataclass(frozen=True)
+class BernoulliLaw(DiscreteLaw):
     r"""Independent $z_d \in \{0, 1\}$ with $P(z_d = 1) = \sigma(l_d)$.
 
     A value is the sign of a perturbed logit, $z = 1[l + \mathrm{logit}(u) > 0]$ with $u \sim U(0, 1)$; the
@@ -24,8 +89,6 @@ class BernoulliLaw:
         logits: $l$, `(B, D)`, or `(D,)` for all data.
     """
 
-    logits: Tensor
-
     @property
     def mean(self) -> Tensor:
         return self.logits.sigmoid()
@@ -33,13 +96,6 @@ class BernoulliLaw:
     @property
     def std(self) -> Tensor:
         return (0.5 * (logsigmoid(self.logits) + logsigmoid(-self.logits))).exp()
-
-    @property
-    def parameters(self) -> tuple[Tensor]:
-        return (self.logits,)
-
-    def with_parameters(self, *parameters: Tensor) -> "BernoulliLaw":
-        return replace(self, logits=parameters[0])
 
     def perturbed(self, eps: Tensor) -> Tensor:
         """Logits moved by logistic noise, made of uniform `eps`."""
@@ -63,12 +119,6 @@ class BernoulliLaw:
         """The value relaxed to numbers between 0 and 1."""
         return (perturbed / temperature).sigmoid()
 
-    def transform(self, eps: Tensor) -> Tensor:
-        return self.harden(self.perturbed(eps))
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        return self.log_prob_per_dimension(z).sum(-1)
-
     def log_prob_per_dimension(self, z: Tensor) -> Tensor:
         """Linear in z, also between the values."""
         return z * self.logits - softplus(self.logits)
@@ -81,12 +131,9 @@ class BernoulliLaw:
         other = prior.law.logits
         return self.mean * (self.logits - other) - softplus(self.logits) + softplus(other)
 
-    def detach(self) -> "BernoulliLaw":
-        return self.with_parameters(self.logits.detach())
-
 
 @dataclass(frozen=True)
-class CategoricalLaw:
+class CategoricalLaw(DiscreteLaw):
     r"""Independent one-hot vectors side by side, each of `C` numbers of which one is 1.
 
     A value is the largest of perturbed logits, $\arg\max_c (\log \pi_c - \log(-\log u_c))$; the perturbed
@@ -100,7 +147,6 @@ class CategoricalLaw:
         num_categories: `C`, of which `D` is a multiple.
     """
 
-    logits: Tensor
     num_categories: int
 
     @property
@@ -115,13 +161,6 @@ class CategoricalLaw:
     @property
     def std(self) -> Tensor:
         return (self.mean * (1 - self.mean)).sqrt()
-
-    @property
-    def parameters(self) -> tuple[Tensor]:
-        return (self.logits,)
-
-    def with_parameters(self, *parameters: Tensor) -> "CategoricalLaw":
-        return replace(self, logits=parameters[0])
 
     def perturbed(self, eps: Tensor) -> Tensor:
         """Log-probabilities moved by Gumbel noise, made of uniform `eps`."""
@@ -147,12 +186,6 @@ class CategoricalLaw:
         """The value relaxed to a point of the simplex."""
         return (self._vectors(perturbed) / temperature).softmax(-1).flatten(-2)
 
-    def transform(self, eps: Tensor) -> Tensor:
-        return self.harden(self.perturbed(eps))
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        return self.log_prob_per_dimension(z).sum(-1)
-
     def log_prob_per_dimension(self, z: Tensor) -> Tensor:
         """Linear in z, also between the values."""
         return z * self.log_probs
@@ -165,14 +198,8 @@ class CategoricalLaw:
         terms = self._vectors(self.mean * (self.log_probs - prior.law.log_probs))
         return terms.mean(-1, keepdim=True).expand(terms.shape).flatten(-2)
 
-    def detach(self) -> "CategoricalLaw":
-        return self.with_parameters(self.logits.detach())
-
     def _vectors(self, values: Tensor) -> Tensor:
         return values.unflatten(-1, (-1, self.num_categories))
-
-
-DiscreteLaw = BernoulliLaw | CategoricalLaw
 
 
 def _gumbel(eps: Tensor) -> Tensor:
