@@ -45,6 +45,7 @@ from vae_lab.evaluation.exact import exact_log_likelihood, has_exact_log_likelih
 from vae_lab.networks import MLP
 from vae_lab.noise import AntitheticNoise, NoiseSource
 from vae_lab.probe import Probe
+from vae_lab.probe.reference import reference
 from vae_lab.vae import VAE, Batch
 
 KLS = ["analytic", "sampled", "entropy"]
@@ -528,16 +529,16 @@ def test_references_are_unbiased_whatever_the_noise():
     """Beyond 1,024 values that is leave-one-out, which mirrored samples would bias."""
     vae, few = binary_vae(11), binary_vae()
     batch = copies_of(one_datum(vae), 4)
-    reference = DisARM().reference(vae)
-    assert reference.needs_independent_samples
+    leave_one_out = reference(DisARM(), vae)
+    assert leave_one_out.needs_independent_samples
     probe = Probe(vae, batch, AntitheticNoise(0), num_replicates=4, minibatch=False)
-    drawn = probe._draw(reference, "reference", 0)["posterior"]
+    drawn = probe._draw(leave_one_out, "reference", 0)["posterior"]
     half = len(drawn) // 2
     assert not torch.allclose(drawn[half:], 1 - drawn[:half])
     mirrored = probe._draw(DisARM(num_samples=2), "probe", 0)["posterior"]
     assert torch.allclose(mirrored[1], 1 - mirrored[0])
     for estimator in (OVIS(1, num_auxiliary=2), ReweightedWakeSleep(1)):
-        assert isinstance(estimator.reference(few), Enumeration)
+        assert isinstance(reference(estimator, few), Enumeration)
     rows = Probe(few, copies_of(one_datum(few), 4), AntitheticNoise(0), num_replicates=16).measure(
         {"score": ScoreFunction(num_samples=2)}
     )

@@ -26,9 +26,6 @@ class Autoencoder(Estimator):
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
         return {}
 
-    def reference(self, vae: VAE) -> "Autoencoder":
-        return self
-
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         z = vae.encode(batch).mean.unsqueeze(0)
         reconstruction = vae.decode(z).log_prob(batch.x).squeeze(0)

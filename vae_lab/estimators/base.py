@@ -78,9 +78,9 @@ class Estimator(nn.Module):
     def prepare(self, vae: VAE, data_shape: Sequence[int], dataset_size: int) -> None:
         """Makes what depends on the model and the training data, such as the network of a baseline."""
 
-    def reference(self, vae: VAE) -> "Estimator":
-        """An unbiased estimator of the same target's gradient, the least noisy known for the model."""
-        raise NotImplementedError
+    def reference(self, vae: VAE) -> "Estimator | None":
+        """An unbiased estimator of the same target's gradient; None where the target's kind has one."""
+        return None
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         """The surrogate, the bound and its terms for a batch of `B` data."""

@@ -8,7 +8,6 @@ from torch import Tensor
 from vae_lab.estimators.base import Estimate
 from vae_lab.estimators.control_variate import scores
 from vae_lab.estimators.expansion import Quadratic, check_moments, expand
-from vae_lab.estimators.score_function import reference_of_elbo
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
 from vae_lab.posteriors.base import Conditional
 from vae_lab.vae import VAE, Batch
@@ -75,9 +74,6 @@ class DeltaMethod(SingleSampleEstimator):
     def check(self, vae: VAE) -> None:
         check_moments(vae)
         super().check(vae)
-
-    def reference(self, vae: VAE) -> SingleSampleEstimator:
-        return reference_of_elbo(self, vae)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

@@ -32,9 +32,6 @@ class DReG(MultiSampleEstimator):
     def check(self, vae: VAE) -> None:
         check_pathwise(vae)
 
-    def reference(self, vae: VAE) -> "DReG":
-        return self
-
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)
         z = q.transform(noise["posterior"])

@@ -51,9 +51,6 @@ class Enumeration(SingleSampleEstimator):
             )
         super().check(vae)
 
-    def reference(self, vae: VAE) -> "Enumeration":
-        return self
-
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q, posterior = vae.encode(batch), vae.posterior
         assert is_enumerable(posterior)

@@ -6,7 +6,6 @@ from torch import Tensor
 
 from vae_lab.discrete import DiscreteLaw
 from vae_lab.estimators.base import Estimate, check_discrete
-from vae_lab.estimators.score_function import reference_of_elbo
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
 from vae_lab.vae import VAE, Batch
 
@@ -65,9 +64,6 @@ class GumbelSoftmax(SingleSampleEstimator):
     def check(self, vae: VAE) -> None:
         check_discrete(vae, "gumbel_softmax")
         super().check(vae)
-
-    def reference(self, vae: VAE) -> SingleSampleEstimator:
-        return reference_of_elbo(self, vae)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

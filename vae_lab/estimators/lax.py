@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from vae_lab.estimators.base import Estimate, check_pathwise
 from vae_lab.estimators.learned_control_variate import LearnedControlVariate, squared_gradient
-from vae_lab.estimators.score_function import reference_of_elbo
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
 from vae_lab.posteriors.base import Conditional
 from vae_lab.vae import VAE, Batch
@@ -70,9 +69,6 @@ class LAX(SingleSampleEstimator):
 
     def prepare(self, vae: VAE, data_shape: Sequence[int], dataset_size: int) -> None:
         self.control_variate.prepare(data_shape, vae.latent_dim)
-
-    def reference(self, vae: VAE) -> SingleSampleEstimator:
-        return reference_of_elbo(self, vae)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q, eps = vae.encode(batch), noise["posterior"]

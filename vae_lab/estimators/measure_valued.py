@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimate
-from vae_lab.estimators.score_function import reference_of_elbo
 from vae_lab.estimators.single_sample import SingleSampleEstimator
 from vae_lab.noise import NoiseSpec
 from vae_lab.posteriors.base import Conditional
@@ -60,9 +59,6 @@ class MeasureValued(SingleSampleEstimator):
                 f"{type(vae.posterior).__name__}; use model/posterior=gaussian or estimator=score_function."
             )
         super().check(vae)
-
-    def reference(self, vae: VAE) -> SingleSampleEstimator:
-        return reference_of_elbo(self, vae)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

@@ -7,9 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate, Estimator
+from vae_lab.estimators.base import Estimate
 from vae_lab.estimators.multi_sample import MultiSampleEstimator, log_mean, log_sum_of_others, normalised
-from vae_lab.estimators.vimco import reference_of_bound
 from vae_lab.noise import NoiseSpec
 from vae_lab.posteriors.base import Conditional
 from vae_lab.vae import VAE, Batch
@@ -73,9 +72,6 @@ class OVIS(MultiSampleEstimator):
         if self.num_auxiliary:
             spec["auxiliary"] = spec["posterior"]._replace(num_samples=self.num_auxiliary)
         return spec
-
-    def reference(self, vae: VAE) -> Estimator:
-        return reference_of_bound(self, vae)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

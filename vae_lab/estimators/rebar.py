@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from vae_lab.discrete import DiscreteLaw
 from vae_lab.estimators.base import Estimate, check_discrete
-from vae_lab.estimators.score_function import reference_of_elbo
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
 from vae_lab.noise import NoiseSpec
 from vae_lab.vae import VAE, Batch
@@ -67,9 +66,6 @@ class REBAR(SingleSampleEstimator):
     def check(self, vae: VAE) -> None:
         check_discrete(vae, type(self).__name__.lower())
         super().check(vae)
-
-    def reference(self, vae: VAE) -> SingleSampleEstimator:
-        return reference_of_elbo(self, vae)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

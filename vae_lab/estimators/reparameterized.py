@@ -34,9 +34,6 @@ class Reparameterized(SingleSampleEstimator):
         check_pathwise(vae)
         super().check(vae)
 
-    def reference(self, vae: VAE) -> "Reparameterized":
-        return self
-
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)
         z = q.transform(noise["posterior"])

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate, Estimator
+from vae_lab.estimators.base import Estimate
 from vae_lab.estimators.multi_sample import MultiSampleEstimator, normalised
-from vae_lab.estimators.vimco import reference_of_bound
 from vae_lab.vae import VAE, Batch
 
 
@@ -34,9 +33,6 @@ class ReweightedWakeSleep(MultiSampleEstimator):
     """
 
     bias = "reweighted wake-sleep: the encoder descends KL(p || q), by another objective than the bound"
-
-    def reference(self, vae: VAE) -> Estimator:
-        return reference_of_bound(self, vae)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

@@ -7,16 +7,10 @@ from torch import Tensor, nn
 
 from vae_lab.estimators.base import Estimate
 from vae_lab.estimators.baselines.base import Baseline
-from vae_lab.estimators.baselines.leave_one_out import LeaveOneOut
 from vae_lab.estimators.control_variate import scaled_score
-from vae_lab.estimators.enumeration import Enumeration
-from vae_lab.estimators.reparameterized import Reparameterized
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
 from vae_lab.posteriors.base import Conditional
-from vae_lab.posteriors.discrete import is_enumerable
 from vae_lab.vae import VAE, Batch
-
-REFERENCE_SAMPLES = 16  # of a datum, where the score function is the reference
 
 
 class ScoreFunction(SingleSampleEstimator):
@@ -123,9 +117,6 @@ class ScoreFunction(SingleSampleEstimator):
         for part in self.parts.values():
             part.prepare(data_shape)
 
-    def reference(self, vae: VAE) -> SingleSampleEstimator:
-        return reference_of_elbo(self, vae)
-
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)
         z = q.transform(noise["posterior"]).detach()
@@ -166,20 +157,3 @@ class ScoreFunction(SingleSampleEstimator):
                 loss = loss + centred.square().mean((0, 2))
             signal = centred.detach()
         return signal, loss, statistics
-
-
-def reference_of_elbo(estimator: SingleSampleEstimator, vae: VAE) -> SingleSampleEstimator:
-    """The least noisy unbiased estimator of a single-sample estimator's target for a model.
-
-    Where no gradient passes through samples, the sum over all values of z; or, if they are too many, the
-    score function with leave-one-out baselines.
-    """
-    kl, beta, free_bits = estimator.kl, estimator.beta, estimator.free_bits
-    if vae.posterior.is_reparameterized:
-        return Reparameterized(estimator.num_samples, kl, beta, free_bits=free_bits)
-    if is_enumerable(vae.posterior):
-        return Enumeration(kl, beta, free_bits=free_bits)
-    baseline = {"leave_one_out": LeaveOneOut()}
-    return ScoreFunction(
-        baseline, max(estimator.num_samples, REFERENCE_SAMPLES), kl, beta, free_bits=free_bits
-    )

@@ -6,7 +6,6 @@ from typing import Literal
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimate, check_pathwise
-from vae_lab.estimators.reparameterized import Reparameterized
 from vae_lab.estimators.single_sample import SingleSampleEstimator
 from vae_lab.vae import VAE, Batch
 
@@ -49,9 +48,6 @@ class StickingTheLanding(SingleSampleEstimator):
 
     def check(self, vae: VAE) -> None:
         check_pathwise(vae)
-
-    def reference(self, vae: VAE) -> Reparameterized:
-        return Reparameterized(self.num_samples, self.kl, self.beta)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

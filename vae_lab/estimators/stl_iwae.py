@@ -6,7 +6,6 @@ from typing import Literal
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimate, check_pathwise
-from vae_lab.estimators.dreg import DReG
 from vae_lab.estimators.multi_sample import MultiSampleEstimator, normalised
 from vae_lab.vae import VAE, Batch
 
@@ -38,9 +37,6 @@ class STLIWAE(MultiSampleEstimator):
 
     def check(self, vae: VAE) -> None:
         check_pathwise(vae)
-
-    def reference(self, vae: VAE) -> DReG:
-        return DReG(self.num_samples)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimate, check_discrete
-from vae_lab.estimators.score_function import reference_of_elbo
 from vae_lab.estimators.single_sample import SingleSampleEstimator
 from vae_lab.vae import VAE, Batch
 
@@ -39,9 +38,6 @@ class StraightThrough(SingleSampleEstimator):
     def check(self, vae: VAE) -> None:
         check_discrete(vae, "straight_through")
         super().check(vae)
-
-    def reference(self, vae: VAE) -> SingleSampleEstimator:
-        return reference_of_elbo(self, vae)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

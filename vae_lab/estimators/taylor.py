@@ -7,7 +7,6 @@ from torch import Tensor
 
 from vae_lab.estimators.base import Estimate, check_pathwise
 from vae_lab.estimators.expansion import check_moments, expand
-from vae_lab.estimators.score_function import reference_of_elbo
 from vae_lab.estimators.single_sample import SingleSampleEstimator
 from vae_lab.vae import VAE, Batch
 
@@ -47,9 +46,6 @@ class Taylor(SingleSampleEstimator):
         check_pathwise(vae)
         check_moments(vae)
         super().check(vae)
-
-    def reference(self, vae: VAE) -> SingleSampleEstimator:
-        return reference_of_elbo(self, vae)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

@@ -7,15 +7,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate, Estimator
-from vae_lab.estimators.dreg import DReG
+from vae_lab.estimators.base import Estimate
 from vae_lab.estimators.multi_sample import (
     MultiSampleEstimator,
     log_mean,
     log_sum_of_others,
     normalised,
 )
-from vae_lab.estimators.score_function import ScoreFunction, reference_of_elbo
 from vae_lab.vae import VAE, Batch
 
 
@@ -50,9 +48,6 @@ class VIMCO(MultiSampleEstimator):
             raise ValueError(f"num_samples must be at least 2 for VIMCO, got {num_samples}.")
         self.mean = mean
 
-    def reference(self, vae: VAE) -> Estimator:
-        return reference_of_bound(self, vae)
-
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)
         z = q.transform(noise["posterior"]).detach()
@@ -69,11 +64,3 @@ class VIMCO(MultiSampleEstimator):
             return of_others - math.log(samples - 1)
         replacement = (log_w.sum(0) - log_w) / (samples - 1)
         return torch.logaddexp(of_others, replacement) - math.log(samples)
-
-
-def reference_of_bound(estimator: MultiSampleEstimator, vae: VAE) -> Estimator:
-    """The least noisy unbiased estimator of an importance-weighted bound's gradient for a model."""
-    samples = estimator.num_samples
-    if vae.posterior.is_reparameterized:
-        return DReG(samples)
-    return VIMCO(samples) if samples > 1 else reference_of_elbo(ScoreFunction(kl="sampled"), vae)

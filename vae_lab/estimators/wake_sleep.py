@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimate
-from vae_lab.estimators.score_function import reference_of_elbo
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
 from vae_lab.noise import NoiseSpec
 from vae_lab.vae import VAE, Batch
@@ -55,9 +54,6 @@ class WakeSleep(SingleSampleEstimator):
             spec["dreamed_latent"] = vae.prior.noise_spec(num_samples=1)
             spec["dreamed_data"] = NoiseSpec(vae.likelihood.noise_law, 1, tuple(batch.x.shape[1:]))
         return spec
-
-    def reference(self, vae: VAE) -> SingleSampleEstimator:
-        return reference_of_elbo(self, vae)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         with torch.no_grad():

@@ -13,6 +13,7 @@ from vae_lab.probe.bias import squared_length, standard_error
 from vae_lab.probe.cost import Cost, costs
 from vae_lab.probe.jacobian import EncoderJacobian
 from vae_lab.probe.minibatch import minibatch_traces
+from vae_lab.probe.reference import reference
 from vae_lab.probe.replicates import Objective, stacked
 from vae_lab.probe.sample import Groups, NotFiniteError, Sample
 from vae_lab.vae import VAE, Batch
@@ -251,7 +252,7 @@ class Probe:
 
     def _reference(self, estimator: Estimator) -> dict[str, Tensor]:
         if estimator.target not in self._references:
-            sample = self.sample(estimator.reference(self.vae), "reference", variances=False)
+            sample = self.sample(reference(estimator, self.vae), "reference", variances=False)
             self._references[estimator.target] = sample.blocks()
         return self._references[estimator.target]
 
@@ -259,7 +260,7 @@ class Probe:
         self, name: str, estimator: Estimator, means: Mapping[str, Tensor]
     ) -> dict[str, tuple[float, float]]:
         """Traces over minibatches; the mean gradient of unbiased estimators is that of their reference."""
-        of = estimator if estimator.bias else estimator.reference(self.vae)
+        of = estimator if estimator.bias else reference(estimator, self.vae)
         if not self.minibatch or of.couples_data:  # a datum has no gradient of its own
             return {}
         key = f"biased {name}" if estimator.bias else estimator.target
