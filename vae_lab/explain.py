@@ -64,8 +64,13 @@ def explain(error: Exception, config_name: str) -> str | None:
         return _unknown_option(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _composition(error, config_name)
-    if _raised_by_hydra(error):
+    if _raised_by(error, "hydra"):
         return _first_line(error)
+    if isinstance(error, ValueError) and _raised_by(error, "omegaconf"):  # an element of a list by a name
+        keys = [word.partition("=")[0] for word in sys.argv[1:] if "=" in word]
+        return next(
+            (_unknown_key(key, config_name) for key in keys if _is_below_value(key, config_name)), None
+        )
     return None
 
 
@@ -80,10 +85,10 @@ def _is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def _raised_by_hydra(error: BaseException) -> bool:
-    """Whether Hydra refused an override by an error that is not one of its own classes."""
+def _raised_by(error: BaseException, library: str) -> bool:
+    """Whether a library refused an override by an error that is not one of its own classes."""
     frames = list(traceback.walk_tb(error.__traceback__))
-    return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith("hydra.")
+    return bool(frames) and str(frames[-1][0].f_globals.get("__name__", "")).startswith(f"{library}.")
 
 
 def _unknown_option(error: MissingConfigException) -> str:
@@ -96,7 +101,7 @@ def _composition(error: BaseException, config_name: str) -> str:
     cause = _root(error)
     missing = re.search(r"Could not override '([^']+)'", str(error))
     if missing and isinstance(error, ConfigCompositionException):
-        return _unknown_key(missing[1], config_name)
+        return _unknown_key(getattr(error.__cause__, "full_key", None) or missing[1], config_name)
     unknown = re.search(r"Key '([^']+)' not in '\w*Config'", str(cause))
     if unknown:
         return _unknown_key(unknown[1], config_name)
@@ -123,6 +128,8 @@ def _root(error: BaseException) -> BaseException:
 def _unknown_key(key: str, config_name: str) -> str:
     parent, _, name = key.rpartition(".")
     keys = _keys_below(parent, config_name)
+    if _is_below_value(key, config_name):
+        return f"{key} does not exist: {parent} is given as a whole, {parent}=..."
     if parent and not keys:
         return _unknown_key(parent, config_name)  # the mistake is higher up
     if parent in OF_TRAINING and ("_target_" not in keys or name in keys):
@@ -133,8 +140,22 @@ def _unknown_key(key: str, config_name: str) -> str:
     return f"{key} does not exist{did_you_mean(name, [key for key in keys if not key.startswith('_')])}"
 
 
+def _is_below_value(key: str, config_name: str) -> bool:
+    """Whether a key stands below a number, a list or the like."""
+    above, _, name = key.rpartition(".")[0].rpartition(".")
+    node = _node(above, config_name)
+    plain: Any = OmegaConf.to_container(node) if above and isinstance(node, DictConfig) else {}
+    return name in plain and not isinstance(plain[name], dict)
+
+
 def _keys_below(parent: str, config_name: str) -> list[str]:
-    """The keys of a node of the configuration that the command line's choices of options make."""
+    """The keys of a node of the configuration."""
+    node = _node(parent, config_name)
+    return sorted(str(key) for key in node) if isinstance(node, DictConfig) else []
+
+
+def _node(key: str, config_name: str) -> Any:
+    """A node of the configuration that the command line's choices of options make; the whole for ""."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
@@ -144,14 +165,10 @@ def _keys_below(parent: str, config_name: str) -> list[str]:
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for overrides in (choices, []):
-            try:
-                node: Any = OmegaConf.select(compose(config_name, overrides), parent) if parent else None
-                node = node if parent else compose(config_name, overrides)
-            except Exception:
-                continue
-            keys = list(node) if isinstance(node, DictConfig) else []
-            return sorted(str(key) for key in keys)
-    return []
+            with suppress(Exception):
+                config = compose(config_name, overrides)
+                return OmegaConf.select(config, key) if key else config
+    return None
 
 
 def _first_line(error: BaseException) -> str:
