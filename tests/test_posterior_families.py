@@ -196,6 +196,9 @@ def test_full_gaussian_is_that_of_torch():
     eps = torch.eye(3, dtype=torch.float64).reshape(3, 1, 3).expand(3, BATCH, 3)
     columns = (q.transform(eps) - q.mean).permute(1, 2, 0)
     assert torch.allclose(columns, q.factor)
+    rows, below = torch.tril_indices(3, 3, offset=-1)
+    diagonal = q.factor.diagonal(dim1=-2, dim2=-1)
+    assert torch.allclose(q.factor[:, rows, below] / diagonal[:, rows], outputs_for_full()[:, 6:])
 
 
 @pytest.mark.parametrize("kind", ["affine", "spline"])

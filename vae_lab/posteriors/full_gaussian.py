@@ -14,7 +14,7 @@ from vae_lab.priors.standard_normal import StandardNormal
 
 @dataclass(frozen=True)
 class FullGaussianConditional:
-    """N(mean, L L^T): the mean, log L_dd, and L below its diagonal by rows, `(B, D (D - 1) / 2)`."""
+    """N(mean, L L^T): the mean, log L_dd, and L_dj / L_dd for j < d by rows, `(B, D (D - 1) / 2)`."""
 
     mean: Tensor
     log_diagonal: Tensor
@@ -25,10 +25,9 @@ class FullGaussianConditional:
         """L, `(B, D, D)`."""
         size = self.mean.shape[-1]
         rows, columns = torch.tril_indices(size, size, offset=-1, device=self.mean.device)
-        lower = torch.diag_embed(self.log_diagonal.exp())
-        return lower.index_put(
-            (torch.arange(len(lower), device=rows.device)[:, None], rows, columns), self.below
-        )
+        unit = torch.diag_embed(torch.ones_like(self.mean))
+        data = torch.arange(len(unit), device=rows.device)[:, None]
+        return unit.index_put((data, rows, columns), self.below) * self.log_diagonal.exp().unsqueeze(-1)
 
     @property
     def std(self) -> Tensor:
@@ -72,8 +71,12 @@ class FullGaussian(Posterior):
 
     $$\mathrm{KL} = \tfrac12 \left(\mathrm{tr}(L L^T) + \mu^T \mu - D\right) - \sum_d \log L_{dd}$$
 
+    The encoder gives each row of L in units of its diagonal element, so that its noise is small where the
+    posterior is narrow.
+
     References:
-        An Introduction to Variational Autoencoders (Kingma & Welling, 2019), section 2.5.1.
+        An Introduction to Variational Autoencoders (Kingma & Welling, 2019), section 2.5.1, where the encoder
+        gives L itself.
 
     Args:
         latent_dim: `D`, at least 1.
