@@ -476,9 +476,22 @@ def test_what_meets_no_discrete_latent_variables():
         (partial(GumbelSoftmax, temperature=0), "temperature must be above 0, got 0"),
         (partial(REBAR, temperature=0, scale=1), "temperature must be above 0, got 0"),
         (partial(GumbelSoftmax, temperature=-1), "temperature must be above 0, got -1"),
+        (partial(GumbelSoftmax, final_temperature=0), "final_temperature must be above 0, got 0"),
+        (partial(GumbelSoftmax, annealing=-1), "annealing must not be negative, got -1"),
     ]:
         with pytest.raises(ValueError, match=message):
             make()
+
+
+def test_the_temperature_falls_in_training_and_is_final_outside():
+    annealed, vae = GumbelSoftmax(temperature=2.0, final_temperature=0.5, annealing=100), binary_vae()
+    batch = copies_of(one_datum(vae), 3)
+    for samples, temperature in ((0, 2.0), (50, 1.0), (100, 0.5), (10_000, 0.5), (None, 0.5)):
+        annealed.samples = samples
+        assert annealed.temperature_now == pytest.approx(temperature)
+        constant = estimate(GumbelSoftmax(temperature=temperature), vae, batch)
+        assert torch.allclose(estimate(annealed, vae, batch).bound, constant.bound)
+    assert "temperature 2 falling to 0.5 over 100 samples" in str(annealed.objective)
 
 
 def test_the_exact_log_likelihood_is_the_limit_of_the_importance_weighted_bound():

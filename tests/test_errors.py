@@ -20,8 +20,8 @@ MISTAKES = {
     "+trainer.max_epoch=3": "trainer.max_epoch does not exist; did you mean max_epochs?",
     "+model.encoder.widths=[3]": "model.encoder.widths does not exist. There are: activation, hidden,",
     "model={latnt_dim: 3}": "model.latnt_dim does not exist; did you mean latent_dim?",
-    "model.encoder.hidden.x=3": "model.encoder.hidden.x does not exist: model.encoder.hidden is given as a whole",
-    "trainer.max_samples.x=3": "trainer.max_samples.x does not exist: trainer.max_samples is given as a whole",
+    "model.encoder.hidden.x=3": "model.encoder.hidden.x does not exist: model.encoder.hidden is given",
+    "trainer.max_samples.x=3": "trainer.max_samples.x does not exist: trainer.max_samples is given",
     "trainer.options={max_tim: 1}": "unexpected keyword argument 'max_tim'",
     # unknown options
     "model=cnv": "model=cnv is not an option; did you mean conv? There are: autoregressive,",

@@ -198,8 +198,8 @@ def test_replicates_are_those_of_backward(name):
 
 @pytest.mark.parametrize("name", ["reparameterized", "score_function", "rloo", "dreg"])
 def test_the_structure_gives_the_plain_sample_variance_in_expectation(name):
-    estimator, replicates = prepared(name), 4000
-    probe = Probe(model(), images(), NoiseSource(1), replicates, chunk=400, generative=False)
+    estimator, replicates = prepared(name), 1500
+    probe = Probe(model(), images(), NoiseSource(1), replicates, chunk=300, generative=False)
     sample = probe.sample(estimator)
     plain = by_backward(probe, estimator, replicates)
     for parameter in plain:

@@ -17,15 +17,19 @@ class GumbelSoftmax(SingleSampleEstimator):
       \tilde z = \mathrm{softmax}((\log \pi - \log(-\log u)) / \lambda)$$
 
     Binary variables have a sigmoid and logistic noise. The KL term is that of the discrete variables. The
-    lower the temperature, the less biased the gradient and the higher its variance. Validation and test have
-    discrete samples, and so has what is reported in training if `straight_through`.
+    lower the temperature, the less biased the gradient and the higher its variance; it may fall exponentially
+    while a model is trained. Validation and test have discrete samples, and so has what is reported in
+    training if `straight_through`.
 
     References:
-        Categorical Reparameterization with Gumbel-Softmax (Jang, Gu & Poole, 2017), equation 2 and section
-        2.2; The Concrete Distribution (Maddison, Mnih & Teh, 2017).
+        Categorical Reparameterization with Gumbel-Softmax (Jang, Gu & Poole, 2017), equation 2, section
+        2.1 for the annealing and 2.2 for `straight_through`; The Concrete Distribution (Maddison, Mnih & Teh,
+        2017).
 
     Args:
-        temperature: $\lambda$, above 0.
+        temperature: $\lambda$, above 0; with `annealing` that at the start.
+        final_temperature: That to which it falls, above 0.
+        annealing: Training samples over which it falls so; 0 for none.
         straight_through: Whether the decoder sees the discrete sample, with the gradient of the relaxed one.
         num_samples: `K`, at least 1.
         kl: Form of the KL term: `analytic`, `sampled` or `entropy`; the latter two go on linearly between
@@ -44,6 +48,8 @@ class GumbelSoftmax(SingleSampleEstimator):
     def __init__(
         self,
         temperature: float = 0.5,
+        final_temperature: float = 0.5,
+        annealing: int | float = 0,
         straight_through: bool = False,
         num_samples: int = 1,
         kl: KL = "analytic",
@@ -53,13 +59,27 @@ class GumbelSoftmax(SingleSampleEstimator):
         free_bits: float = 0.0,
     ) -> None:
         super().__init__(num_samples, kl, beta, warm_up, cycles, free_bits)
-        if not temperature > 0:
-            raise ValueError(f"temperature must be above 0, got {temperature}.")
+        for name, value in {"temperature": temperature, "final_temperature": final_temperature}.items():
+            if not value > 0:
+                raise ValueError(f"{name} must be above 0, got {value}.")
+        if not annealing >= 0:
+            raise ValueError(f"annealing must not be negative, got {annealing}.")
         self.temperature = temperature
+        self.final_temperature = final_temperature
+        self.annealing = annealing
         self.straight_through = straight_through
         if not straight_through:
-            said = f"trained at samples relaxed by the temperature {temperature:g}, where train/elbo is too"
+            fall = f" falling to {final_temperature:g} over {annealing:,.0f} samples" if annealing else ""
+            said = f"trained at samples relaxed by the temperature {temperature:g}{fall}, where train/elbo is"
             self.objective = f"{said}; {self.objective}" if self.objective else said
+
+    @property
+    def temperature_now(self) -> float:
+        """`temperature`, or with `annealing` what it has fallen to; the final one outside of a training."""
+        if not self.annealing:
+            return self.temperature
+        done = 1.0 if self.samples is None else min(1.0, self.samples / self.annealing)
+        return float(self.temperature * (self.final_temperature / self.temperature) ** done)
 
     def check(self, vae: VAE) -> None:
         check_discrete(vae, "gumbel_softmax")
@@ -75,5 +95,5 @@ class GumbelSoftmax(SingleSampleEstimator):
 
     def _sample(self, q: DiscreteLaw, eps: Tensor) -> Tensor:
         perturbed = q.perturbed(eps)
-        relaxed = q.relax(perturbed, self.temperature)
+        relaxed = q.relax(perturbed, self.temperature_now)
         return q.harden(perturbed) + relaxed - relaxed.detach() if self.straight_through else relaxed
