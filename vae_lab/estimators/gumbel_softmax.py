@@ -70,7 +70,7 @@ class GumbelSoftmax(SingleSampleEstimator):
         self.straight_through = straight_through
         if not straight_through:
             fall = f" falling to {final_temperature:g} over {annealing:,.0f} samples" if annealing else ""
-            said = f"trained at samples relaxed by the temperature {temperature:g}{fall}, where train/elbo is"
+            said = f"trained at samples relaxed by the temperature {temperature:g}{fall}, as train/elbo is"
             self.objective = f"{said}; {self.objective}" if self.objective else said
 
     @property
