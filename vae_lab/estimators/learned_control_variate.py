@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from vae_lab.estimators.baselines.base import RunningAverage
+from vae_lab.networks.fixed import fixed
 
 
 class LearnedControlVariate(nn.Module):
@@ -39,20 +39,20 @@ class LearnedControlVariate(nn.Module):
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         """c(x, z) of shape `(K, B)`, for `x` of shape `(B, *data_shape)` and `z` of shape `(K, B, D)`."""
-        return self._apply_network(x, z, {})
+        assert self.network is not None
+        return self._added(self.network(_side_by_side(x, z)), z)
 
     def frozen(self, x: Tensor, z: Tensor) -> Tensor:
         """The same without a graph to the network's parameters."""
         assert self.network is not None
-        detached = {name: parameter.detach() for name, parameter in self.network.named_parameters()}
-        return self._apply_network(x, z, detached)
+        return self._added(fixed(self.network, _side_by_side(x, z)), z)
 
-    def _apply_network(self, x: Tensor, z: Tensor, parameters: dict[str, Tensor]) -> Tensor:
-        assert self.network is not None
-        data = x.flatten(1).expand(len(z), -1, -1)
-        inputs = torch.cat([data, z], dim=-1).flatten(0, 1)
-        outputs: Tensor = functional_call(self.network, parameters, (inputs,))
+    def _added(self, outputs: Tensor, z: Tensor) -> Tensor:
         return self.level.value + outputs.view(z.shape[:2])
+
+
+def _side_by_side(x: Tensor, z: Tensor) -> Tensor:
+    return torch.cat([x.flatten(1).expand(len(z), -1, -1), z], dim=-1).flatten(0, 1)
 
 
 def squared_gradient(

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from torch import Tensor, nn
-from torch.func import functional_call
 
+from vae_lab.networks.fixed import fixed
 from vae_lab.noise import Law
 from vae_lab.posteriors.base import Posterior
 from vae_lab.priors.base import Prior
@@ -137,8 +138,4 @@ class Flow(Posterior):
         )
 
     def forward(self, outputs: Tensor) -> FlowConditional:
-        return FlowConditional(outputs, self.through, self._detached, self.latent_dim)
-
-    def _detached(self, context: Tensor, value: Tensor, to_z: bool) -> Tensor:
-        parameters = {name: parameter.detach() for name, parameter in self.through.named_parameters()}
-        return functional_call(self.through, parameters, (context, value, to_z))
+        return FlowConditional(outputs, self.through, partial(fixed, self.through), self.latent_dim)

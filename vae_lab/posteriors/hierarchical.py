@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from vae_lab.networks.between_layers import check_layers, over_last
+from vae_lab.networks.fixed import fixed
 from vae_lab.noise import Law
 from vae_lab.posteriors.base import Posterior
 from vae_lab.posteriors.gaussian import DiagonalGaussian
@@ -128,20 +129,9 @@ class Hierarchical(Posterior):
         return HierarchicalConditional(
             _gaussian(outputs),
             [_transition(network) for network in self.networks],
-            [_transition(_Detached(network)) for network in self.networks],
+            [_transition(partial(fixed, network)) for network in self.networks],
             self.layer_dims,
         )
-
-
-class _Detached:
-    """A network whose parameters get no gradient; its inputs do."""
-
-    def __init__(self, network: nn.Module) -> None:
-        self.network = network
-
-    def __call__(self, inputs: Tensor) -> Tensor:
-        parameters = {name: value.detach() for name, value in self.network.named_parameters()}
-        return functional_call(self.network, parameters, (inputs,))
 
 
 def _transition(network: Callable[[Tensor], Tensor]) -> Transition:
