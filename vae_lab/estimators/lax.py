@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from vae_lab.estimators.base import Estimate, check_pathwise
+from vae_lab.estimators.baselines.base import RunningAverage
 from vae_lab.estimators.learned_control_variate import LearnedControlVariate, squared_gradient
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
+from vae_lab.networks.fixed import fixed
 from vae_lab.posteriors.base import Conditional
 from vae_lab.vae import VAE, Batch
 
@@ -18,9 +20,10 @@ class LAX(SingleSampleEstimator):
     $$\frac1K \sum_k [f(z_k) - c_\psi(x, z_k)] \nabla_\phi \log q(z_k|x) + \nabla_\phi c_\psi(x, z_k), \quad
       z_k = g_\phi(\epsilon_k, x)$$
 
-    c is a network of x and z, added to the running mean of f. The gradient is unbiased for every network,
-    which the run's optimizer trains to make the squared length of each datum's gradient by the parameters of
-    q small. No derivative of f is taken; with c = f it would be the reparameterised gradient.
+    c is a network of x and z, added to the running mean of f, so that it has only to learn how f varies. The
+    gradient is unbiased for every network, which the run's optimizer trains to make the squared length of
+    each datum's gradient by the parameters of q small. No derivative of f is taken; with c = f it would be
+    the reparameterised gradient.
 
     f is the learning signal of `ScoreFunction`: log p(x|z), or the log-weight, or log p(x, z), by `kl`.
 
@@ -56,7 +59,8 @@ class LAX(SingleSampleEstimator):
         decay: float = 0.9,
     ) -> None:
         super().__init__(num_samples, kl, beta, warm_up, cycles, free_bits)
-        self.control_variate = LearnedControlVariate(network, decay)
+        self.control_variate = LearnedControlVariate(network)
+        self.level = RunningAverage(decay)
 
     def check(self, vae: VAE) -> None:
         check_pathwise(vae)
@@ -77,22 +81,19 @@ class LAX(SingleSampleEstimator):
         terms = self.bound_terms(vae, batch.x, z, q, density=q.detach())
         beta = self.weight
         signal = terms.objective(beta)
-        control = self.control_variate(batch.x, z)
-        surrogate = (
-            (signal - control).detach() * q.log_prob(z)
-            + self.control_variate.frozen(batch.x, reparameterised)
-            + signal
-        )
+        difference = signal.detach() - self.level.value - self.control_variate(batch.x, z)
+        path = fixed(self.control_variate, batch.x, reparameterised)
+        surrogate = difference.detach() * q.log_prob(z) + path + signal
         exact = beta * terms.penalty
         bound = signal.detach().mean(0) - exact.detach()
         loss = torch.zeros_like(bound)
         if torch.is_grad_enabled():
-            loss = self._loss(signal.detach() - control, batch.x, z, q, eps)
+            loss = self._loss(difference, batch.x, z, q, eps)
         statistics = {"level": signal.detach().mean(0)}
         return Estimate(surrogate.mean(0) - exact - loss, bound, terms.report(beta), statistics)
 
     def update(self, means: Mapping[str, Tensor]) -> None:
-        self.control_variate.level.add(means["level"])
+        self.level.add(means["level"])
 
     def _loss(self, difference: Tensor, x: Tensor, z: Tensor, q: Conditional, eps: Tensor) -> Tensor:
         """What the network is trained to make small, `(B,)`, with a graph to its parameters alone."""

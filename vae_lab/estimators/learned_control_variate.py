@@ -6,30 +6,19 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from vae_lab.estimators.baselines.base import RunningAverage
-from vae_lab.networks.fixed import fixed
-
 
 class LearnedControlVariate(nn.Module):
-    r"""The running mean of the signal, and a network of a datum and a latent vector side by side added to it.
-
-    The mean is updated after the step and is the same for all samples, so that the network has only to learn
-    how the signal varies.
+    """A network of a datum and a latent vector side by side.
 
     References:
         Backpropagation through the Void (Grathwohl et al., 2018), section 3.
 
     Args:
         network: Makes the network from `in_shape` and `out_shape`.
-        decay: Weight of the past in the running mean, at least 0 and below 1.
-
-    Raises:
-        ValueError: If `decay` is out of its range.
     """
 
-    def __init__(self, network: Callable[..., nn.Module], decay: float) -> None:
+    def __init__(self, network: Callable[..., nn.Module]) -> None:
         super().__init__()
-        self.level = RunningAverage(decay)
         self.make = network
         self.network: nn.Module | None = None
 
@@ -40,19 +29,9 @@ class LearnedControlVariate(nn.Module):
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
         """c(x, z) of shape `(K, B)`, for `x` of shape `(B, *data_shape)` and `z` of shape `(K, B, D)`."""
         assert self.network is not None
-        return self._added(self.network(_side_by_side(x, z)), z)
-
-    def frozen(self, x: Tensor, z: Tensor) -> Tensor:
-        """The same without a graph to the network's parameters."""
-        assert self.network is not None
-        return self._added(fixed(self.network, _side_by_side(x, z)), z)
-
-    def _added(self, outputs: Tensor, z: Tensor) -> Tensor:
-        return self.level.value + outputs.view(z.shape[:2])
-
-
-def _side_by_side(x: Tensor, z: Tensor) -> Tensor:
-    return torch.cat([x.flatten(1).expand(len(z), -1, -1), z], dim=-1).flatten(0, 1)
+        data = x.flatten(1).expand(len(z), -1, -1)
+        outputs: Tensor = self.network(torch.cat([data, z], dim=-1).flatten(0, 1))
+        return outputs.view(z.shape[:2])
 
 
 def squared_gradient(

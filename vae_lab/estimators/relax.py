@@ -52,8 +52,7 @@ class RELAX(REBAR):
         free_bits: float = 0.0,
     ) -> None:
         super().__init__(temperature, scale, num_samples, kl, beta, warm_up, cycles, free_bits)
-        # its running mean stays 0: f at the relaxed sample has the level of f already
-        self.learned = LearnedControlVariate(network, decay=0.0)
+        self.learned = LearnedControlVariate(network)
 
     def prepare(self, vae: VAE, data_shape: Sequence[int], dataset_size: int) -> None:
         self.learned.prepare(data_shape, vae.latent_dim)
