@@ -11,7 +11,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from vae_lab.build import NEEDS_NETWORK, TrainingParts, build, check_root, prepare_probe
+from vae_lab.build import TrainingParts, build, check_root
 from vae_lab.config import GradientsConfig, TrainConfig
 from vae_lab.errors import Busy, UserError
 from vae_lab.estimators.base import Estimator
@@ -25,6 +25,7 @@ from vae_lab.orchestration.jobs import finished
 from vae_lab.orchestration.provenance import provenance
 from vae_lab.orchestration.run_directory import FAILURE, RunDirectory, find, remove_if_unused
 from vae_lab.orchestration.signature import NOT_DEFINING, flatten, signature
+from vae_lab.prepare import NEEDS_NETWORK, prepare_probe
 from vae_lab.probing import ProbeSettings
 from vae_lab.run import quieten_libraries, run
 from vae_lab.training.callbacks import load_checkpoint, weights_of_model
