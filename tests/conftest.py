@@ -208,6 +208,17 @@ def posterior(vae, batch):
     return (batch.x - bias) @ weight @ covariance / variance, covariance
 
 
+def result(directory):
+    """What a run or a measurement leaves in its `metrics.json`."""
+    return json.loads((directory / "metrics.json").read_text())
+
+
+def only(folder):
+    """The one thing in a folder."""
+    (path,) = folder.iterdir()
+    return path
+
+
 def records(file):
     """All records of an offline W&B run."""
     command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(file)]

@@ -1,6 +1,5 @@
 """Codes of data, how good they are as a representation, and `vae-lab embed` as it is typed."""
 
-import json
 import shutil
 
 import numpy as np
@@ -15,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
+from tests.conftest import only, result
 from vae_lab.build import TrainingParts
 from vae_lab.codes import encoded, samples_of
 from vae_lab.datasets import Array
@@ -252,15 +252,6 @@ def runs(once, tmp_path):
     """The same in a folder of the test's own."""
     shutil.copytree(once / "outputs", tmp_path / "outputs")
     return sorted((tmp_path / "outputs" / "runs").iterdir())
-
-
-def result(folder):
-    return json.loads((folder / "metrics.json").read_text())
-
-
-def only(folder):
-    (path,) = folder.iterdir()
-    return path
 
 
 def test_a_run_as_one_types_it(vae_lab, runs, tmp_path):

@@ -1,11 +1,12 @@
 """`vae-lab evaluate`, as it is typed."""
 
-import json
 import shutil
 
 import polars as pl
 import pytest
 from conftest import history, records
+
+from tests.conftest import only, result
 
 QUICK = ["logger=none", "trainer.max_samples=2000", "trainer.progress=false"]
 FEW = ["logger=none", "measures.importance_samples=[1,100]", "measures.gap=20"]
@@ -25,15 +26,6 @@ def trained(once, tmp_path):
     """The same in a folder of the test's own."""
     shutil.copytree(once / "outputs", tmp_path / "outputs")
     return sorted((tmp_path / "outputs" / "runs").iterdir())
-
-
-def result(folder):
-    return json.loads((folder / "metrics.json").read_text())
-
-
-def only(folder):
-    (path,) = folder.iterdir()
-    return path
 
 
 def test_a_run_by_its_signature_or_its_directory(vae_lab, trained, tmp_path):

@@ -1,6 +1,5 @@
 """`vae-lab explore`: paths, codes and planes against closed forms, and the command as it is typed."""
 
-import json
 import math
 import shutil
 
@@ -12,6 +11,7 @@ from conftest import gaussian_batch, hierarchical_vae, linear_gaussian_vae
 from PIL import Image
 
 import vae_lab as package
+from tests.conftest import result
 from vae_lab.evaluation.codes import Dimensions, encode
 from vae_lab.evaluation.density_regions import density_levels
 from vae_lab.evaluation.interpolation import linear, spherical, traversal
@@ -209,10 +209,6 @@ def trained(once, tmp_path):
     shutil.copytree(once / "outputs", tmp_path / "outputs")
     runs = (tmp_path / "outputs" / "runs").iterdir()
     return {result(run)["definition"]["model.latent_dim"]: run for run in runs}
-
-
-def result(folder):
-    return json.loads((folder / "metrics.json").read_text())
 
 
 def explored(vae_lab, run, *words, to):

@@ -1,6 +1,5 @@
 """New data from a trained model, whether they are new, and `vae-lab generate` as it is typed."""
 
-import json
 import math
 import shutil
 from types import SimpleNamespace
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.conftest import only, result
 from vae_lab.datasets import Array
 from vae_lab.datasets.base import Parts, Split
 from vae_lab.evaluation import nearest as nearest_module
@@ -131,15 +131,6 @@ def runs(once, tmp_path):
     """The same in a folder of the test's own."""
     shutil.copytree(once / "outputs", tmp_path / "outputs")
     return sorted((tmp_path / "outputs" / "runs").iterdir())
-
-
-def only(folder):
-    (path,) = folder.iterdir()
-    return path
-
-
-def result(folder):
-    return json.loads((folder / "metrics.json").read_text())
 
 
 def test_a_run_as_one_types_it(vae_lab, runs, tmp_path):

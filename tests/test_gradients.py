@@ -9,13 +9,10 @@ import polars as pl
 import pytest
 import torch
 
+from tests.conftest import only
+
 QUICK = ["trainer.max_epochs=3", "logger=none", "trainer.progress=false"]
 SMALL = ["probe.num_replicates=12", "probe.batch_size=20", "probe.warm_up=3"]
-
-
-def only(folder):
-    (path,) = folder.iterdir()
-    return path
 
 
 def test_a_fresh_model(vae_lab, tmp_path):

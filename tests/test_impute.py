@@ -9,6 +9,8 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from tests.conftest import only
+
 QUICK = ["logger=none", "trainer.progress=false"]
 FEW = ["logger=none", "max_data=40", "steps=10", "importance_samples=20", "imputations=2", "max_train=200"]
 METHODS = ["importance_weighted", "metropolis_within_gibbs", "pseudo_gibbs"]
@@ -31,11 +33,6 @@ def run(once, tmp_path):
         if json.loads((path / "metrics.json").read_text())["config"]["model.latent_dim"] == 8:
             return path.name
     raise AssertionError("no such run")
-
-
-def only(folder):
-    (path,) = folder.iterdir()
-    return path
 
 
 def metrics_of(folder):

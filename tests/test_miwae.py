@@ -1,6 +1,5 @@
 """Learning from data that miss pixels."""
 
-import json
 import math
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from conftest import gaussian_batch, linear_gaussian_vae, nonlinear_vae
 from scipy import stats
 
+from tests.conftest import only, result
 from vae_lab.datasets import Digits
 from vae_lab.estimators import IWAE, MIWAE
 from vae_lab.evaluation.importance_sampling import importance_weighted_log_likelihood
@@ -183,15 +183,6 @@ def test_the_nearest_of_incomplete_data():
     found = nearest(torch.tensor([[1.0, 9.0], [3.0, 4.0]]), x)
     assert found.numbers.tolist() == [0, 1]
     assert found.distances.tolist() == pytest.approx([2**0.5, 0.0])
-
-
-def only(folder):
-    (path,) = folder.iterdir()
-    return path
-
-
-def result(folder):
-    return json.loads((folder / "metrics.json").read_text())
 
 
 def test_a_training_on_half_of_the_pixels_imputes_better_than_the_mean(vae_lab, tmp_path):

@@ -1,6 +1,5 @@
 """`vae-lab outliers`: the scores, what they are worth, and the command as it is typed."""
 
-import json
 import math
 import shutil
 
@@ -14,6 +13,7 @@ from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 from sklearn.metrics import roc_curve
 
+from tests.conftest import result
 from vae_lab.evaluation.detection import detection
 from vae_lab.evaluation.exact import linear_gaussian_log_likelihood
 from vae_lab.evaluation.outlier_scores import likelihood_ratio, outlier_scores, typicality
@@ -134,10 +134,6 @@ def trained(once, tmp_path):
     """A folder of the test's own with two runs that have not seen some digit."""
     shutil.copytree(once / "outputs", tmp_path / "outputs")
     return sorted((tmp_path / "outputs" / "runs").iterdir())
-
-
-def result(folder):
-    return json.loads((folder / "metrics.json").read_text())
 
 
 def test_classes_left_out(vae_lab, trained, tmp_path):

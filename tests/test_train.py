@@ -1,7 +1,6 @@
 """`vae-lab train` as people type it: its files, its table, resume, continuation, processes, tracking."""
 
 import csv
-import json
 import random
 import shutil
 import signal
@@ -14,12 +13,10 @@ import pytest
 import torch
 from conftest import environment, history, records
 
+from tests.conftest import result
+
 SHORT = ["trainer.max_epochs=3", "evaluation.importance_samples=5"]
 QUIET = [*SHORT, "logger=none"]
-
-
-def result(directory):
-    return json.loads((directory / "metrics.json").read_text())
 
 
 def weights(directory):
