@@ -35,7 +35,7 @@ STATES = {
     "seed": "seed {}",
 }
 ACRONYMS = (
-    "ARM", "CIWAE", "DReG", "DisARM", "IWAE", "LAX", "MIWAE", "NVIL", "OVIS", "PIWAE", "REBAR", "RELAX",
+    "ARM", "CIWAE", "DReG", "DisARM", "ELBO", "IWAE", "LAX", "MIWAE", "NVIL", "OVIS", "PIWAE", "REBAR", "RELAX",
     "RLOO", "STL", "VIMCO",
 )  # fmt: skip
 HYPHENED = {
