@@ -35,8 +35,8 @@ STATES = {
     "seed": "seed {}",
 }
 ACRONYMS = (
-    "ARM", "CIWAE", "DReG", "DisARM", "ELBO", "IWAE", "LAX", "MIWAE", "NVIL", "OVIS", "PIWAE", "REBAR", "RELAX",
-    "RLOO", "STL", "VIMCO",
+    "ARM", "CIWAE", "DReG", "DisARM", "ELBO", "IWAE", "LAX", "MIWAE", "NVIL", "OVIS", "PIWAE", "REBAR",
+    "RELAX", "RLOO", "STL", "VIMCO",
 )  # fmt: skip
 HYPHENED = {
     "rao blackwell": "Rao-Blackwell",
