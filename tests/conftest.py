@@ -23,6 +23,8 @@ from vae_lab.vae import VAE, Batch
 REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("VAE_LAB_DATA", REPOSITORY.parent / "shared" / "data")).resolve()
 
+FAST = ["logger=none", "trainer.max_epochs=1", "evaluation.importance_samples=2", "trainer.evaluate_at=end"]
+
 torch.set_num_threads(1)
 
 
@@ -206,6 +208,31 @@ def posterior(vae, batch):
     precision = torch.eye(vae.latent_dim, dtype=torch.float64) + weight.T @ weight / variance
     covariance = torch.linalg.inv(precision)
     return (batch.x - bias) @ weight @ covariance / variance, covariance
+
+
+def started(tmp_path, *arguments):
+    """The command line, going on by itself."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "vae_lab.cli", *arguments],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def of_sweep(tmp_path):
+    """The folder of the only sweep."""
+    (path,) = (tmp_path / "outputs" / "sweeps").iterdir()
+    return path
+
+
+def results(tmp_path):
+    """When each run of a folder was finished, by its signature."""
+    return {
+        path.parent.name: path.stat().st_mtime_ns for path in tmp_path.glob("outputs/runs/*/metrics.json")
+    }
 
 
 def result(directory):

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from conftest import hierarchical_vae, linear_gaussian_vae
+from conftest import hierarchical_vae, linear_gaussian_vae, only, result
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -14,7 +14,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from tests.conftest import only, result
 from vae_lab.build import TrainingParts
 from vae_lab.codes import encoded, samples_of
 from vae_lab.datasets import Array

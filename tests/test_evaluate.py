@@ -4,9 +4,7 @@ import shutil
 
 import polars as pl
 import pytest
-from conftest import history, records
-
-from tests.conftest import only, result
+from conftest import history, only, records, result
 
 QUICK = ["logger=none", "trainer.max_samples=2000", "trainer.progress=false"]
 FEW = ["logger=none", "measures.importance_samples=[1,100]", "measures.gap=20"]

@@ -7,11 +7,10 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from conftest import gaussian_batch, hierarchical_vae, linear_gaussian_vae
+from conftest import gaussian_batch, hierarchical_vae, linear_gaussian_vae, result
 from PIL import Image
 
 import vae_lab as package
-from tests.conftest import result
 from vae_lab.evaluation.codes import Dimensions, encode
 from vae_lab.evaluation.density_regions import density_levels
 from vae_lab.evaluation.interpolation import linear, spherical, traversal

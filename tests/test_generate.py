@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from conftest import only, result
 
-from tests.conftest import only, result
 from vae_lab.datasets import Array
 from vae_lab.datasets.base import Parts, Split
 from vae_lab.evaluation import nearest as nearest_module

@@ -8,8 +8,7 @@ import os
 import polars as pl
 import pytest
 import torch
-
-from tests.conftest import only
+from conftest import only
 
 QUICK = ["trainer.max_epochs=3", "logger=none", "trainer.progress=false"]
 SMALL = ["probe.num_replicates=12", "probe.batch_size=20", "probe.warm_up=3"]

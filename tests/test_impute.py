@@ -7,9 +7,8 @@ import shutil
 import numpy as np
 import polars as pl
 import pytest
+from conftest import only
 from PIL import Image
-
-from tests.conftest import only
 
 QUICK = ["logger=none", "trainer.progress=false"]
 FEW = ["logger=none", "max_data=40", "steps=10", "importance_samples=20", "imputations=2", "max_train=200"]

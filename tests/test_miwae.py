@@ -5,10 +5,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import gaussian_batch, linear_gaussian_vae, nonlinear_vae
+from conftest import gaussian_batch, linear_gaussian_vae, nonlinear_vae, only, result
 from scipy import stats
 
-from tests.conftest import only, result
 from vae_lab.datasets import Digits
 from vae_lab.estimators import IWAE, MIWAE
 from vae_lab.evaluation.importance_sampling import importance_weighted_log_likelihood

@@ -7,13 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from conftest import linear_gaussian_vae
+from conftest import linear_gaussian_vae, result
 from PIL import Image
 from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 from sklearn.metrics import roc_curve
 
-from tests.conftest import result
 from vae_lab.evaluation.detection import detection
 from vae_lab.evaluation.exact import linear_gaussian_log_likelihood
 from vae_lab.evaluation.outlier_scores import likelihood_ratio, outlier_scores, typicality

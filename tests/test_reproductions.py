@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from conftest import of_sweep
 
-from tests.test_sweeps import of_sweep
 from vae_lab import published
 from vae_lab.errors import UserError
 from vae_lab.figures.kingma2014_figure2 import AT

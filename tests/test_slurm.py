@@ -8,8 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-
-from tests.test_sweeps import FAST, of_sweep, results, started
+from conftest import FAST, of_sweep, results, started
 
 SLURM = ["train", "-m", *FAST, "hydra/launcher=slurm", "hydra.launcher.memory=2GB"]
 LONG = ["trainer.max_epochs=100000", "trainer.checkpoint_seconds=1"]

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from conftest import FAST, environment, of_sweep, results, started
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from tests.conftest import environment
 from vae_lab import config
 from vae_lab.datasets.fraud_like import fraud_like
 from vae_lab.errors import UserError
@@ -28,31 +28,7 @@ from vae_lab.orchestration.pool import slots
 from vae_lab.paths import CONF, ROOT
 
 FILES = sorted(Path(__file__).parent.parent.glob("sweeps/*.yaml"))
-FAST = ["logger=none", "trainer.max_epochs=1", "evaluation.importance_samples=2", "trainer.evaluate_at=end"]
 TWO = ["train", "-m", *FAST, "model.latent_dim=2,3"]
-
-
-def started(tmp_path, *arguments):
-    """The command line, going on by itself."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "vae_lab.cli", *arguments],
-        cwd=tmp_path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def of_sweep(tmp_path):
-    (path,) = (tmp_path / "outputs" / "sweeps").iterdir()
-    return path
-
-
-def results(tmp_path):
-    return {
-        path.parent.name: path.stat().st_mtime_ns for path in tmp_path.glob("outputs/runs/*/metrics.json")
-    }
 
 
 def typed(*words):

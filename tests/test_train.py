@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import environment, history, records
-
-from tests.conftest import result
+from conftest import environment, history, records, result
 
 SHORT = ["trainer.max_epochs=3", "evaluation.importance_samples=5"]
 QUIET = [*SHORT, "logger=none"]

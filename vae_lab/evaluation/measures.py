@@ -144,7 +144,7 @@ class Measures:
         is_complete = not bool(looked_at.isnan().any())
         if judged and is_complete and scorer.levels is not None and is_on_levels(looked_at, scorer.levels):
             statistics["bits_per_dimension"] = _in_bits(statistics[judged], batch.x.shape[1:].numel())
-        return Measured(statistics, terms, kl, _notes(statistics, terms))
+        return Measured(statistics, terms, kl, _notes(vae, statistics, terms))
 
     def _terms(
         self, vae: VAE | Alternative, batch: Batch, noise: NoiseSource, progress: Callable[[int], None]
@@ -206,14 +206,17 @@ def _in_bits(log_likelihood: Statistic, dimensions: int) -> Statistic:
     return Statistic(-value, *errors)
 
 
-def _notes(statistics: Mapping[str, Statistic], terms: Mapping[str, Term]) -> list[str]:
+def _notes(
+    vae: VAE | Alternative, statistics: Mapping[str, Statistic], terms: Mapping[str, Term]
+) -> list[str]:
     notes = []
-    if "pareto_shape" in terms:
+    if isinstance(vae, VAE) and "pareto_shape" in terms and "exact_log_likelihood" not in terms:
         doubtful = (terms["pareto_shape"].values > UNRELIABLE).double().mean().item()
+        remedy = "measures=annealed tells" if vae.prior.support == "real" else "more samples tell"
         if doubtful > 0:
             notes.append(
                 f"the importance weights of {100 * doubtful:.2g} % of the data have a Pareto shape above "
-                f"{UNRELIABLE}: log_likelihood may be too low there, and measures=annealed tells"
+                f"{UNRELIABLE}: log_likelihood may be too low there, and {remedy}"
             )
     if "active_units" in statistics and statistics["active_units"].value == 0:
         notes.append("posterior collapse: no latent dimension is active")
