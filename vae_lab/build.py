@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
@@ -32,6 +32,9 @@ from vae_lab.training.estimator_probe import EstimatorProbe
 from vae_lab.vae import VAE
 
 Model = VAE | Alternative
+Load = Callable[[DictConfig], SplitDataset]
+
+_kept: dict[Any, SplitDataset] = {}  # of `load_once`
 
 
 @dataclass(frozen=True)
@@ -76,26 +79,54 @@ class TrainingParts(Parts):
         return self.estimator.target != "reconstruction"
 
 
-def build_run(cfg: DictConfig, checkpoints: Path) -> Parts:
+def load_dataset(cfg: DictConfig) -> SplitDataset:
+    """The dataset of a run's configuration.
+
+    Raises:
+        UserError: If it cannot be made, or its files are not there or not right.
+    """
+    dataset: SplitDataset = instantiate(cfg.dataset, "dataset")
+    dataset.seed = cfg.seed
+    try:
+        dataset.setup()
+    except (ValueError, OSError) as error:
+        raise UserError(named(error, "dataset", cfg.dataset)) from error
+    return dataset
+
+
+def load_once(cfg: DictConfig) -> SplitDataset:
+    """That of `load_dataset`, kept until another is asked for: for checking many configurations of one."""
+    key = (str(OmegaConf.to_container(cfg.dataset, resolve=True)), cfg.seed)
+    if key not in _kept:
+        _kept.clear()
+        _kept[key] = load_dataset(cfg)
+    return _kept[key]
+
+
+def build_run(cfg: DictConfig, checkpoints: Path, load: Load = load_dataset) -> Parts:
     """Builds the parts of a run, a training's or those of a model that fits itself; writes nothing.
 
     Args:
         cfg: The run's configuration.
         checkpoints: Folder where a trainer will put its checkpoints.
+        load: Gives the dataset; `load_once` for parts that nobody keeps.
 
     Raises:
         UserError: If the configuration or the data cannot make a run.
     """
     check_root(cfg, TrainConfig)
-    return _self_fitting(cfg) if makes(cfg.model, "model", SelfFitting) else build(cfg, checkpoints)
+    if makes(cfg.model, "model", SelfFitting):
+        return _self_fitting(cfg, load)
+    return build(cfg, checkpoints, load)
 
 
-def build(cfg: DictConfig, checkpoints: Path) -> TrainingParts:
+def build(cfg: DictConfig, checkpoints: Path, load: Load = load_dataset) -> TrainingParts:
     """Builds the parts of a training, the seed being applied before the model exists; writes nothing.
 
     Args:
         cfg: The run's configuration.
         checkpoints: Folder where the trainer will put its checkpoints.
+        load: Gives the dataset.
 
     Raises:
         UserError: If the configuration or the data cannot make a training.
@@ -110,7 +141,7 @@ def build(cfg: DictConfig, checkpoints: Path) -> TrainingParts:
     noise = instantiate(cfg.noise, "noise", seed=cfg.seed)
     evaluation = instantiate(cfg.evaluation, "evaluation")
     tracking = instantiate(cfg.logger, "logger")
-    dataset = _load(cfg)
+    dataset = load(cfg)
     dataset.test_curve = evaluation.test_curve
     dataset.train_curve = evaluation.train_curve
     dataset.updates_per_batch = estimator.updates_per_batch
@@ -145,7 +176,7 @@ def build(cfg: DictConfig, checkpoints: Path) -> TrainingParts:
     )
 
 
-def _self_fitting(cfg: DictConfig) -> Parts:
+def _self_fitting(cfg: DictConfig, load: Load) -> Parts:
     """The parts of a run whose model fits itself: no estimator, optimizer, trainer or evaluation."""
     kind = str(cfg.model["_target_"]).rsplit(".", 1)[-1]
     for group in OF_TRAINING:
@@ -161,7 +192,7 @@ def _self_fitting(cfg: DictConfig) -> Parts:
         raise UserError(f"callbacks must be none, as {kind} fits itself, got {','.join(cfg.callbacks)}.")
     noise = instantiate(cfg.noise, "noise", seed=cfg.seed)
     tracking = instantiate(cfg.logger, "logger")
-    dataset = _load(cfg)
+    dataset = load(cfg)
     if dataset.incomplete:
         raise UserError(f"model: {kind} needs complete data, and {MISS}; use a VAE with estimator=miwae.")
     model = _model(cfg, dataset)
@@ -313,16 +344,6 @@ def check_root(cfg: DictConfig, schema: type) -> None:
             raise UserError(unknown_key(str(key), known))
     if cfg.seed is not None and not 0 <= cfg.seed < 2**32:
         raise UserError(f"seed must be at least 0 and below 2^32, got {cfg.seed}.")
-
-
-def _load(cfg: DictConfig) -> SplitDataset:
-    dataset = instantiate(cfg.dataset, "dataset")
-    dataset.seed = cfg.seed
-    try:
-        dataset.setup()
-    except (ValueError, OSError) as error:
-        raise UserError(named(error, "dataset", cfg.dataset)) from error
-    return dataset
 
 
 def _trainer(

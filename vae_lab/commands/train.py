@@ -38,9 +38,9 @@ def main(cfg: DictConfig) -> float | None:
 
 def check(cfg: DictConfig) -> None:
     """Raises `UserError` if the configuration cannot make a run; writes nothing."""
-    from vae_lab.build import build_run
+    from vae_lab.build import build_run, load_once
 
-    build_run(cfg, Path("checkpoints"))
+    build_run(cfg, Path("checkpoints"), load_once)
 
 
 def _result(cfg: DictConfig, path: Path) -> dict[str, Any] | None:

@@ -168,8 +168,11 @@ def _check(command: str, jobs: list[tuple[list[str], str]], sender: Connection) 
 
     quieten_libraries()
     check = importlib.import_module(f"vae_lab.commands.{command}").check
-    for number, (overrides, text) in enumerate(jobs):
-        cfg: Any = OmegaConf.create(text)
+    cfgs: list[Any] = [OmegaConf.create(text) for _, text in jobs]
+    for number in sorted(
+        range(len(jobs)), key=lambda each: str(cfgs[each].get("dataset"))
+    ):  # each loaded once
+        cfg, overrides = cfgs[number], jobs[number][0]
         hydra = OmegaConf.structured(HydraConf(overrides=OverridesConf(task=overrides)))
         HydraConfig.instance().cfg = OmegaConf.create({"hydra": hydra})  # type: ignore[assignment]
         try:
