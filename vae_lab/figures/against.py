@@ -7,7 +7,8 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from vae_lab.figures.gradients import COLOURS, label
+from vae_lab.figures.gradients import COLOURS
+from vae_lab.figures.labels import label
 from vae_lab.figures.style import figure
 
 

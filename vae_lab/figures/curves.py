@@ -5,7 +5,8 @@ from pathlib import Path
 import polars as pl
 from matplotlib.ticker import EngFormatter
 
-from vae_lab.figures.gradients import COLOURS, label
+from vae_lab.figures.gradients import COLOURS
+from vae_lab.figures.labels import label
 from vae_lab.figures.style import figure
 
 

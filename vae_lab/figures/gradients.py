@@ -1,6 +1,5 @@
 """The variance of gradient estimators: side by side, along training, against sizes, and at equal cost."""
 
-import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, FixedLocator, NullFormatter
 
+from vae_lab.figures.labels import label
 from vae_lab.figures.style import figure
 
 COLOURS = (
@@ -33,17 +33,6 @@ STATES = {
     "samples": "{} training samples",
     "latent_dim": "{} latent dimensions",
     "seed": "seed {}",
-}
-ACRONYMS = (
-    "ARM", "CIWAE", "DReG", "DisARM", "ELBO", "IWAE", "LAX", "MIWAE", "NVIL", "OVIS", "PIWAE", "REBAR",
-    "RELAX", "RLOO", "STL", "VIMCO",
-)  # fmt: skip
-HYPHENED = {
-    "rao blackwell": "Rao-Blackwell",
-    "gumbel softmax": "Gumbel-softmax",
-    "straight through": "straight-through",
-    "measure valued": "measure-valued",
-    "taylor": "Taylor",
 }
 UNIT = "variance per coordinate (nats²)"
 
@@ -127,18 +116,6 @@ def against(table: pl.DataFrame, axis: str, path: Path) -> None:
         canvas.legend(
             *panels[0].get_legend_handles_labels(), loc="outside right center", fontsize=8, frameon=False
         )
-
-
-def label(name: str) -> str:
-    """A configuration's name as words, with the field's own capitals.
-
-    Example:
-        >>> label("stl_iwae"), label("score_function"), label("rao_blackwell")
-        ('STL IWAE', 'score function', 'Rao-Blackwell')
-    """
-    capitals = {word.lower(): word for word in ACRONYMS}
-    words = " ".join(capitals.get(word, word) for word in name.split("_"))
-    return functools.reduce(lambda text, hyphened: text.replace(*hyphened), HYPHENED.items(), words)
 
 
 def _with_name(table: pl.DataFrame) -> pl.DataFrame:

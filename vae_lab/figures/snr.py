@@ -7,7 +7,8 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullFormatter
 
-from vae_lab.figures.gradients import COLOURS, MARKERS, label
+from vae_lab.figures.gradients import COLOURS, MARKERS
+from vae_lab.figures.labels import label
 from vae_lab.figures.style import figure
 
 PANELS = {"encoder": "encoder", "decoder": "decoder"}
