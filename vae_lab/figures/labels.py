@@ -12,6 +12,7 @@ SPELT = {
     "straight through": "straight-through",
     "measure valued": "measure-valued",
     "student t": "Student's t",
+    "wake sleep": "wake-sleep",
 }
 
 
