@@ -402,6 +402,30 @@ def test_the_sweeps_are_listed_with_their_questions(vae_lab):
     assert "smok is not a sweep; did you mean smoke?" in unknown
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["smoke", "model.latnt_dim=3"], "model.latnt_dim does not exist; did you mean latent_dim?"),
+        (
+            ["smoke", "model.encoder.hidden.x=3"],
+            "model.encoder.hidden.x does not exist: model.encoder.hidden",
+        ),
+        (
+            ["rainforth2018_snr", "dataset.data_dm=3"],
+            "dataset.data_dm does not exist; did you mean data_dim?",
+        ),
+        (["rainforth2018_snr", "probe.replicates=3"], "probe.replicates does not exist; did you mean num_re"),
+        (["posterior_families", "data=mnst"], "data=mnst is not a value of this axis; did you mean mnist?"),
+        (["outliers", "aginst=3"], "aginst does not exist; did you mean against?"),  # before it trains models
+    ],
+)
+def test_a_mistake_in_a_named_sweep_is_told_by_the_configuration_that_it_has(here, tmp_path, words, message):
+    process = here("sweep", *words)
+    assert message in process.stderr
+    assert process.stderr.startswith("vae-lab sweep: ")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_flag_or_a_request_for_help_starts_no_sweep(vae_lab, tmp_path):
     assert "usage: vae-lab sweep NAME" in vae_lab("sweep", "smoke", "--help").stdout
     assert "-m is not understood" in vae_lab("sweep", "-m", "smoke").stderr

@@ -22,9 +22,15 @@ WANTS_TRACEBACK = os.environ.get("VAE_LAB_FULL_ERROR", os.environ.get("HYDRA_FUL
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
 
 
-def exit_if_explained(error: Exception, command: str) -> None:
-    """Ends the process with one message for a user's mistake; returns for a defect of ours."""
-    message = explain(error, command)
+def exit_if_explained(error: Exception, command: str, config_name: str | None = None) -> None:
+    """Ends the process with one message for a user's mistake; returns for a defect of ours.
+
+    Args:
+        error: What happened.
+        command: What the user typed after `vae-lab`.
+        config_name: The primary configuration, where that is not of the command's name.
+    """
+    message = explain(error, config_name or command)
     status = DISK_FULL if _is_full(error) else getattr(error, "exit_status", 1)
     if message is None or (WANTS_TRACEBACK and status == 1):
         return
@@ -161,10 +167,11 @@ def _node(key: str, config_name: str) -> Any:
 
     from vae_lab.paths import CONF
 
+    of_sweep = [word for word in sys.argv[1:] if word.startswith(("hydra.searchpath=", "+sweeps="))]
     choices = [word for word in sys.argv[1:] if re.fullmatch(r"[\w/]+=[\w/]+", word)]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        for overrides in (choices, []):
+        for overrides in ([*of_sweep, *choices], of_sweep):
             with suppress(Exception):
                 config = compose(config_name, overrides)
                 return OmegaConf.select(config, key) if key else config

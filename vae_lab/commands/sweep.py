@@ -8,14 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
 from vae_lab.errors import UserError, did_you_mean
+from vae_lab.explain import exit_if_explained
 from vae_lab.orchestration import manifest
 from vae_lab.orchestration.axes import ROLES
-from vae_lab.paths import ROOT, SWEEPS
+from vae_lab.paths import CONF, ROOT, SWEEPS
 
 OF_BOTH = ("hydra", "output_dir", "logger")  # keys that go to a sweep and to the one that trains its models
 OF_TRAININGS = ("dataset", "model", "estimator", "optimizer", "evaluation", "trainer", "seed", "experiment")
@@ -37,36 +40,58 @@ def main() -> None:
     if name not in names:
         raise UserError(f"{name} is not a sweep{did_you_mean(name, names)}")
     settings = _settings(SWEEPS / f"{name}.yaml")
-    if models := settings.get("models"):
-        overrides = [f"runs={models}", *_trained_first(models, overrides)]
+    command, models = settings.get("command", "train"), settings.get("models")
+    own, of_models = _parted(models, overrides) if models else (overrides, [])
     sys.argv[1:] = [
         "--multirun",
         f"hydra.searchpath=[file://{ROOT}]",
         f"+sweeps={name}",
         f"sweep.name={name}",
-        *(_restricting(override, settings) for override in overrides),
+        *([f"runs={models}"] if models else []),
+        *(_restricting(override, settings) for override in own),
     ]
-    importlib.import_module(f"vae_lab.commands.{settings.get('command', 'train')}").main()
+    try:
+        module = importlib.import_module(f"vae_lab.commands.{command}")
+        if models:
+            _compose(command, sys.argv[2:])  # tells of a mistake before the models are trained
+            _train(models, of_models)
+        module.main()
+    except Exception as error:
+        exit_if_explained(error, "sweep", command)
+        raise
 
 
-def _trained_first(models: str, overrides: Sequence[str]) -> list[str]:
-    """Runs the sweep of trainings that another one goes over; gives the overrides that are this one's own.
+def _parted(models: str, overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The overrides of a sweep that goes over another one's runs, and those of the trainings of these.
 
     The trainings get what is theirs: a choice on their axes, and what both have, as launchers are. Of what
     only a training has, such as its budget, the other sweep knows nothing.
-
-    Raises:
-        UserError: If a training failed.
     """
     settings = _settings(SWEEPS / f"{models}.yaml")
     axes = {axis for role in ROLES for axis in settings.get(role) or {}}
     keys = {override: override.partition("=")[0] for override in overrides}
     shared = [word for word, key in keys.items() if key in axes or key.startswith(OF_BOTH)]
     trainings = [word for word, key in keys.items() if key.split(".")[0].split("/")[0] in OF_TRAININGS]
-    command = [sys.executable, "-m", "vae_lab.cli", "sweep", models, *shared, *trainings]
+    return [word for word in overrides if word not in trainings], [*shared, *trainings]
+
+
+def _compose(command: str, words: Sequence[str]) -> None:
+    """Composes a command's configuration but for what varies."""
+    parser = OverridesParser.create()
+    fixed = [word for word in words if not parser.parse_override(word).is_sweep_override()]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        compose(command, fixed)
+
+
+def _train(models: str, overrides: Sequence[str]) -> None:
+    """Runs the sweep of trainings that another one goes over.
+
+    Raises:
+        UserError: If a training failed.
+    """
+    command = [sys.executable, "-m", "vae_lab.cli", "sweep", models, *overrides]
     if subprocess.run(command, check=False).returncode:
         raise UserError(f"the trainings of sweep {models} have not all been done; see above.")
-    return [word for word in overrides if word not in trainings]
 
 
 def _restricting(override: str, settings: Mapping[str, Any]) -> str:
