@@ -1,6 +1,7 @@
 """From configuration to objects: the one place that calls Hydra's instantiate."""
 
 import inspect
+import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_type_hints
@@ -10,7 +11,7 @@ from hydra.utils import get_object
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from typeguard import TypeCheckError, check_type
+from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from vae_lab.errors import UserError, did_you_mean
 
@@ -178,7 +179,7 @@ def _is_mapping(annotation: Any) -> bool:
 
 def _fits(value: Any, annotation: Any) -> bool:
     try:
-        check_type(value, annotation)
+        check_type(value, annotation, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
     except TypeCheckError:
         return False
     return True
@@ -189,7 +190,7 @@ def _describe(annotation: Any) -> str:
     choices = typing.get_args(annotation)
     if typing.get_origin(annotation) is typing.Literal:
         return ("one of " if len(choices) > 1 else "") + ", ".join(map(str, choices))
-    if choices and type(None) in choices:
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         return " or ".join(_describe(choice) for choice in choices)
     if annotation is type(None):
         return "null"
