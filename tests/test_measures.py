@@ -190,6 +190,13 @@ def test_weights_that_cannot_be_trusted_are_named():
         (note,) = measures(vae, images, NOISE).notes
         assert "Pareto shape above 0.7" in note
         assert note.endswith(remedy)
+    good = nonlinear_vae()
+    with torch.no_grad():
+        for parameter in good.encoder.layers[-1].parameters():
+            parameter.zero_()  # q(z|x) is p(z),
+        for parameter in good.decoder.parameters():
+            parameter.mul_(0.1)  # and x says next to nothing of z
+    assert measures(good, images, NOISE).notes == []
     known = linear_gaussian_vae()  # whose log p(x) is measured exactly
     with torch.no_grad():
         known.encoder.layers[0].bias[2:] -= 3
