@@ -7,6 +7,7 @@ import re
 import sys
 import traceback
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -162,20 +163,26 @@ def _keys_below(parent: str, config_name: str) -> list[str]:
 
 def _node(key: str, config_name: str) -> Any:
     """A node of the configuration that the command line's choices of options make; the whole for ""."""
+    of_sweep = [word for word in sys.argv[1:] if word.startswith(("hydra.searchpath=", "+sweeps="))]
+    choices = [word for word in sys.argv[1:] if re.fullmatch(r"[\w/]+=[\w/]+", word)]
+    for overrides in ([*of_sweep, *choices], of_sweep):
+        with suppress(Exception):
+            config = _composed(config_name, *overrides)
+            return OmegaConf.select(config, key) if key else config
+    return None
+
+
+@cache
+def _composed(config_name: str, *overrides: str) -> DictConfig:
+    """A configuration, composed once for all that is asked of it."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
     from vae_lab.paths import CONF
 
-    of_sweep = [word for word in sys.argv[1:] if word.startswith(("hydra.searchpath=", "+sweeps="))]
-    choices = [word for word in sys.argv[1:] if re.fullmatch(r"[\w/]+=[\w/]+", word)]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        for overrides in ([*of_sweep, *choices], of_sweep):
-            with suppress(Exception):
-                config = compose(config_name, overrides)
-                return OmegaConf.select(config, key) if key else config
-    return None
+        return compose(config_name, list(overrides))
 
 
 def _first_line(error: BaseException) -> str:

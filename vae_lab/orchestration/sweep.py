@@ -145,7 +145,7 @@ def check(jobs: Sequence[Job], elsewhere: bool = False) -> None:
         elsewhere: Whether they will run on other machines, whose devices this one needs not have.
 
     Raises:
-        UserError: With the first mistake.
+        UserError: With a mistake, the first by its job's dataset.
     """
     distinct = {_apart_from_seed(job): job for job in reversed(jobs)}
     checked = list(reversed(distinct.values()))

@@ -72,7 +72,7 @@ def start_job(
 
 
 def first_mistake(command: str, jobs: Sequence[tuple[list[str], str]]) -> tuple[int, str] | None:
-    """The number and the message of the first job that cannot make a run, or None.
+    """The number and the message of a job that cannot make a run, the first by its dataset; or None.
 
     Args:
         command: Such as `train`.
@@ -169,9 +169,8 @@ def _check(command: str, jobs: list[tuple[list[str], str]], sender: Connection) 
     quieten_libraries()
     check = importlib.import_module(f"vae_lab.commands.{command}").check
     cfgs: list[Any] = [OmegaConf.create(text) for _, text in jobs]
-    for number in sorted(
-        range(len(jobs)), key=lambda each: str(cfgs[each].get("dataset"))
-    ):  # each loaded once
+    by_dataset = sorted(range(len(jobs)), key=lambda number: str(cfgs[number].get("dataset")))
+    for number in by_dataset:  # each of which is loaded once
         cfg, overrides = cfgs[number], jobs[number][0]
         hydra = OmegaConf.structured(HydraConf(overrides=OverridesConf(task=overrides)))
         HydraConfig.instance().cfg = OmegaConf.create({"hydra": hydra})  # type: ignore[assignment]

@@ -23,7 +23,7 @@ def reference(estimator: Estimator, vae: VAE) -> Estimator:
     sum over all values of z or, if they are too many, the score function with leave-one-out baselines. An
     estimator of another target names its own.
     """
-    if own := estimator.reference(vae):
+    if (own := estimator.reference(vae)) is not None:
         return own
     if isinstance(estimator, MultiSampleEstimator):
         return _of_importance_weighted_bound(estimator.num_samples, vae)
