@@ -3,56 +3,78 @@
 A lease is a file `.lease-<generation>` in the run's directory. Taking one means creating the file of the next
 generation, which the file system lets one process do alone, also over a network; so a dead holder is
 succeeded by exactly one. The holder writes its progress into the file every second. It is dead if its
-process is gone, where that can be seen, and elsewhere if the file has not been written for a minute of the
-file system's own clock. A holder that finds a higher generation was taken for dead, and ends itself.
+process is gone, where that can be seen, and elsewhere if the file has not changed for a minute, measured by
+who waits for it: no two clocks are compared. A holder ends itself when it finds a higher generation, and when
+it could not write for half a minute, so before another may take its run. To look at a lease nothing is
+written.
 """
 
 import errno
-import json
 import os
+import secrets
 import socket
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Literal
 
-from vae_lab.errors import Busy
+from vae_lab.errors import Busy, UserError
+from vae_lab.orchestration import lease_file
+from vae_lab.orchestration.heartbeat import BEAT_SECONDS, LOST, Heartbeat
+from vae_lab.orchestration.lease_file import PREFIX, Holder, LeaseFile, Progress, clock, leases
 
-BEAT_SECONDS = 1.0
+__all__ = ["LOST", "PASSING", "PREFIX", "Holder", "Progress", "hold", "holder", "verify", "wait"]
+
 EXPIRY_SECONDS = 60.0
-LOST = 75  # exit status of a holder that was taken for dead: the run goes on elsewhere
-PREFIX = ".lease-"
-PASSING = (".clock-", ".draft-")  # files of a moment, of processes that look at a lease
+PASSING = (".draft-",)  # files of a moment, of processes that take a lease
 WITHOUT_LINKS = (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
-Progress = dict[str, Any]
+Verdict = Literal["alive", "dead", "unsure"]
 
 
-class Holder(NamedTuple):
-    """What a lease says of the process that holds it.
+class Watch:
+    """Judges leases by whether they change while they are looked at.
 
     Args:
-        host: Name of its machine.
-        machine: Boot and process namespace, within which its number means something.
-        pid: Its process number.
-        started: When that process began, since numbers are used again.
-        progress: What it last wrote.
+        first_by_age: Whether a file that is old when it is first seen is dead at once: for those who look on,
+            since two clocks may differ.
     """
 
-    host: str
-    machine: str
-    pid: int
-    started: int
-    progress: Progress
+    def __init__(self, first_by_age: bool = False) -> None:
+        self.first_by_age = first_by_age
+        self._seen: dict[Path, tuple[tuple[bytes, float], float]] = {}
+
+    def judge(self, lease: LeaseFile) -> Verdict:
+        """How it is with the holder of a lease; `unsure` until it has been watched for long enough."""
+        one = lease.holder
+        if one is not None and one.is_on_this_machine:
+            return "alive" if _is_alive(one) else "dead"
+        if lease.state is None:
+            return "unsure"
+        before, since = self._seen.get(lease.path, (None, 0.0))
+        if lease.state == before:
+            return "dead" if lease.asked_at - since >= EXPIRY_SECONDS else "unsure"
+        is_new = before is None
+        age = time.time() - lease.state[1] if self.first_by_age and is_new else 0.0
+        self._seen[lease.path] = lease.state, clock() - max(age, 0.0)
+        if age >= EXPIRY_SECONDS:
+            return "dead"
+        return "unsure" if is_new else "alive"
+
+
+_looks = Watch(first_by_age=True)
+_held: dict[str, Heartbeat] = {}  # the leases of this process, by their tokens
 
 
 def holder(directory: Path) -> Holder | None:
-    """The living holder of a run's lease, or None."""
-    leases = _leases(directory)
-    return next((one for path, one in leases if one and _is_alive(path, one)), None)
+    """The living holder of a run's lease as far as one can see at a glance, or None."""
+    with suppress(OSError):
+        for lease in leases(directory):
+            if lease.holder is not None and _looks.judge(lease) != "dead":
+                return lease.holder
+    return None
 
 
 @contextmanager
@@ -65,18 +87,22 @@ def hold(directory: Path, progress: Callable[[], Progress] = dict) -> Iterator[N
 
     Raises:
         Busy: If a living process holds it.
+        UserError: If it cannot be known whether one does.
     """
-    path = _take(directory)
-    ended = threading.Event()
-    beat = threading.Thread(target=_beat, args=(path, progress, ended), daemon=True)
-    beat.start()
+    heartbeat = _take(directory, progress)
+    heartbeat.start()
     try:
         yield
     finally:
-        ended.set()
-        beat.join()
-        if _is_mine(path):
-            path.unlink(missing_ok=True)
+        heartbeat.stop()
+        _leave(heartbeat)
+
+
+def verify(directory: Path) -> None:
+    """Ends this process if it held the lease of a run and has lost it; before what must not be done twice."""
+    for heartbeat in list(_held.values()):
+        if heartbeat.path.parent == directory:
+            heartbeat.verify()
 
 
 def wait(directory: Path, seconds: float = 1.0) -> None:
@@ -85,135 +111,120 @@ def wait(directory: Path, seconds: float = 1.0) -> None:
         time.sleep(seconds)
 
 
-def _take(directory: Path) -> Path:
-    seen = _leases(directory)
-    for path, one in seen:
-        if _is_alive(path, one):
-            raise _busy(directory, one)
-    generation = 1 + max((_generation(path) for path, _ in seen), default=0)
-    mine = directory / f"{PREFIX}{generation}"
-    if not _create(mine):
-        raise _busy(directory, holder(directory))
-    others = {path for path, _ in _leases(directory)} - {path for path, _ in seen} - {mine}
-    if others:  # somebody came in between, who thinks the same of us
-        mine.unlink(missing_ok=True)
-        raise _busy(directory, holder(directory))
-    for path, _ in seen:
-        path.unlink(missing_ok=True)
-    return mine
+def _take(directory: Path, progress: Callable[[], Progress] = dict) -> Heartbeat:
+    watch, until, has_said = Watch(), clock() + 2 * EXPIRY_SECONDS, False
+    while (seen := _dead(directory, watch)) is None:
+        if clock() > until:
+            raise _unreadable(directory)
+        if not has_said and clock() > until - 2 * EXPIRY_SECONDS + 3 * BEAT_SECONDS:
+            has_said = True
+            print(
+                f"waiting up to {EXPIRY_SECONDS:.0f} s to see whether another machine does {directory}",
+                file=sys.stderr,
+            )
+        time.sleep(BEAT_SECONDS / 2)
+    return _succeed(directory, seen, progress)
 
 
-def _create(path: Path) -> bool:
-    """Creates the file with its content at once, unless it exists; tells whether it did."""
-    draft = path.with_name(f".draft-{socket.gethostname()}-{os.getpid()}")
+def _dead(directory: Path, watch: Watch) -> list[LeaseFile] | None:
+    """The leases that dead holders have left; None while there is one of which that is not known.
+
+    Raises:
+        Busy: If one of the holders is alive.
+    """
+    seen = leases(directory)
+    verdicts = [watch.judge(lease) for lease in seen]
+    if "alive" in verdicts:
+        raise _busy(directory, seen[verdicts.index("alive")].holder)
+    return None if "unsure" in verdicts else seen
+
+
+def _succeed(directory: Path, seen: Sequence[LeaseFile], progress: Callable[[], Progress]) -> Heartbeat:
+    """Takes the lease of the next generation, unless anything has happened since the others were seen."""
+    generation = 1 + max((lease_file.generation(lease.path) for lease in seen), default=0)
+    heartbeat = Heartbeat(directory / f"{PREFIX}{generation}", secrets.token_hex(16), progress)
+    _held[heartbeat.token] = heartbeat
+    is_taken = False
     try:
-        draft.write_bytes(_content({}))
+        is_taken = _create(heartbeat) and _is_as_seen(directory, seen, heartbeat)
+    finally:
+        if not is_taken:
+            _leave(heartbeat)
+    if not is_taken:
+        raise _busy(directory, holder(directory))
+    for path in [*(lease.path for lease in seen), *directory.glob(f"{PASSING[0]}*")]:
+        with suppress(OSError):
+            path.unlink()
+    return heartbeat
+
+
+def _is_as_seen(directory: Path, seen: Sequence[LeaseFile], mine: Heartbeat) -> bool:
+    """Whether nobody came in between, who would think the same of us, and nobody came back to life."""
+    now = {lease.path: lease.state for lease in leases(directory) if lease.path != mine.path}
+    return now.items() <= {lease.path: lease.state for lease in seen}.items()
+
+
+def _create(heartbeat: Heartbeat) -> bool:
+    """Creates the file with its content at once, unless it exists; tells whether it did."""
+    path, content = heartbeat.path, lease_file.own(heartbeat.token, 0, {}).content()
+    draft = path.with_name(f"{PASSING[0]}{socket.gethostname()}-{os.getpid()}")
+    try:
+        draft.write_bytes(content)
         os.link(draft, path)
         return True
-    except FileExistsError:
+    except FileNotFoundError:  # the draft was cleared away by one who has taken the lease
         return False
     except OSError as error:
-        if error.errno not in WITHOUT_LINKS:
-            raise
-        return _create_without_links(path)
+        if error.errno in WITHOUT_LINKS:
+            return _create_without_links(path, content)
+        if _is_mine(heartbeat):  # a server that answers late has made the link, then finds it there
+            return True
+        if isinstance(error, FileExistsError):
+            return False
+        raise
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
 
 
-def _create_without_links(path: Path) -> bool:
+def _create_without_links(path: Path, content: bytes) -> bool:
     try:
         with path.open("xb") as file:
-            file.write(_content({}))
+            file.write(content)
         return True
     except FileExistsError:
         return False
 
 
-def _beat(path: Path, progress: Callable[[], Progress], ended: threading.Event) -> None:
-    while not ended.wait(BEAT_SECONDS):
-        newest = max((_generation(other) for other, _ in _leases(path.parent)), default=0)
-        if newest != _generation(path) or not _is_mine(path):
-            if ended.is_set():
-                return
-            print(f"another process has taken over {path.parent}", file=sys.stderr, flush=True)
-            os._exit(LOST)
-        try:
-            descriptor = os.open(path, os.O_WRONLY)
-            os.pwrite(descriptor, _content(progress()), 0)
-            os.close(descriptor)
-        except OSError:  # a full disk, say: the file's age tells the others
-            continue
+def _leave(heartbeat: Heartbeat) -> None:
+    """Removes a lease; one that cannot be removed is known to be dead, as its token is forgotten."""
+    with suppress(OSError):
+        if _is_mine(heartbeat):
+            heartbeat.path.unlink()
+    _held.pop(heartbeat.token, None)
 
 
-def _is_mine(path: Path) -> bool:
-    """Whether a lease is still this process's: its number is used again when it has been left."""
-    try:
-        one = Holder(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
-        return path.exists()
-    return (one.machine, one.pid, one.started) == (_machine(), os.getpid(), _started(os.getpid()))
+def _is_mine(heartbeat: Heartbeat) -> bool:
+    """Whether a lease is this one: its number is used again when it has been left."""
+    with suppress(FileNotFoundError):
+        found = lease_file.read(heartbeat.path).holder
+        return found is not None and found.token == heartbeat.token
+    return False
 
 
-def _content(progress: Progress) -> bytes:
-    """One line of a fixed length, so that a reader never sees the rest of an older one."""
-    own = Holder(socket.gethostname(), _machine(), os.getpid(), _started(os.getpid()), progress)
-    return (json.dumps(own._asdict()) + "\n").encode().ljust(1024)
-
-
-def _leases(directory: Path) -> list[tuple[Path, Holder | None]]:
-    """The lease files with their holders, the newest first; None for one that cannot be read just now."""
-    found: list[tuple[Path, Holder | None]] = []
-    for path in directory.glob(f"{PREFIX}*"):
-        try:
-            found.append((path, Holder(**json.loads(path.read_text()))))
-        except FileNotFoundError:
-            continue
-        except (ValueError, TypeError):
-            found.append((path, None))
-    return sorted(found, key=lambda pair: -_generation(pair[0]))
-
-
-def _generation(path: Path) -> int:
-    return int(path.name.removeprefix(PREFIX))
-
-
-def _is_alive(path: Path, one: Holder | None) -> bool:
-    if one and one.machine == _machine():
-        return one.started == _started(one.pid) != 0
-    probe = path.with_name(f".clock-{socket.gethostname()}-{os.getpid()}")
-    try:
-        probe.touch()
-        return probe.stat().st_mtime - path.stat().st_mtime < EXPIRY_SECONDS
-    except FileNotFoundError:
+def _is_alive(one: Holder) -> bool:
+    if one.pid == os.getpid() and one.token not in _held:
         return False
-    finally:
-        probe.unlink(missing_ok=True)
-
-
-def _machine() -> str:
-    """The boot and the namespace of process numbers; the host's name where there is no /proc."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return socket.gethostname()
-
-
-def _started(pid: int) -> int:
-    """When a process began, in ticks since the boot; 0 if it is gone or a zombie, 1 where that is unknown."""
-    try:
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return 0 if state in "ZX" else int(fields[18])
-    except OSError:
-        if Path("/proc/self/stat").exists():
-            return 0
-    try:
-        os.kill(pid, 0)
-    except OSError as error:
-        return int(isinstance(error, PermissionError))
-    return 1
+    return one.started == lease_file.started(one.pid) != 0
 
 
 def _busy(directory: Path, one: Holder | None) -> Busy:
     who = f"process {one.pid} on {one.host}" if one else "another process"
     return Busy(f"{directory} is being run by {who}; wait for it, or end it first.")
+
+
+def _unreadable(directory: Path) -> UserError:
+    """For a lease that has not let itself be read."""
+    bad = [lease for lease in leases(directory) if lease.error is not None]
+    what = f"{bad[0].path} cannot be read ({bad[0].error})" if bad else f"{directory} changes without end"
+    return UserError(f"{what}; remove the lease if nobody does this run.")

@@ -105,6 +105,7 @@ class RunDirectory:
 
     def finish(self, result: dict[str, Any]) -> None:
         """Writes `metrics.json`, the last file of a run, by rename."""
+        lease.verify(self.path)
         write_atomically(self.metrics_json, json.dumps(result, indent=2, allow_nan=True) + "\n")
 
     def rows(self) -> list[dict[str, str]]:
