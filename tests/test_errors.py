@@ -22,7 +22,7 @@ MISTAKES = {
     "model={latnt_dim: 3}": "model.latnt_dim does not exist; did you mean latent_dim?",
     "model.encoder.hidden.x=3": "model.encoder.hidden.x does not exist: model.encoder.hidden is given",
     "trainer.max_samples.x=3": "trainer.max_samples.x does not exist: trainer.max_samples is given",
-    "trainer.options={max_tim: 1}": "unexpected keyword argument 'max_tim'",
+    "trainer.options={max_tim: 1}": "trainer.options.max_tim does not exist. There are: gradient_clip_val",
     # unknown options
     "model=cnv": "model=cnv is not an option; did you mean conv? There are: autoregressive,",
     "model/encoder=mpl": "model/encoder=mpl is not an option; did you mean mlp? There are: constant, conv,",

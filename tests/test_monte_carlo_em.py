@@ -13,7 +13,7 @@ from vae_lab.datasets.batches import TrainingBatches
 from vae_lab.estimators import MonteCarloEM
 from vae_lab.networks import NoEncoder
 from vae_lab.noise import NoiseSource
-from vae_lab.training.callbacks import load_checkpoint
+from vae_lab.training.checkpoint import load_checkpoint
 from vae_lab.vae import Batch
 
 MCEM = ["estimator=monte_carlo_em", "model/encoder=none", "evaluation=marginal_likelihood", "logger=none"]

@@ -5,7 +5,7 @@ from hydra import compose, initialize_config_dir
 
 from vae_lab import config
 from vae_lab.errors import UserError
-from vae_lab.files import write_atomically
+from vae_lab.files import checksum, write_atomically
 from vae_lab.orchestration.run_directory import RunDirectory, remove_if_unused
 from vae_lab.orchestration.signature import family, signature
 from vae_lab.paths import CONF
@@ -71,7 +71,9 @@ def finished_run(path, cfg, samples):
     directory.begin()
     directory.metrics_csv.write_text("step,samples\n1,100\n")
     directory.last_checkpoint.write_text(f"checkpoint of {samples}")
-    directory.finish({"definition": directory.definition, "metrics": {"samples": samples}})
+    recorded = checksum(directory.last_checkpoint)
+    result = {"definition": directory.definition, "metrics": {"samples": samples}}
+    directory.finish(result | {"checkpoint_sha256": recorded})
     return directory
 
 
@@ -84,6 +86,16 @@ def test_a_longer_budget_takes_over_the_longest_shorter_run(tmp_path):
     directory.begin()
     assert directory.last_checkpoint.read_text() == "checkpoint of 200"
     assert directory.metrics_csv.is_file()
+
+
+def test_a_shorter_run_with_another_checkpoint_than_the_one_on_record_is_left_aside(tmp_path, capsys):
+    finished_run(tmp_path / "a", composed("trainer.max_samples=100"), 100)
+    changed = finished_run(tmp_path / "b", composed("trainer.max_samples=200"), 200)
+    changed.last_checkpoint.write_text("checkpoint of 900")
+    directory = RunDirectory(tmp_path / "e", composed("trainer.max_samples=500"))
+    directory.begin()
+    assert directory.last_checkpoint.read_text() == "checkpoint of 100"
+    assert f"nothing is taken over from {tmp_path / 'b'}" in capsys.readouterr().err
 
 
 def test_a_directory_with_another_configuration_is_refused(tmp_path):

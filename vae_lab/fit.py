@@ -20,7 +20,7 @@ from vae_lab.orchestration.signature import flatten, signature
 from vae_lab.rows import Rows
 from vae_lab.sampling import draw
 from vae_lab.tracking import MetricsCsv
-from vae_lab.training.callbacks import PREFIX
+from vae_lab.training.checkpoint import PREFIX, with_checksum
 
 
 def fit(cfg: DictConfig, directory: RunDirectory, parts: Parts) -> dict[str, Any]:
@@ -73,7 +73,8 @@ def _fit(cfg: DictConfig, directory: RunDirectory, parts: Parts, progress: dict[
         raise UserError(f"model.{error}") from error
     state = {f"{PREFIX}{name}": value for name, value in parts.model.state_dict().items()}
     partial = directory.last_checkpoint.with_suffix(".partial")
-    torch.save({"state_dict": state, "vae_lab": {"samples": progress["samples"]}}, partial)
+    content = {"state_dict": state, "vae_lab": {"samples": progress["samples"], "origin": directory.origin}}
+    torch.save(with_checksum(content), partial)
     partial.replace(directory.last_checkpoint)
     return seconds
 

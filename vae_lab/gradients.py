@@ -28,7 +28,7 @@ from vae_lab.orchestration.signature import NOT_DEFINING, flatten, signature
 from vae_lab.prepare import NEEDS_NETWORK, prepare_probe
 from vae_lab.probing import ProbeSettings
 from vae_lab.run import quieten_libraries, run
-from vae_lab.training.callbacks import load_checkpoint, weights_of_model
+from vae_lab.training.checkpoint import load_checkpoint, weights_of_model
 from vae_lab.vae import VAE
 
 OF_THIS_COMMAND = (
@@ -100,7 +100,7 @@ def measure(cfg: DictConfig, directory: RunDirectory) -> None:
 def _measure(cfg: DictConfig, directory: RunDirectory, planned: Plan) -> None:
     training, trained, settings, parts, noise, estimators, states = planned
     _train_if_asked(training, trained, states, parts)
-    weights = [_weights(state, parts) for state in states]
+    weights = [_weights(state, trained, parts) for state in states]
     directory.clear()
     rows: list[dict[str, Any]] = []
     for state, (samples, state_dict) in zip(states, weights, strict=True):
@@ -258,7 +258,9 @@ def _train(training: DictConfig, trained: RunDirectory) -> None:
             lease.wait(trained.path)
 
 
-def _weights(state: State, parts: TrainingParts) -> tuple[int, dict[str, torch.Tensor]]:
+def _weights(
+    state: State, trained: RunDirectory, parts: TrainingParts
+) -> tuple[int, dict[str, torch.Tensor]]:
     """The training samples behind a state, and the model's parameters there."""
     fresh = parts.vae.state_dict()
     if state.checkpoint is None:
@@ -266,6 +268,8 @@ def _weights(state: State, parts: TrainingParts) -> tuple[int, dict[str, torch.T
     try:
         checkpoint = load_checkpoint(state.checkpoint)
         weights = weights_of_model(checkpoint)
+        if state.checkpoint.parent == trained.checkpoints:
+            trained.check_origin(state.checkpoint, checkpoint["vae_lab"].get("origin", {}))
     except (ValueError, KeyError) as error:
         raise UserError(f"at={state.name}: {error}") from error
     for name in sorted(fresh.keys() | weights.keys()):

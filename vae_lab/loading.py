@@ -10,7 +10,7 @@ from vae_lab.errors import UserError
 from vae_lab.files import checksum
 from vae_lab.orchestration.run_directory import RunDirectory, result_of
 from vae_lab.run import quieten_libraries
-from vae_lab.training.callbacks import load_checkpoint, weights_of_model
+from vae_lab.training.checkpoint import load_checkpoint, weights_of_model
 
 
 class Trained(NamedTuple):
@@ -49,7 +49,10 @@ def load(directory: Path) -> Trained:
         checkpoint = load_checkpoint(path)
     except (ValueError, OSError) as error:
         raise UserError(f"{directory}: {error}") from error
-    if result.get("checkpoint_sha256", (now := checksum(path))) != now:
+    recorded = result.get("checkpoint_sha256")
+    if recorded is None:
+        result["notes"].append("the run is of an earlier version, which recorded no checksum of its weights")
+    elif recorded != checksum(path):
         raise UserError(
             f"{path} is not the checkpoint that was tested, but another run's or a later one; say rerun=true "
             "to vae-lab train with the same configuration."

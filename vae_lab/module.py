@@ -37,6 +37,7 @@ class VAEModule(pl.LightningModule):
         batch_size: Global batch size.
         dataset_size: Size of the training part.
         alternate: Encoder and decoder take their steps in turn instead of together.
+        origin: The run that checkpoints name.
     """
 
     model: Any  # whichever its estimator serves
@@ -51,6 +52,7 @@ class VAEModule(pl.LightningModule):
         batch_size: int,
         dataset_size: int,
         alternate: bool = False,
+        origin: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -61,6 +63,7 @@ class VAEModule(pl.LightningModule):
         self.batch_size = batch_size
         self.dataset_size = dataset_size
         self.alternate = alternate
+        self.origin = dict(origin or {})
         self.window = Window(LOG_EVERY)
         self.training_seconds = 0.0
         self.latest: dict[str, float] = {}
@@ -174,6 +177,7 @@ class VAEModule(pl.LightningModule):
             "window": self.window.state_dict(),
             "training_seconds": seconds,
             "samples": self.samples,
+            "origin": self.origin,
         }
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ import gc
 import logging
 import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from vae_lab.orchestration.run_directory import RunDirectory
 from vae_lab.orchestration.signature import flatten, signature
 from vae_lab.sampling import draw
 from vae_lab.tracking import MetricsCsv
-from vae_lab.training.callbacks import load_checkpoint
+from vae_lab.training.checkpoint import CHECKSUM, load_checkpoint
 
 
 def run(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
@@ -48,19 +49,19 @@ def run(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
             "trainer: a run of several processes cannot be part of -m, since each process would start the "
             "whole multirun again; give each run a command of its own."
         )
-    module = _module(parts)
+    module = _module(parts, directory)
     if not leads:
-        _train_and_test(cfg, directory, parts, module, _resume_point(directory))
+        _train_and_test(cfg, directory, parts, module, _resume_point(directory, parts))
         return None
     with lease.hold(directory.path, lambda: _progress(parts, module)):
         if not cfg.rerun and (done := directory.finished()) is not None:
             return done  # by another process, since this one looked
-        result = _train_and_test(cfg, directory, parts, module, _prepare(directory, cfg))
+        result = _train_and_test(cfg, directory, parts, module, _prepare(directory, cfg, parts))
         directory.finish(result)
     return result
 
 
-def _module(parts: TrainingParts) -> VAEModule:
+def _module(parts: TrainingParts, directory: RunDirectory) -> VAEModule:
     return VAEModule(
         parts.model,
         parts.estimator,
@@ -70,6 +71,7 @@ def _module(parts: TrainingParts) -> VAEModule:
         alternate=parts.settings.alternate,
         batch_size=parts.dataset.batch_size,
         dataset_size=len(parts.dataset.data.train.x),
+        origin=directory.origin,
     )
 
 
@@ -101,22 +103,41 @@ def _free_gpu_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _prepare(directory: RunDirectory, cfg: DictConfig) -> int:
+def _prepare(directory: RunDirectory, cfg: DictConfig, parts: TrainingParts) -> int:
     if cfg.rerun:
         directory.clear()
     directory.begin()
-    return _resume_point(directory)
+    return _resume_point(directory, parts)
 
 
-def _resume_point(directory: RunDirectory) -> int:
+def _resume_point(directory: RunDirectory, parts: TrainingParts) -> int:
     """The step of the checkpoint to continue from, or 0."""
-    if not directory.last_checkpoint.exists():
+    path = directory.last_checkpoint
+    if not path.exists():
         return 0
+    checkpoint = _of_this_run(directory, path)
+    step: int = checkpoint["global_step"]
+    if step > parts.trainer.max_steps:
+        raise UserError(
+            f"{path} is of a longer run: at step {step} of {parts.trainer.max_steps}. Delete it, or say "
+            "rerun=true, to begin again."
+        )
+    if checkpoint[CHECKSUM] is None:
+        parts.notes.append(
+            f"continued at step {step} from a checkpoint of an earlier version, which names no run and has "
+            "no checksum"
+        )
+    return step
+
+
+def _of_this_run(directory: RunDirectory, path: Path) -> dict[str, Any]:
+    """The content of a checkpoint, verified to be whole and of this run."""
     try:
-        checkpoint = load_checkpoint(directory.last_checkpoint)
+        checkpoint = load_checkpoint(path)
     except ValueError as error:
         raise UserError(f"{error} Delete it, or say rerun=true, to begin again.") from error
-    return checkpoint["global_step"]
+    directory.check_origin(path, checkpoint["vae_lab"].get("origin", {}))
+    return checkpoint
 
 
 def _train_and_test(
@@ -153,10 +174,13 @@ def _measure(
     cfg: DictConfig, directory: RunDirectory, parts: TrainingParts, module: VAEModule
 ) -> dict[str, Any]:
     samples = parts.trainer.global_step * module.batch_size
+    budget = parts.trainer.max_steps * module.batch_size
+    if samples < budget:  # a callback of the user's may stop a training
+        parts.notes.append(f"the training ended at {samples:,} of {budget:,} samples, before its budget")
     metrics = directory.along_training(parts.settings.select, f"validation/{parts.estimator.selection}")
     tested = directory.tested_checkpoint(parts.settings.select)
     if parts.settings.select == "best":
-        module.load_state_dict(load_checkpoint(tested)["state_dict"])
+        module.load_state_dict(_of_this_run(directory, tested)["state_dict"])
     parts.trainer.test(module, datamodule=parts.dataset, verbose=False)
     metrics |= {"samples": samples} | {f"test/{name}": value for name, value in module.test_metrics.items()}
     exact = _exact_log_likelihoods(parts)
@@ -175,6 +199,7 @@ def _measure(
         "estimator": type(parts.estimator).__name__,
         "selection": parts.estimator.selection,
         "metrics": dict(sorted(metrics.items())),
+        "budget": budget,
         "parameters": parts.model.num_parameters,
         "log_likelihood": _log_likelihood(parts),
         "notes": parts.notes,

@@ -3,15 +3,17 @@
 import csv
 import json
 import shutil
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from vae_lab.errors import UserError, did_you_mean
-from vae_lab.files import write_atomically
+from vae_lab.files import checksum, write_atomically
 from vae_lab.orchestration import lease
-from vae_lab.orchestration.signature import BUDGET, Flat, definition, family
+from vae_lab.orchestration.signature import BUDGET, Flat, definition, family, signature
 
 OUTPUT_LOG = "output.log"  # what a launched job prints
 FAILURE = "failure.json"
@@ -31,6 +33,7 @@ class RunDirectory:
         self.path = path
         self.definition = definition(cfg)
         self.family = family(cfg)
+        self.origin = {"signature": signature(cfg), "family": self.family}
         self.metrics_csv = path / "metrics.csv"
         self.metrics_json = path / "metrics.json"
         self.checkpoints = path / "checkpoints"
@@ -103,6 +106,14 @@ class RunDirectory:
             copy.replace(self.last_checkpoint)
         mine.touch()
 
+    def check_origin(self, checkpoint: Path, origin: Mapping[str, Any]) -> None:
+        """Raises `UserError` if a checkpoint in this directory names a run of another family."""
+        if origin and origin["family"] != self.family:
+            raise UserError(
+                f"{checkpoint} is of another run, {origin['signature']}. Delete it, or say rerun=true, to "
+                "begin again."
+            )
+
     def finish(self, result: dict[str, Any]) -> None:
         """Writes `metrics.json`, the last file of a run, by rename."""
         lease.verify(self.path)
@@ -129,8 +140,15 @@ class RunDirectory:
             if (run / "checkpoints" / "last.ckpt").is_file():
                 result = json.loads((run / "metrics.json").read_text())
                 if self._is_shorter(result["definition"]):
-                    shorter.append((result["metrics"]["samples"], run))
-        return max(shorter, default=(0, None))[1]
+                    shorter.append((result["metrics"]["samples"], run, result.get("checkpoint_sha256")))
+        for _, run, recorded in sorted(shorter, reverse=True):
+            if checksum(run / "checkpoints" / "last.ckpt") == recorded:
+                return run
+            print(
+                f"note: nothing is taken over from {run}, whose last.ckpt is not the one on record there.",
+                file=sys.stderr,
+            )
+        return None
 
     def _is_shorter(self, other: Flat) -> bool:
         """Whether the other budget is below this one, both being of the same kind."""

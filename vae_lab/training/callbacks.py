@@ -4,12 +4,10 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 
 from vae_lab.training.window import check_finite
 
@@ -124,26 +122,3 @@ class Checkpoints(pl.Callback):
             raise
         if trainer.is_global_zero:
             partial.replace(self.folder / f"{name}.ckpt")
-
-
-PREFIX = "model."  # of the model's parameters among those of the module
-
-
-def weights_of_model(checkpoint: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """The parameters of the model in a checkpoint, by their names in the model."""
-    stored = checkpoint["state_dict"]
-    return {name.removeprefix(PREFIX): value for name, value in stored.items() if name.startswith(PREFIX)}
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint.
-
-    Raises:
-        ValueError: If it is missing, truncated or corrupt.
-    """
-    if not path.is_file():
-        raise ValueError(f"{path} is missing.")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(f"{path} is truncated or corrupt ({type(error).__name__}).") from error

@@ -17,6 +17,8 @@ from pytorch_lightning.plugins.environments import (
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from vae_lab.training.callbacks import Checkpoints, EvaluateAt, LeaveSigterm
+from vae_lab.training.checkpoint import CheckpointIO
+from vae_lab.training.options import check_options
 from vae_lab.training.progress import Progress
 from vae_lab.training.schedule import Points, steps_at
 
@@ -49,11 +51,12 @@ class TrainerFactory:
         strategy: Lightning's.
         precision: Lightning's.
         progress: Whether progress is shown.
-        options: Any other argument of `pytorch_lightning.Trainer`.
+        options: Arguments of `pytorch_lightning.Trainer` that have no key here: `gradient_clip_val`,
+            `gradient_clip_algorithm`, `deterministic`, `benchmark`, `detect_anomaly`, `sync_batchnorm`.
 
     Raises:
-        ValueError: If the budget is below 1, or a GPU or a precision is asked for that is not
-            there.
+        ValueError: If the budget is below 1, a GPU or a precision is asked for that is not there, or an
+            option is none of those.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class TrainerFactory:
             )
         if accelerator == "cpu" and str(precision) in ("16", "16-mixed"):
             raise ValueError(f"precision must be bf16-mixed or 32-true on a CPU, got {precision}.")
+        check_options(options or {}, one_process=devices in (1, "1") and num_nodes == 1)
         self.max_epochs = max_epochs
         self.max_samples = max_samples
         self.evaluate_at = evaluate_at
@@ -134,7 +138,7 @@ class TrainerFactory:
             logger=False,
             log_every_n_steps=min(50, steps),
             callbacks=self._callbacks(sizes, selection, checkpoints),
-            plugins=self._plugins(),
+            plugins=[CheckpointIO(), *self._plugins()],
             profiler=_NoProfiler(),
             check_val_every_n_epoch=None,
             val_check_interval=steps,
