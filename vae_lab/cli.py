@@ -5,6 +5,7 @@ import os
 import sys
 
 from vae_lab.errors import did_you_mean
+from vae_lab.orchestration.with_parent import die_with_parent
 
 COMMANDS = {
     "train": "train one configuration and measure it, or several with -m key=a,b",
@@ -24,6 +25,8 @@ COMMANDS = {
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command; a user's mistake ends in one message and exit status 1."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        die_with_parent()  # a further process of a run, whose first one may be killed
     if arguments[:1] == ["-sc"]:
         return _complete(arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -36,6 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _run(name: str, arguments: list[str]) -> None:
     from vae_lab.explain import exit_if_explained  # reads whether the user wants tracebacks
+    from vae_lab.orchestration.hydra_settings import check
 
     wanted = os.environ.get("HYDRA_FULL_ERROR", "0")
     os.environ.setdefault("VAE_LAB_FULL_ERROR", wanted)  # what the user wants, also for the jobs of a sweep
@@ -44,6 +48,7 @@ def _run(name: str, arguments: list[str]) -> None:
     typed = sys.argv
     sys.argv = [sys.argv[0], *_as_hydra_reads(arguments)]
     try:
+        check(arguments)
         command()
     except KeyboardInterrupt:
         sys.exit("vae-lab: interrupted; the same command continues from the last checkpoint.")

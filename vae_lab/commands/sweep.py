@@ -2,9 +2,11 @@
 
 import importlib
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from rich.table import Table
 from vae_lab.errors import UserError, did_you_mean
 from vae_lab.explain import exit_if_explained
 from vae_lab.orchestration import manifest
-from vae_lab.orchestration.axes import ROLES
+from vae_lab.orchestration.axes import ROLES, literal
+from vae_lab.orchestration.with_parent import die_with_parent
 from vae_lab.paths import CONF, ROOT, SWEEPS
 
 OF_BOTH = ("hydra", "output_dir", "logger")  # keys that go to a sweep and to the one that trains its models
@@ -44,7 +47,7 @@ def main() -> None:
     own, of_models = _parted(models, overrides) if models else (overrides, [])
     sys.argv[1:] = [
         "--multirun",
-        f"hydra.searchpath=[file://{ROOT}]",
+        f"hydra.searchpath={literal([f'file://{ROOT}'])}",
         f"+sweeps={name}",
         f"sweep.name={name}",
         *([f"runs={models}"] if models else []),
@@ -90,7 +93,8 @@ def _train(models: str, overrides: Sequence[str]) -> None:
         UserError: If a training failed.
     """
     command = [sys.executable, "-m", "vae_lab.cli", "sweep", models, *overrides]
-    if subprocess.run(command, check=False).returncode:
+    die = partial(die_with_parent, os.getpid())
+    if subprocess.run(command, check=False, preexec_fn=die).returncode:
         raise UserError(f"the trainings of sweep {models} have not all been done; see above.")
 
 

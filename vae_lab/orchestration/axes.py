@@ -126,13 +126,17 @@ def literal(value: Any) -> str:
 
 
 def quoted(text: str) -> str:
-    """A word that Hydra's grammar takes as it is, whatever it looks like.
+    r"""A word that Hydra's grammar takes as it is, whatever it looks like.
 
     Example:
         >>> quoted("59e074444826")
         "'59e074444826'"
+        >>> print(quoted(r"it's C:\of ${seed}"))
+        'it\'s C:\of \${seed}'
     """
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    text = re.sub(r"(\\*)'", r"\1\1\'", text)
+    text = re.sub(r"(\\*)\$\{", r"\1\1\${", text)
+    return "'" + re.sub(r"(\\+)$", r"\1\1", text) + "'"
 
 
 def _values(key: str, values: Any) -> dict[str, list[str]]:

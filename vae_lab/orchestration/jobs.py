@@ -65,7 +65,7 @@ class Job(NamedTuple):
         """
         own = {
             "mode": RunMode.RUN,
-            "run": {"dir": str(self.directory)},
+            "run": {"dir": str(self.directory).replace("${", "\\${")},
             "output_subdir": None,
             "overrides": {"task": self.overrides},
         }

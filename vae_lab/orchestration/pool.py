@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -20,6 +21,7 @@ from vae_lab.errors import DISK_FULL, Busy
 from vae_lab.orchestration import lease, warm
 from vae_lab.orchestration.jobs import Job
 from vae_lab.orchestration.run_directory import OUTPUT_LOG, read_failure
+from vae_lab.orchestration.with_parent import die_with_parent
 
 POLL_SECONDS = 0.25
 State = Literal["waiting", "running", "elsewhere", "done", "failed"]
@@ -207,7 +209,7 @@ def _start_alone(
             stderr=subprocess.STDOUT,
             env=os.environ | environment,
             start_new_session=True,
-            preexec_fn=warm.die_with_parent,
+            preexec_fn=partial(die_with_parent, os.getpid()),
         )
 
 

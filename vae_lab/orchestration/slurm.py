@@ -10,6 +10,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from vae_lab.files import write_atomically
 from vae_lab.orchestration.jobs import Job
 from vae_lab.orchestration.pool import Task, why
 from vae_lab.orchestration.run_directory import OUTPUT_LOG
+from vae_lab.orchestration.with_parent import die_with_parent
 
 JOBS = "slurm.json"  # in the sweep's directory: the number at SLURM of each submitted run
 POLL_SECONDS = 2.0
@@ -64,7 +66,7 @@ class Line:
                 [sys.executable, "-m", "vae_lab.cli", *self.words],
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_leave_signals_to_submitit,
+                preexec_fn=partial(_leave_signals_to_submitit, os.getpid()),
             )
             try:
                 return self.process.wait()
@@ -211,7 +213,8 @@ def _ask(*command: str) -> str | None:
         return None
 
 
-def _leave_signals_to_submitit() -> None:
+def _leave_signals_to_submitit(parent: int) -> None:
+    die_with_parent(parent)
     for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGCONT):
         signal.signal(number, signal.SIG_IGN)
     os.setpgrp()

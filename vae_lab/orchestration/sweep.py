@@ -101,8 +101,8 @@ def _log_summary(logger: DictConfig, directory: Path) -> None:
     """Logs the table and the figures of a finished sweep to the tracker, unless these have been."""
     mark = directory / ".logged"
     now = checksum(directory / "runs.parquet")
-    if not mark.is_file() or mark.read_text() != now:
-        warm.log_summary(OmegaConf.to_yaml(logger), str(directory))
+    is_logged = mark.is_file() and mark.read_text() == now
+    if not is_logged and warm.log_summary(OmegaConf.to_yaml(logger), str(directory)):
         mark.write_text(now)
 
 

@@ -6,16 +6,16 @@ start threads, as polars does: threads or a GPU that the server had touched woul
 """
 
 import atexit
-import ctypes
 import faulthandler
 import gc
 import importlib
 import os
 import signal
 import sys
+import tempfile
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -25,6 +25,12 @@ from typing import Any
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
+from vae_lab.errors import UserError
+from vae_lab.orchestration.with_parent import PARENT, die_with_parent
+
+LONGEST = 70  # bytes of a folder, within which a socket's path of at most 107 is made
+
+_server: int | None = None  # its number, in the server and its children
 _context = get_context("forkserver")
 _IMPORTED = (
     "vae_lab.run",
@@ -43,10 +49,8 @@ def start(threads: int) -> None:
     """Begins the imports, in the background; harmless if they have begun."""
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # else looking for a GPU makes it unusable in children
-    _context.set_forkserver_preload([__name__ + "_imports"])
-    from multiprocessing.forkserver import ensure_running
-
-    ensure_running()
+    _context.set_forkserver_preload([__name__ + "_parent", __name__ + "_imports"])
+    _run_server()
 
 
 def start_job(
@@ -82,20 +86,25 @@ def first_mistake(command: str, jobs: Sequence[tuple[list[str], str]]) -> tuple[
         RuntimeError: If the checking itself ends without an answer.
     """
     receiver, sender = _context.Pipe(duplex=False)
-    process = _context.Process(target=_check, args=(command, list(jobs), sender))
-    _begin(process)
-    sender.close()
-    try:
-        answer = receiver.recv()
-    except EOFError:
-        process.join()
-        raise RuntimeError(f"checking the configurations ended with status {process.exitcode}") from None
-    process.join()
-    return answer
+    for _ in range(2):
+        receiver, sender = _context.Pipe(duplex=False)
+        process = _context.Process(target=_check, args=(command, list(jobs), sender))
+        _begin(process)
+        sender.close()
+        try:
+            return receiver.recv()
+        except (EOFError, ConnectionError):
+            process.join()
+            if process.exitcode == 1:
+                raise RuntimeError("checking the configurations ended in the error above") from None
+    raise UserError(
+        "the process that checks the configurations was killed twice (out of memory?); close what else runs, "
+        "or take fewer or smaller models."
+    )
 
 
-def log_summary(logger: str, directory: str) -> None:
-    """Logs a finished sweep to one run of its own at the tracker, in a child.
+def log_summary(logger: str, directory: str) -> bool:
+    """Logs a finished sweep to one run of its own at the tracker, in a child; tells whether that was done.
 
     Args:
         logger: The configuration of the tracker, as YAML.
@@ -104,10 +113,13 @@ def log_summary(logger: str, directory: str) -> None:
     process = _context.Process(target=_log_summary, args=(logger, directory))
     _begin(process)
     process.join()
+    return process.exitcode == 0
 
 
 def imports() -> None:
     """What the server imports."""
+    global _server
+    _server = os.getpid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the sweep's
     for name in _IMPORTED:
         importlib.import_module(name)
@@ -121,10 +133,40 @@ def imports() -> None:
 
 def _begin(process: BaseProcess) -> None:
     """Starts a child; once more if the server was killed, in whose place comes another."""
+    _run_server()
     try:
         process.start()
     except (EOFError, ConnectionError):
+        _run_server()
         process.start()
+
+
+def _run_server() -> None:
+    """Sees to it that the server is there, and ends with this process."""
+    from multiprocessing.forkserver import ensure_running
+
+    os.environ[PARENT] = str(os.getpid())
+    try:
+        with _short_temporary_folder():
+            ensure_running()
+    finally:
+        os.environ.pop(PARENT, None)
+
+
+@contextmanager
+def _short_temporary_folder() -> Iterator[None]:
+    """Puts the server's socket where its path is not too long for one."""
+    chosen = tempfile.gettempdir()
+    if len(os.fsencode(chosen)) > LONGEST:
+        tempfile.tempdir = next(filter(_is_writable, ("/tmp", "/var/tmp", "/dev/shm")), chosen)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = chosen
+
+
+def _is_writable(folder: str) -> bool:
+    return os.access(folder, os.W_OK | os.X_OK)
 
 
 def _job(
@@ -190,12 +232,17 @@ def _log_summary(logger: str, directory: str) -> None:
     from vae_lab.orchestration.instantiate import instantiate
 
     cfg: Any = OmegaConf.create(logger)
-    instantiate(cfg, "logger").log_sweep(Path(directory))
+    try:
+        instantiate(cfg, "logger").log_sweep(Path(directory))
+    except Exception as error:  # the table and the figures are there all the same
+        message = str(error).strip().splitlines() or [type(error).__name__]
+        print(f"warning: the sweep was not logged to the tracker: {message[0]}", file=sys.stderr)
+        sys.exit(2)
 
 
 def _die_with_parents() -> None:
     """Ends this process when the server or the sweep ends, however that happens."""
-    die_with_parent()
+    die_with_parent(_server)
     sweep = parent_process()
     if sweep is not None:
         threading.Thread(target=_follow, args=(sweep,), daemon=True).start()
@@ -204,9 +251,3 @@ def _die_with_parents() -> None:
 def _follow(sweep: Any) -> None:
     sweep.join()
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def die_with_parent() -> None:
-    """Asks Linux to kill this process when the one that started it ends."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
