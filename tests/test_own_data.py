@@ -529,6 +529,26 @@ def test_cifar10_in_its_own_format(tmp_path):
     assert sorted(set(data.train.labels.tolist())) == [0, 1, 2, 3, 4]
 
 
+class Touches:
+    """An object whose pickle runs a program when it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+def test_a_batch_of_cifar10_runs_nothing(tmp_path):
+    of_files = small_cifar10(tmp_path)
+    first = next(iter(of_files))
+    (tmp_path / first).write_bytes(pickle.dumps({"data": Touches(tmp_path / "executed"), "labels": []}))
+    of_files[first] = files.checksum(tmp_path / first, "md5")  # which a stranger's configuration may name
+    with pytest.raises(ValueError, match=r"files must hold arrays, but one names posix\.system"):
+        dataset("cifar10", tmp_path, of_files).setup()
+    assert not (tmp_path / "executed").exists()
+
+
 def test_omniglot_in_its_own_format(tmp_path):
     of_files = small_omniglot(tmp_path)
     data = dataset("omniglot", tmp_path, of_files, "dataset.validation_size=10", "dataset.binarize=none").data

@@ -8,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from torch import Tensor
+from torch import Tensor, nn
 
 from vae_lab.alternatives import Autoregressive
 from vae_lab.alternatives.base import Alternative, SelfFitting
@@ -20,6 +20,7 @@ from vae_lab.evaluation.settings import Evaluation
 from vae_lab.likelihoods.base import Likelihood
 from vae_lab.likelihoods.support import check_support, extremes
 from vae_lab.networks import MLP, Constant, NoEncoder, PerDatum
+from vae_lab.networks.causal import CausalNetwork
 from vae_lab.noise import NoiseSource
 from vae_lab.optimizers import OptimizerFactory
 from vae_lab.orchestration.instantiate import instantiate, makes, named, parameters_of, unknown_key
@@ -27,6 +28,7 @@ from vae_lab.posteriors.base import Posterior
 from vae_lab.prepare import MISS, prepare_estimator, prepare_probe
 from vae_lab.priors.base import Prior
 from vae_lab.rows import some
+from vae_lab.tracking import Tracking
 from vae_lab.training import TrainerFactory
 from vae_lab.training.estimator_probe import EstimatorProbe
 from vae_lab.vae import VAE
@@ -85,7 +87,7 @@ def load_dataset(cfg: DictConfig) -> SplitDataset:
     Raises:
         UserError: If it cannot be made, or its files are not there or not right.
     """
-    dataset: SplitDataset = instantiate(cfg.dataset, "dataset")
+    dataset: SplitDataset = instantiate(cfg.dataset, "dataset", SplitDataset)
     dataset.seed = cfg.seed
     try:
         dataset.setup()
@@ -135,12 +137,12 @@ def build(cfg: DictConfig, checkpoints: Path, load: Load = load_dataset) -> Trai
     for group in OF_TRAINING:
         if "_target_" not in cfg[group]:
             raise UserError(f"{group}=none is for a model that fits itself; leave it out.")
-    settings = instantiate(cfg.trainer, "trainer")
-    optimizer = instantiate(cfg.optimizer, "optimizer")
-    estimator = instantiate(cfg.estimator, "estimator")
-    noise = instantiate(cfg.noise, "noise", seed=cfg.seed)
-    evaluation = instantiate(cfg.evaluation, "evaluation")
-    tracking = instantiate(cfg.logger, "logger")
+    settings = instantiate(cfg.trainer, "trainer", TrainerFactory)
+    optimizer = instantiate(cfg.optimizer, "optimizer", OptimizerFactory)
+    estimator = instantiate(cfg.estimator, "estimator", Estimator)
+    noise = instantiate(cfg.noise, "noise", NoiseSource, seed=cfg.seed)
+    evaluation = instantiate(cfg.evaluation, "evaluation", Evaluation)
+    tracking = instantiate(cfg.logger, "logger", Tracking)
     dataset = load(cfg)
     dataset.test_curve = evaluation.test_curve
     dataset.train_curve = evaluation.train_curve
@@ -190,8 +192,8 @@ def _self_fitting(cfg: DictConfig, load: Load) -> Parts:
             )
     if cfg.callbacks:
         raise UserError(f"callbacks must be none, as {kind} fits itself, got {','.join(cfg.callbacks)}.")
-    noise = instantiate(cfg.noise, "noise", seed=cfg.seed)
-    tracking = instantiate(cfg.logger, "logger")
+    noise = instantiate(cfg.noise, "noise", NoiseSource, seed=cfg.seed)
+    tracking = instantiate(cfg.logger, "logger", Tracking)
     dataset = load(cfg)
     if dataset.incomplete:
         raise UserError(f"model: {kind} needs complete data, and {MISS}; use a VAE with estimator=miwae.")
@@ -207,7 +209,7 @@ def _model(cfg: DictConfig, dataset: SplitDataset) -> Model:
             "model=logistic_regression."
         )
     sizes = {"data_shape": dataset.shape, "dataset_size": len(x), "mean_datum": lambda: some(x).nanmean(0)}
-    model: Model = _sized(cfg.model, "model", sizes)
+    model: Model = _sized(cfg.model, "model", Model, sizes)
     networks = isinstance(model, VAE) and model.is_amortized and not isinstance(model.encoder, Constant)
     if dataset.sees_parts and networks:
         raise UserError(
@@ -221,7 +223,7 @@ def _callbacks(cfg: DictConfig, vae: Model, noise: NoiseSource, dataset: SplitDa
     callbacks = []
     for name in cfg.callbacks:
         key = f"callbacks.{name}"
-        callback = instantiate(cfg.callbacks[name], key)
+        callback = instantiate(cfg.callbacks[name], key, pl.Callback)
         if isinstance(callback, EstimatorProbe):
             keys = {each: f"{key}.estimators.{each}" for each in callback.estimators}
             prepare_probe(f"{key}.probe", callback.probe, keys, callback.estimators, vae, noise, dataset)
@@ -261,10 +263,10 @@ def build_vae(
     """
     if latent_dim < 1:
         raise UserError(f"model.latent_dim must be at least 1, got {latent_dim}.")
-    q = instantiate(posterior, "model.posterior", latent_dim=latent_dim)
+    q = instantiate(posterior, "model.posterior", Posterior, latent_dim=latent_dim)
     sizes = {"latent_dim": latent_dim, "data_shape": data_shape}
-    p = _sized(likelihood, "model.likelihood", sizes)
-    p_z = _sized(prior, "model.prior", sizes)
+    p = _sized(likelihood, "model.likelihood", Likelihood, sizes)
+    p_z = _sized(prior, "model.prior", Prior, sizes)
     _check_layers(q, p_z)
     try:
         q.check(p_z)
@@ -280,10 +282,10 @@ def build_vae(
     except ValueError as error:
         raise UserError(f"model.likelihood: {error}") from error
     inputs = (dataset_size,) if makes(encoder, "model.encoder", PerDatum) else data_shape
-    body = instantiate(encoder, "model.encoder", in_shape=inputs, out_shape=(q.num_outputs,))
+    body = instantiate(encoder, "model.encoder", nn.Module, in_shape=inputs, out_shape=(q.num_outputs,))
     seen = (*p_z.layer_dims, latent_dim)[0]
     p_z.connect(body, q)
-    network = instantiate(decoder, "model.decoder", in_shape=(seen,), out_shape=outputs)
+    network = instantiate(decoder, "model.decoder", nn.Module, in_shape=(seen,), out_shape=outputs)
     if starts_at_mean and mean_datum is not None:
         _start_at(mean_datum(), network, p)
     return VAE(body, network, q, p, p_z, latent_dim)
@@ -301,10 +303,10 @@ def _start_at(mean: Tensor, network: Any, likelihood: Likelihood) -> None:
         raise UserError(f"model.starts_at_mean: {error}") from error
 
 
-def _sized(node: Any, key: str, sizes: Mapping[str, Any]) -> Any:
+def _sized(node: Any, key: str, kind: Any, sizes: Mapping[str, Any]) -> Any:
     """Builds a part with those of the sizes that it takes."""
     taken = parameters_of(node, key)
-    return instantiate(node, key, **{name: sizes[name] for name in sizes if name in taken})
+    return instantiate(node, key, kind, **{name: sizes[name] for name in sizes if name in taken})
 
 
 def build_autoregressive(data_shape: Sequence[int], network: Any, likelihood: Any) -> Autoregressive:
@@ -318,8 +320,10 @@ def build_autoregressive(data_shape: Sequence[int], network: Any, likelihood: An
     Raises:
         UserError: If a part refuses its arguments.
     """
-    p = instantiate(likelihood, "model.likelihood")
-    causal = instantiate(network, "model.network", data_shape=data_shape, num_outputs=p.num_outputs)
+    p = instantiate(likelihood, "model.likelihood", Likelihood)
+    causal = instantiate(
+        network, "model.network", CausalNetwork, data_shape=data_shape, num_outputs=p.num_outputs
+    )
     return Autoregressive(data_shape, causal, p)
 
 

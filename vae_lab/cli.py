@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(name: str, arguments: list[str]) -> None:
+    from vae_lab import trust
     from vae_lab.explain import exit_if_explained  # reads whether the user wants tracebacks
     from vae_lab.orchestration.hydra_settings import check
 
@@ -49,7 +50,8 @@ def _run(name: str, arguments: list[str]) -> None:
     sys.argv = [sys.argv[0], *_as_hydra_reads(arguments)]
     try:
         check(arguments)
-        command()
+        with trust.typed(name, sys.argv[1:]):
+            command()
     except KeyboardInterrupt:
         sys.exit("vae-lab: interrupted; the same command continues from the last checkpoint.")
     except Exception as error:

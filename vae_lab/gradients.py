@@ -11,6 +11,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from vae_lab import trust
 from vae_lab.build import TrainingParts, build, check_root
 from vae_lab.config import GradientsConfig, TrainConfig
 from vae_lab.errors import Busy, UserError
@@ -71,11 +72,11 @@ def plan(cfg: DictConfig) -> Plan:
     if cfg.run is None and "encoder" not in cfg.model:
         raise UserError(f"model: {NEEDS_NETWORK}")
     training, trained = _training(cfg)
-    settings = instantiate(cfg.probe, "probe")
+    settings = instantiate(cfg.probe, "probe", ProbeSettings)
     if "encoder" not in training.model or makes(training.model.encoder, "model.encoder", NoEncoder, PerDatum):
         raise UserError(f"model.encoder: {NEEDS_NETWORK}")
     parts = build(training, trained.checkpoints)
-    noise = instantiate(cfg.noise, "noise", seed=training.seed)
+    noise = instantiate(cfg.noise, "noise", NoiseSource, seed=training.seed)
     estimators = _estimators(cfg, settings, parts, noise)
     return Plan(training, trained, settings, parts, noise, estimators, _states(cfg, training, trained, parts))
 
@@ -136,7 +137,7 @@ def _training(cfg: DictConfig) -> tuple[DictConfig, RunDirectory]:
         training.trainer.checkpoint_at = counts or training.trainer.checkpoint_at
         return training, RunDirectory(Path(cfg.output_dir) / "runs" / signature(training), training)
     path = find(cfg.run, cfg.output_dir)
-    stored: Any = OmegaConf.load(path / ".hydra" / "config.yaml")
+    stored = trust.read(path / ".hydra" / "config.yaml")
     taken = [key for key in keys if key in stored and key not in OF_THIS_COMMAND]
     _refuse_overrides(set(taken) - {"noise", "evaluation"})
     for key in taken:
@@ -176,7 +177,7 @@ def _estimators(
     if not cfg.estimators:
         raise UserError("estimators must name at least one, such as estimators=single_sample.")
     keys = {str(name): f"estimators.{name}" for name in cfg.estimators}
-    estimators = {name: instantiate(cfg.estimators[name], key) for name, key in keys.items()}
+    estimators = {name: instantiate(cfg.estimators[name], key, Estimator) for name, key in keys.items()}
     prepare_probe("probe", settings, keys, estimators, parts.vae, noise, parts.dataset)
     return estimators
 

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import OmegaConf
-
+from vae_lab import trust
 from vae_lab.build import Parts, build_run
 from vae_lab.errors import UserError
 from vae_lab.files import checksum
@@ -31,10 +30,11 @@ def load(directory: Path) -> Trained:
     """A finished run, loaded on the CPU.
 
     Raises:
-        UserError: If the run is not finished, or its configuration or checkpoint is another run's.
+        UserError: If the run is not finished, its configuration names a class that is not allowed, or its
+            configuration or checkpoint is another run's.
     """
     result = result_of(directory)
-    cfg: Any = OmegaConf.load(directory / ".hydra" / "config.yaml")
+    cfg: Any = trust.read(directory / ".hydra" / "config.yaml")
     run = RunDirectory(directory, cfg)
     run.check_same(result["definition"])
     quieten_libraries()

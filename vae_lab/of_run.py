@@ -21,6 +21,7 @@ from vae_lab.orchestration.jobs import finished
 from vae_lab.orchestration.provenance import provenance
 from vae_lab.orchestration.run_directory import FAILURE, RunDirectory, find, result_of
 from vae_lab.orchestration.signature import flatten, signature
+from vae_lab.tracking import Tracking
 from vae_lab.trained import TrainedModel
 from vae_lab.uses.base import Outcome, Use
 from vae_lab.uses.evaluate import Evaluate
@@ -49,7 +50,7 @@ def plan(cfg: DictConfig) -> Plan:
     definition = result_of(run)["definition"]
     if "dataset._target_" not in definition or "run" in definition:
         raise UserError(f"run={cfg.run} is no training, but was made of one.")
-    return Plan(use, run, instantiate(cfg.logger, "logger"))
+    return Plan(use, run, instantiate(cfg.logger, "logger", Tracking))
 
 
 def carry_out(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def _use(cfg: DictConfig) -> Use:
     if cfg.trainer.accelerator not in ("cpu", "gpu"):
         raise UserError(f"trainer.accelerator must be cpu or gpu, got {cfg.trainer.accelerator!r}.")
     use: Use = instantiate(
-        OmegaConf.masked_copy(cfg, ["_target_", *(name for name in own if name in cfg)]), ""
+        OmegaConf.masked_copy(cfg, ["_target_", *(name for name in own if name in cfg)]), "", Use
     )
     return use
 

@@ -1,5 +1,6 @@
 """A finished run's model, for use in Python."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,13 +15,17 @@ from vae_lab.evaluation.importance_sampling import importance_weighted_log_likel
 from vae_lab.orchestration.run_directory import find
 from vae_lab.posteriors.base import Conditional
 from vae_lab.sampling import noise_for, sample_spec, tensor_of
+from vae_lab.trust import trusting
 from vae_lab.vae import VAE, Batch
 
 Centre = Literal["mean", "mode"]
 
 
 def load(
-    run: str | Path, output_dir: str | Path = "outputs", device: torch.device | str = "cpu"
+    run: str | Path,
+    output_dir: str | Path = "outputs",
+    device: torch.device | str = "cpu",
+    trust: Sequence[str] = (),
 ) -> "TrainedModel":
     """The model of a finished run, with the weights that were tested.
 
@@ -28,12 +33,15 @@ def load(
         run: The run's directory, or its signature.
         output_dir: Where signatures are looked for.
         device: Where the model goes.
+        trust: Packages or classes of your own that its configuration may name, such as `["mypackage"]`.
 
     Raises:
-        UserError: If there is no such run, it is not finished, or its data or checkpoint have changed.
+        UserError: If there is no such run, it is not finished, its data or checkpoint have changed, or its
+            configuration names a class that is not allowed.
     """
     config.register()
-    return TrainedModel(loading.load(find(str(run), str(output_dir))), torch.device(device))
+    with trusting(trust):
+        return TrainedModel(loading.load(find(str(run), str(output_dir))), torch.device(device))
 
 
 class TrainedModel:

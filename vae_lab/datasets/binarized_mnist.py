@@ -39,7 +39,7 @@ class BinarizedMNIST(SplitDataset):
             download=None,
             how_to_get="docs/datasets.md tells how to make it from the published text files.",
         )
-        with np.load(path) as arrays:
+        with np.load(path, allow_pickle=False) as arrays:
             return Parts(*(_unpack(arrays[name]) for name in ("train", "valid", "test")))
 
 

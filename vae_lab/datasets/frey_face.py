@@ -59,7 +59,7 @@ class FreyFace(SplitDataset):
             download=None,
             how_to_get="docs/datasets.md tells how to make it from the published MATLAB file.",
         )
-        frames = torch.from_numpy(np.load(path)).float().div(self.scale).unsqueeze(1)
+        frames = torch.from_numpy(np.load(path, allow_pickle=False)).float().div(self.scale).unsqueeze(1)
         test, rest = split_off(Split(frames), self.train_size, self.split_seed, "train_size")
         train, validation = split_off(rest, self.validation_size, self.split_seed)
         return Parts(train, validation, test)

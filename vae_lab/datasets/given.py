@@ -113,7 +113,7 @@ def _of_dataset(key: str, what: str) -> Split:
     if OmegaConf.is_missing(cfg, "path"):
         raise UserError(f"{key}={what} has no path; give the file or the folder itself.")
     cfg.update({name: value for name, value in AS_IT_IS.items() if name in cfg})
-    dataset: SplitDataset = instantiate(cfg, f"{key}={what}")
+    dataset: SplitDataset = instantiate(cfg, f"{key}={what}", SplitDataset)
     try:
         return dataset.data.test
     except (OSError, RuntimeError, ValueError) as error:

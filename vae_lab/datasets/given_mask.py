@@ -96,7 +96,7 @@ def _same(key: str, name: str, mask: Tensor) -> Mask:
 def _read(key: str, path: Path) -> np.ndarray:
     try:
         if path.suffix.lower() == ".npy":
-            values: np.ndarray = np.load(path)
+            values: np.ndarray = np.load(path, allow_pickle=False)
             return values
         with Image.open(path) as image:
             return np.asarray(image.convert("L")) > WHITE

@@ -36,7 +36,9 @@ STYLE: Any = {
 @contextmanager
 def figure(path: Path, width: float, height: float) -> Iterator[Figure]:
     """A figure in the house style, written as PNG to `path`."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context():
+        mpl.rcdefaults()  # a matplotlibrc in the current folder can run LaTeX
+        mpl.rcParams.update(STYLE)
         canvas = Figure(figsize=(width, height), layout="constrained")
         yield canvas
         canvas.savefig(path)

@@ -3,31 +3,36 @@
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, get_type_hints
 
 from hydra.errors import InstantiationException
-from hydra.utils import get_object
 from hydra.utils import instantiate as hydra_instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
+from vae_lab import trust
 from vae_lab.errors import UserError, did_you_mean
 
+SPECIAL = ("_target_", "_partial_", "_recursive_")  # keys that are no arguments
 
-def instantiate(node: Any, key: str, **arguments: Any) -> Any:
+
+def instantiate(node: Any, key: str, kind: Any = Any, **arguments: Any) -> Any:
     """Builds what a configuration node describes, its values checked against the target's annotations.
 
     Args:
         node: A node with a `_target_`.
         key: Its dotted key, for messages; "" for the root.
+        kind: The class, or a union of classes, of what it must describe.
         arguments: Further arguments of the target.
 
     Raises:
-        UserError: If a key is unknown, a value has the wrong type, or the target refuses its arguments.
+        UserError: If the target is not allowed or of another kind, a key is unknown, a value has the wrong
+            type, or the target refuses its arguments.
     """
     node = OmegaConf.create(node) if isinstance(node, dict) else node
+    _check_kind(node, key, kind)
     check(node, key, given=arguments)
     try:
         return hydra_instantiate(node, **arguments, _convert_="all")
@@ -68,18 +73,20 @@ def check(node: Any, key: str, given: Iterable[str] = ()) -> None:
     parameters = inspect.signature(target).parameters
     values = _resolved(node, key)
     for name in node:
-        if str(name).startswith("_") and str(name).endswith("_"):
-            continue
         full_key = _below(key, name)
+        if str(name).startswith("_") and str(name).endswith("_"):
+            _check_special(name, values[name], full_key)
+            continue
         if name not in parameters:
             raise UserError(unknown_key(full_key, parameters))
-        if isinstance(node[name], DictConfig) and "_target_" in node[name]:
+        annotation = annotations.get(name, Any)
+        if _is_node(node[name]):
+            _check_kind(node[name], full_key, annotation)
             check(node[name], full_key, given=_ANY)
         elif _holds_nodes(node[name]):
-            for part in node[name]:
-                check(node[name][part], f"{full_key}.{part!s}")
+            _check_nodes(node[name], annotation, full_key)
         elif name in annotations:
-            _check_type(values[name], annotations[name], full_key)
+            _check_type(values[name], annotation, full_key)
     _check_missing(parameters.values(), node, key, given)
 
 
@@ -118,11 +125,88 @@ def _resolved(node: DictConfig, key: str) -> dict[str, Any]:
     return {str(name): value for name, value in values.items()}
 
 
+def _is_node(value: Any) -> bool:
+    return isinstance(value, DictConfig) and "_target_" in value
+
+
 def _holds_nodes(value: Any) -> bool:
-    """Whether it is a mapping from names to nodes, such as the parts of a baseline."""
-    return isinstance(value, DictConfig) and any(
-        isinstance(value[name], DictConfig) and "_target_" in value[name] for name in value
-    )
+    """Whether there are nodes in a mapping or a list, such as the parts of a baseline, at any depth."""
+    return any(_is_node(item) or _holds_nodes(item) for item in _items(value).values())
+
+
+def _items(value: Any) -> dict[Any, Any]:
+    names = value if isinstance(value, DictConfig) else range(len(value) if _is_list(value) else 0)
+    return {name: value[name] for name in names if not OmegaConf.is_missing(value, name)}
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, ListConfig)
+
+
+def _check_nodes(value: Any, annotation: Any, key: str) -> None:
+    """Checks the nodes in a mapping or a list, which must be of the kind that it is annotated to hold."""
+    kinds = _elements(annotation)
+    if not kinds:
+        raise UserError(f"{key} must be {_describe(annotation)}, and holds a node with _target_.")
+    for name, item in _items(value).items():
+        if _is_node(item):
+            _check_kind(item, _below(key, name), typing.Union[kinds])  # noqa: UP007 - of a tuple
+            check(item, _below(key, name))
+        elif _holds_nodes(item):
+            _check_nodes(item, typing.Union[kinds], _below(key, name))  # noqa: UP007
+
+
+def _elements(annotation: Any) -> tuple[Any, ...]:
+    """What a mapping or a sequence of an annotation holds, where that may be more than plain values."""
+    choices = _choices(annotation)
+    held = [kind for choice in choices if _is_collection(choice) for kind in typing.get_args(choice)[-1:]]
+    return (Any,) if Any in choices else tuple(kind for kind in held if kind not in (Any, ...))
+
+
+def _is_collection(annotation: Any) -> bool:
+    origin = typing.get_origin(annotation)
+    return isinstance(origin, type) and issubclass(origin, Collection)
+
+
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return typing.get_args(annotation) if is_union else (annotation,)
+
+
+def _check_special(name: str, value: Any, key: str) -> None:
+    if name not in SPECIAL:
+        raise UserError(f"{key} must be left out: arguments are given by their names.")
+    if name != "_target_" and not isinstance(value, bool):
+        raise UserError(f"{key} must be true or false, got {value!r}.")
+
+
+def _check_kind(node: Any, key: str, kind: Any) -> None:
+    """Checks that a node describes what is asked for, before it is called."""
+    target = _target(node, key)
+    makes_it = _makes_partially if node.get("_partial_", False) else _makes
+    if not any(makes_it(target, choice) for choice in _choices(kind)):
+        raise UserError(
+            f"{key or '_target_'} must be {_describe(kind)}, got a node with _target_={node._target_}."
+        )
+
+
+def _makes(target: Callable[..., Any], kind: Any) -> bool:
+    made = target if isinstance(target, type) else _annotations(target).get("return")
+    if kind is Any:
+        return True
+    return isinstance(kind, type) and all(_is_kind_of(choice, kind) for choice in _choices(made))
+
+
+def _is_kind_of(made: Any, kind: type) -> bool:
+    try:
+        return isinstance(made, type) and issubclass(made, kind)
+    except TypeError:  # a protocol, whose methods cannot be looked for
+        return True
+
+
+def _makes_partially(target: Callable[..., Any], kind: Any) -> bool:
+    made = typing.get_args(kind)[-1:]
+    return kind is Any or (typing.get_origin(kind) is Callable and all(_makes(target, each) for each in made))
 
 
 def makes(node: Any, key: str, *kinds: type) -> bool:
@@ -147,10 +231,7 @@ def parameters_of(node: Any, key: str) -> set[str]:
 def _target(node: Any, key: str) -> Callable[..., Any]:
     if not isinstance(node, DictConfig | dict) or "_target_" not in node:
         raise UserError(f"{key} must be one of its group's options, got {node!r}.")
-    try:
-        return get_object(node["_target_"])
-    except Exception as error:
-        raise UserError(f"{key}._target_ names nothing that can be imported: {node['_target_']}.") from error
+    return trust.find(node["_target_"], key)
 
 
 def _annotations(target: Callable[..., Any]) -> dict[str, Any]:

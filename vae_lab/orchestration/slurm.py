@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from vae_lab import trust
 from vae_lab.errors import Busy, UserError
 from vae_lab.files import write_atomically
 from vae_lab.orchestration.jobs import Job
@@ -198,11 +200,15 @@ def _parameters(threads: int, settings: Mapping[str, Any]) -> dict[str, Any]:
         "cpus_per_task": threads,
         "array_parallelism": settings["array_parallelism"],
         "signal_delay_s": settings["signal_seconds"],
-        "setup": [f"export OMP_NUM_THREADS={threads}", *settings["setup"]],
+        "setup": [f"export OMP_NUM_THREADS={threads}", *_exports(), *settings["setup"]],
         "stderr_to_stdout": True,
         "additional_parameters": {"requeue": True, **(settings["additional_parameters"] or {})},
     }
     return {name: value for name, value in chosen.items() if value is not None}
+
+
+def _exports() -> list[str]:
+    return [f"export {name}={shlex.quote(value)}" for name, value in trust.exported().items()]
 
 
 def _ask(*command: str) -> str | None:

@@ -25,6 +25,7 @@ from typing import Any
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
+from vae_lab import trust
 from vae_lab.errors import UserError
 from vae_lab.orchestration.with_parent import PARENT, die_with_parent
 
@@ -69,7 +70,7 @@ def start_job(
         output: Path of the file, to which is added.
         environment: Variables to set.
     """
-    arguments = (list(words), cfg, context, output, dict(environment))
+    arguments = (list(words), cfg, context, output, trust.exported() | dict(environment))
     process = _context.Process(target=_job, args=arguments)
     _begin(process)
     return process
@@ -88,7 +89,7 @@ def first_mistake(command: str, jobs: Sequence[tuple[list[str], str]]) -> tuple[
     receiver, sender = _context.Pipe(duplex=False)
     for _ in range(2):
         receiver, sender = _context.Pipe(duplex=False)
-        process = _context.Process(target=_check, args=(command, list(jobs), sender))
+        process = _context.Process(target=_check, args=(command, list(jobs), sender, trust.exported()))
         _begin(process)
         sender.close()
         try:
@@ -200,8 +201,11 @@ def _job(
         raise
 
 
-def _check(command: str, jobs: list[tuple[list[str], str]], sender: Connection) -> None:
+def _check(
+    command: str, jobs: list[tuple[list[str], str]], sender: Connection, environment: dict[str, str]
+) -> None:
     _die_with_parents()
+    os.environ.update(environment)
     from hydra.conf import HydraConf, OverridesConf
     from hydra.core.hydra_config import HydraConfig
 
@@ -230,10 +234,11 @@ def _check(command: str, jobs: list[tuple[list[str], str]], sender: Connection) 
 def _log_summary(logger: str, directory: str) -> None:
     _die_with_parents()
     from vae_lab.orchestration.instantiate import instantiate
+    from vae_lab.tracking import Tracking
 
     cfg: Any = OmegaConf.create(logger)
     try:
-        instantiate(cfg, "logger").log_sweep(Path(directory))
+        instantiate(cfg, "logger", Tracking).log_sweep(Path(directory))
     except Exception as error:  # the table and the figures are there all the same
         message = str(error).strip().splitlines() or [type(error).__name__]
         print(f"warning: the sweep was not logged to the tracker: {message[0]}", file=sys.stderr)

@@ -7,7 +7,7 @@ import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from pytorch_lightning.loggers import Logger, WandbLogger
@@ -19,6 +19,35 @@ _log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 3
 INIT_SECONDS = 20
+
+
+@runtime_checkable
+class Tracking(Protocol):
+    """Where the metrics and the figures of runs go, beside their files."""
+
+    def start(
+        self, directory: Path, signature: str, config: dict[str, Any], job_type: str, history: MetricsCsv
+    ) -> list[Logger]:
+        """Begins a run, and gives the loggers that feed it."""
+        ...
+
+    def log_figures(self, figures: Mapping[str, Path]) -> None:
+        """Logs figures by their names."""
+        ...
+
+    def log_measured(
+        self, run: Path, what: str, signature: str, metrics: Mapping[str, float], figures: Sequence[Path]
+    ) -> None:
+        """Logs measurements of a finished run."""
+        ...
+
+    def log_sweep(self, directory: Path) -> None:
+        """Logs the table and the figures of a finished sweep."""
+        ...
+
+    def finish(self) -> None:
+        """Ends the run."""
+        ...
 
 
 class NoTracking:

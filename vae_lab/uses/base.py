@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from vae_lab.trained import TrainedModel
 
@@ -39,6 +39,7 @@ class Outcome:
     checkpoints: list[Path] = field(default_factory=list)
 
 
+@runtime_checkable
 class Use(Protocol):
     """Something to do with a trained model; its arguments are root keys of the command's configuration."""
 

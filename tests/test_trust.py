@@ -1,0 +1,325 @@
+"""Nothing that a stranger's configuration names is imported or called, and what the user names is."""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf, open_dict
+
+import vae_lab
+from vae_lab import config, trust
+from vae_lab.cli import main
+from vae_lab.errors import UserError
+from vae_lab.orchestration import signature
+from vae_lab.orchestration.instantiate import instantiate
+from vae_lab.orchestration.jobs import line
+from vae_lab.paths import CONF
+
+SMALL = ["model.encoder.hidden=[4]", "model.decoder.hidden=[4]", "logger=none"]
+SMALL += [
+    "dataset=ppca",
+    "model/likelihood=gaussian",
+    "evaluation.importance_samples=1",
+    "trainer.max_samples=100",
+    "trainer.evaluate_at=end",
+]
+
+
+@pytest.fixture
+def marker(tmp_path, monkeypatch):
+    """A file that a stranger's code would make, and a module that makes it when it is imported."""
+    path = tmp_path / "executed"
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "stranger.py").write_text(
+        f"open({str(path)!r}, 'w').close()\nclass Thing:\n    def __init__(self, **_): pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path / "path"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    monkeypatch.delenv(trust.VARIABLE, raising=False)
+    yield path
+    sys.modules.pop("stranger", None)
+
+
+@pytest.fixture
+def crafted(tmp_path, marker):
+    """Makes a directory that passes for that of a finished run, of a configuration with a changed node."""
+
+    def make(key="seed", node=0):
+        config.register()
+        signature.register()
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            cfg = compose("train", SMALL)
+        with open_dict(cfg):
+            OmegaConf.update(cfg, key, node, merge=False, force_add=True)
+        run = tmp_path / "run"
+        (run / ".hydra").mkdir(parents=True)
+        OmegaConf.save(cfg, run / ".hydra" / "config.yaml")
+        result = {"definition": signature.definition(cfg), "signature": "0" * 12, "metrics": {}}
+        (run / "metrics.json").write_text(json.dumps(result | {"estimator": "Reparameterized"}))
+        return run
+
+    return make
+
+
+def attacks(marker):
+    """What calls or imports something, beginning with what was shown to."""
+    write = f"open({str(marker)!r}, 'w').close()"
+    return {
+        "runstring": {"_target_": "numpy.testing.runstring", "astr": write, "dict": {}},
+        "joblib": {"_target_": "joblib.load", "filename": str(marker)},
+        "hub": {"_target_": "torch.hub.load", "repo_or_dir": "x", "model": "y", "source": "local"},
+        "open": {"_target_": "builtins.open", "file": str(marker), "mode": "w"},
+        "system": {"_target_": "os.system", "command": f"touch {marker}"},
+        "import": {"_target_": "stranger.Thing"},
+        "through a module": {"_target_": "vae_lab.files.os.system", "command": f"touch {marker}"},
+        "through torch": {"_target_": "torch.optim.adam.torch.load", "f": str(marker)},
+        "class of another": {"_target_": "vae_lab.files.Path", "_args_": [str(marker)]},
+        "function": {"_target_": "vae_lab.files.write_atomically", "path": str(marker), "content": ""},
+        "nested": {"_target_": "vae_lab.noise.NoiseSource", "seed": [{"_target_": "stranger.Thing"}]},
+        "interpolated": {"_target_": "${oc.env:HOME}"},
+        "no text": {"_target_": 3},
+    }
+
+
+NODES = ("callbacks.estimator_probe", "model", "model.prior", "logger", "optimizer.algorithm", "dataset")
+
+
+@pytest.mark.parametrize("attack", attacks(""))
+def test_a_run_of_a_stranger_is_not_loaded(crafted, marker, attack):
+    run = crafted("callbacks.estimator_probe", attacks(marker)[attack])
+    with pytest.raises(UserError, match=r"callbacks\.estimator_probe.*_target_"):
+        vae_lab.load(run)
+    assert not marker.exists()
+    assert "stranger" not in sys.modules
+
+
+@pytest.mark.parametrize("key", NODES)
+def test_no_node_of_a_run_names_a_stranger(crafted, marker, key):
+    run = crafted(key, {"_target_": "stranger.Thing"})
+    with pytest.raises(UserError, match=rf"{key}\._target_=stranger\.Thing .* set VAE_LAB_TRUST=stranger"):
+        vae_lab.load(run)
+    assert not marker.exists()
+
+
+COMMANDS = [["evaluate"], ["generate"], ["explore"], ["embed"], ["impute", "missing=0.5"]]
+COMMANDS += [["outliers", "against=digits"], ["gradients"]]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_no_command_opens_a_run_of_a_stranger(here, crafted, marker, command):
+    run = crafted("callbacks.estimator_probe", attacks(marker)["runstring"])
+    done = here(*command, f"run={run}", "logger=none")
+    assert "callbacks.estimator_probe._target_=numpy.testing.runstring is neither of" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "node"),
+    [
+        ("estimator", {"_target_": "stranger.Thing"}),
+        ("hydra", {"callbacks": {"x": {"_target_": "stranger.Thing"}}}),
+        ("hydra", {"job_logging": {"handlers": {"x": {"()": "stranger.Thing"}}}}),
+        ("hydra", {"launcher": {"_target_": "stranger.Thing"}}),
+        ("hydra", {"sweeper": {"x": {"_target_": "stranger.Thing"}}}),
+        ("defaults", ["_self_", {"override hydra/callbacks": "x"}]),
+        ("defaults", ["_self_", "../x"]),
+        ("output_dir", "${oc.env:HOME}"),
+        ("output_dir", "${${x}:HOME}"),
+    ],
+)
+def test_a_frozen_configuration_of_a_stranger_is_not_run(here, crafted, marker, key, node):
+    run = crafted(key, node)
+    done = here(*line("train", run))
+    assert f"{run}/.hydra/config.yaml" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not marker.exists()
+    assert sorted(path.name for path in run.iterdir()) == [".hydra", "metrics.json"]
+
+
+@pytest.mark.parametrize("flags", ["--config-dir {}", "-cd={}", "hydra.searchpath=[file://{}]"])
+def test_a_folder_of_options_may_not_set_hydra(here, tmp_path, marker, flags):
+    option = tmp_path / "options" / "experiment" / "x.yaml"
+    option.parent.mkdir(parents=True)
+    callbacks = "{x: {_target_: vae_lab.noise.NoiseSource}}"
+    option.write_text(f"# @package _global_\nhydra: {{callbacks: {callbacks}}}\n")
+    done = here("train", *flags.format(option.parent.parent).split(), "experiment=x")
+    assert "x.yaml sets hydra, which can start programs" in done.stderr
+    option.write_text("# @package _global_\nestimator: {_target_: stranger.Thing}\n")
+    done = here("train", *flags.format(option.parent.parent).split(), "experiment=x")
+    assert "estimator._target_=stranger.Thing is neither of" in done.stderr
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("value", ["${oc.env:HOME}", "a${oc.create:x}", "${${a}:HOME}", r"\${oc.env:HOME}"])
+def test_the_environment_is_not_read_for_a_stranger(crafted, value):
+    with pytest.raises(UserError, match=r"output_dir=.* reads the environment"):
+        vae_lab.load(crafted("output_dir", value))
+
+
+def test_yaml_that_makes_objects(crafted, marker):
+    run = crafted()
+    (run / ".hydra" / "config.yaml").write_text(f"x: !!python/object/apply:os.system ['touch {marker}']\n")
+    with pytest.raises(UserError, match="cannot be read as a configuration"):
+        vae_lab.load(run)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "trainer.max_samples={_target_:os.getpid}",
+            "trainer.max_samples must be int or float or null, got a node",
+        ),
+        (
+            "trainer.options={x:{_target_:os.getpid}}",
+            "trainer.options must be Mapping of str, Any or null, and holds a",
+        ),
+        ("trainer.options={x:[{_target_:os.getpid}]}", "trainer.options must be Mapping"),
+        ("seed={_target_:os.getpid}", "seed"),
+        ("estimator={_target_:os.getpid}", "estimator must be Estimator, got a node with _target_=os.getpid"),
+        ("estimator._target_=torch.optim.Adam", "estimator must be Estimator, got a node"),
+        ("+estimator._partial_=true", "estimator must be Estimator, got a node"),
+        ("+estimator._args_=[1]", "estimator._args_ must be left out: arguments are given by their names."),
+        ("+estimator._convert_=none", "estimator._convert_ must be left out"),
+        ("+estimator._recursive_=3", "estimator._recursive_ must be true or false, got 3"),
+        ("model._recursive_=1", "model._recursive_ must be true or false, got 1"),
+        ("optimizer.algorithm._target_=vae_lab.networks.MLP", "optimizer.algorithm must be Callable of"),
+        ("optimizer.algorithm._partial_=false", "optimizer.algorithm must be Callable of"),
+        ("model.encoder.hidden=[{_target_:os.getpid}]", "model.encoder.hidden.0 must be int, got a node"),
+        ("logger._target_=vae_lab.noise.NoiseSource", "logger must be Tracking"),
+        ("+callbacks.x={_target_:vae_lab.tracking.MetricsCsv,path:x}", "callbacks.x must be Callback"),
+        ("model.prior._target_=vae_lab.files.os.getpid", "model.prior._target_ must be a class that vae_lab"),
+        ("estimator._target_=Reparameterized", "estimator._target_ must be the dotted path of a class"),
+    ],
+)
+def test_nothing_is_called_where_a_value_or_another_thing_belongs(here, monkeypatch, override, message):
+    monkeypatch.setattr(os, "getpid", lambda: pytest.fail("called"))
+    done = here("train", *SMALL, override)
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+OWN = """
+import torch
+from vae_lab.estimators import Reparameterized
+from vae_lab.noise import NoiseSource
+
+class Mine(Reparameterized):
+    pass
+
+def make() -> Reparameterized:
+    return Reparameterized()
+
+def other():
+    return Reparameterized()
+"""
+
+
+@pytest.fixture
+def own_package(tmp_path, marker, monkeypatch):
+    """A package of the user's."""
+    (tmp_path / "path" / "mypackage.py").write_text(OWN)
+    yield "mypackage"
+    sys.modules.pop("mypackage", None)
+
+
+def estimator(target, **settings):
+    from vae_lab.estimators.base import Estimator
+
+    return instantiate({"_target_": target, **settings}, "estimator", Estimator)
+
+
+def test_what_the_user_names_is_built(own_package, monkeypatch, tmp_path):
+    with pytest.raises(UserError, match="set VAE_LAB_TRUST=mypackage"):
+        estimator("mypackage.Mine")
+    assert "mypackage" not in sys.modules
+    with trust.trusting(["mypackage"]):
+        assert type(estimator("mypackage.Mine")).__name__ == "Mine"
+        for borrowed in ("mypackage.Reparameterized", "mypackage.make", "mypackage.torch.optim.Adam"):
+            with pytest.raises(
+                UserError, match=r"estimator\._target_ must be a class that mypackage defines"
+            ):
+                estimator(borrowed)
+    monkeypatch.setenv(trust.VARIABLE, "another, mypackage.make,mypackage.other")
+    assert type(estimator("mypackage.make")).__name__ == "Reparameterized"  # named in full
+    with pytest.raises(UserError, match="estimator must be Estimator, got a node"):
+        estimator("mypackage.other")  # which tells not what it makes
+    with pytest.raises(UserError, match="is neither of"):
+        estimator("mypackage.Mine")
+    monkeypatch.setenv(trust.VARIABLE, "")
+    (tmp_path / "settings" / "vae_lab").mkdir(parents=True)
+    (tmp_path / "settings" / "vae_lab" / "trust").write_text("mypackage\n")
+    assert type(estimator("mypackage.Mine")).__name__ == "Mine"
+
+
+def test_a_name_that_only_begins_like_a_trusted_one(own_package):
+    with trust.trusting(["mypack", "mypackage.M"]), pytest.raises(UserError, match="is neither of"):
+        estimator("mypackage.Mine")
+    with pytest.raises(UserError, match="is neither of"):
+        estimator("vae_lab_of_a_stranger.Thing")
+
+
+def test_what_the_files_of_the_installation_name(own_package, tmp_path, monkeypatch):
+    (tmp_path / "mine.yaml").write_text("_target_: mypackage.Mine   # mine\nkl: sampled\n")
+    monkeypatch.setattr(trust, "CONF", tmp_path)
+    trust._named_in_configuration.cache_clear()
+    assert type(estimator("mypackage.Mine", kl="sampled")).__name__ == "Mine"
+    trust._named_in_configuration.cache_clear()
+
+
+@pytest.mark.slow
+def test_what_the_user_typed_runs_in_a_sweep_and_is_remembered(own_package, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    mine = [*SMALL, "estimator._target_=mypackage.Mine"]
+    main(["train", "-m", *mine, "seed=0,1"])
+    assert "note: mypackage.Mine is trusted from now on" in capsys.readouterr().out
+    assert trust.VARIABLE not in os.environ
+    run, _ = sorted((tmp_path / "outputs" / "runs").iterdir())
+    main(["evaluate", f"run={run}", "logger=none", "measures.gap=0", "measures.importance_samples=[1]"])
+    main([*line("train", run), "rerun=true"])
+    assert "note" not in capsys.readouterr().out
+    (tmp_path / "settings" / "vae_lab" / "trust").unlink()
+    with pytest.raises(UserError, match=r"config.yaml: estimator.* set VAE_LAB_TRUST=mypackage"):
+        vae_lab.load(run)
+    with pytest.raises(SystemExit, match=r"config.yaml: estimator.* set VAE_LAB_TRUST=mypackage"):
+        main([*line("train", run), "rerun=true"])
+    assert vae_lab.load(run, trust=["mypackage"]).sample(2).shape == (2, 10)
+    monkeypatch.setenv(trust.VARIABLE, "mypackage")
+    main([*line("train", run), "rerun=true"])
+    assert os.environ[trust.VARIABLE] == "mypackage"
+
+
+def test_files_are_read_by_what_runs_nothing():
+    sources = {path: path.read_text() for path in Path(vae_lab.__file__).parent.rglob("*.py")}
+    assert [path.name for path, text in sources.items() if "hydra_instantiate" in text] == ["instantiate.py"]
+    assert [path.name for path, text in sources.items() if "import pickle" in text] == ["cifar10.py"]
+    for text in sources.values():
+        assert "OmegaConf.load" not in text or "check_read" in text or "CONF" in text or "SWEEPS" in text
+        assert all("weights_only=True" in call for call in re.findall(r"torch\.load\(.*", text))
+        assert all("allow_pickle=False" in call for call in re.findall(r"np\.load\(.*", text))
+
+
+class Touches:
+    """An object whose pickle runs a program when it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+def test_a_checkpoint_runs_nothing(crafted, marker):
+    run = crafted()
+    (run / "checkpoints").mkdir()
+    torch.save({"state_dict": Touches(marker)}, run / "checkpoints" / "last.ckpt")
+    with pytest.raises(UserError, match="last.ckpt"):
+        vae_lab.load(run)
+    assert not marker.exists()
