@@ -200,7 +200,7 @@ def _check_file(path: Path, root: Path) -> None:
         raise UserError(f"{path}: its defaults must be names of options, got {defaults}.")
     header = [line for line in path.read_text().splitlines() if "@package" in line]
     if any("hydra" in text for text in (*config, defaults, *header, *path.relative_to(root).parts[:-1])):
-        raise UserError(f"{path} sets hydra, which can start programs; type such settings instead.")
+        raise UserError(f"{path} sets hydra, which can start programs; take that out of the file.")
 
 
 def _remember(names: Iterable[str]) -> None:
