@@ -57,7 +57,7 @@ def samples_of(model: TrainedModel, batch: Encoded, number: int) -> Tensor:
             device=batch.q.mean.device,
             dtype=batch.q.mean.dtype,
         )["posterior"]
-        blocks.append(batch.q.transform(eps))
+        blocks.append(batch.q.transform(eps).to(eps))
     return torch.cat(blocks)
 
 

@@ -10,6 +10,7 @@ from vae_lab.likelihoods.base import Likelihood, Pixels
 from vae_lab.networks import NoEncoder, PerDatum
 from vae_lab.noise import NoiseSpec
 from vae_lab.posteriors.base import Conditional, Posterior
+from vae_lab.precision import for_network, single
 from vae_lab.priors.base import Prior
 
 
@@ -128,7 +129,7 @@ class VAE(nn.Module):
         Raises:
             ValueError: If there is no encoder.
         """
-        return self.posterior(self.encoder(batch.indices if self.is_per_datum else batch.x))
+        return self.posterior(single(self.encoder(batch.indices if self.is_per_datum else batch.x)))
 
     def decode(self, z: Tensor) -> Pixels:
         """The distribution p(x|z) for latent variables of shape `(K, B, D)`."""
@@ -136,9 +137,9 @@ class VAE(nn.Module):
 
     def decoder_outputs(self, z: Tensor) -> Tensor:
         """What the decoder gives the likelihood, `(K, B, likelihood.num_outputs * C, ...)`."""
-        seen = z[..., : self.layer_dims[0]]
+        seen = for_network(z[..., : self.layer_dims[0]], self.decoder)
         outputs: Tensor = self.decoder(seen.flatten(0, 1)).unflatten(0, z.shape[:2])
-        return outputs
+        return single(outputs)
 
     def sample_spec(self, data_shape: Sequence[int]) -> dict[str, NoiseSpec]:
         """The noise that `sample` needs for each datum, by name.

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.posteriors.base import Conditional
+from vae_lab.precision import without_autocast
 
 
 def scaled_score(signal: Tensor, q: Conditional, z: Tensor) -> Tensor:
@@ -16,7 +17,8 @@ def scaled_score(signal: Tensor, q: Conditional, z: Tensor) -> Tensor:
       \approx \frac{\mathrm{Cov}(f s_j, s_j)}{\mathrm{Var}(s_j)}$$
 
     The coefficient of a sample is estimated from the others, so that the estimate stays unbiased; for K = 2
-    it is the leave-one-out baseline.
+    it is the leave-one-out baseline. Where the scores of the others are 0, as those of a saturated logit in
+    single precision, it is the mean of their signals, which it tends to.
 
     References:
         Black Box Variational Inference (Ranganath, Gerrish & Blei, 2014), section 3.2.
@@ -31,10 +33,23 @@ def scaled_score(signal: Tensor, q: Conditional, z: Tensor) -> Tensor:
     """
     control = torch.zeros_like(signal[..., 0])
     for parameter, score in zip(q.parameters, scores(q, z), strict=True):
-        weights, weighted = score.square(), signal * score.square()
-        coefficient = (weighted.sum(0) - weighted) / (weights.sum(0) - weights)
+        coefficient = _mean_of_others(signal.double(), score.double().square()).to(score)
         control = control + (coefficient * score * parameter).sum(-1)
     return control
+
+
+def sum_of_others(values: Tensor) -> Tensor:
+    """The sum over all samples but each in turn, of `(K, B, D)`, without a difference of large numbers."""
+    others = 1 - torch.eye(len(values), dtype=values.dtype, device=values.device)
+    with without_autocast(values):
+        return torch.einsum("kl,lbd->kbd", others, values)
+
+
+def _mean_of_others(signal: Tensor, weights: Tensor) -> Tensor:
+    """The weighted mean of the other samples' signals; the plain one where all of their weights are 0."""
+    total = sum_of_others(weights)
+    weighted = sum_of_others(signal * weights) / torch.where(total > 0, total, 1.0)
+    return torch.where(total > 0, weighted, sum_of_others(signal) / (len(signal) - 1))
 
 
 def scores(q: Conditional, z: Tensor) -> tuple[Tensor, ...]:

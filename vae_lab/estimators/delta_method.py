@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimate
-from vae_lab.estimators.control_variate import scores
+from vae_lab.estimators.control_variate import scores, sum_of_others
 from vae_lab.estimators.expansion import Quadratic, check_moments, expand
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
 from vae_lab.posteriors.base import Conditional
@@ -103,11 +103,9 @@ class DeltaMethod(SingleSampleEstimator):
         """What the control variate is multiplied with, `(K, B, D)` or a number."""
         if not self.optimal_scaling:
             return 1.0
-        others = 1 - torch.eye(len(plain), dtype=plain.dtype, device=plain.device)
-        products, squares = (
-            torch.einsum("kl,lbd->kbd", others, part) for part in (plain * control, control.square())
-        )
-        return products / squares.clamp_min(torch.finfo(squares.dtype).tiny)
+        own, of_control = plain.double(), control.double()
+        products, squares = sum_of_others(own * of_control), sum_of_others(of_control.square())
+        return (products / squares.clamp_min(torch.finfo(squares.dtype).tiny)).to(control)
 
 
 def _expected(h: Quadratic, q: Conditional) -> tuple[Tensor, ...]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.posteriors.base import Conditional
+from vae_lab.precision import without_autocast
 from vae_lab.vae import VAE
 
 
@@ -28,7 +29,8 @@ class Quadratic(NamedTuple):
     def __call__(self, z: Tensor) -> Tensor:
         """h(z) of shape `(K, B)` for `z` of shape `(K, B, D)`."""
         step = z - self.centre
-        curvature = torch.einsum("kbi,bij->kbj", step, self.hessian)
+        with without_autocast(step):
+            curvature = torch.einsum("kbi,bij->kbj", step, self.hessian.to(step))
         return self.value + ((self.gradient + 0.5 * curvature) * step).sum(-1)
 
     def expectation(self, q: Conditional) -> Tensor:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from vae_lab.precision import for_network, single
+
 
 class LearnedControlVariate(nn.Module):
     """A network of a datum and a latent vector side by side.
@@ -30,7 +32,8 @@ class LearnedControlVariate(nn.Module):
         """c(x, z) of shape `(K, B)`, for `x` of shape `(B, *data_shape)` and `z` of shape `(K, B, D)`."""
         assert self.network is not None
         data = x.flatten(1).expand(len(z), -1, -1)
-        outputs: Tensor = self.network(torch.cat([data, z], dim=-1).flatten(0, 1))
+        both = torch.cat([data, for_network(z, self.network)], dim=-1)
+        outputs: Tensor = single(self.network(both.flatten(0, 1)))
         return outputs.view(z.shape[:2])
 
 

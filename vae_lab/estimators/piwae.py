@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimate, check_pathwise
 from vae_lab.estimators.multi_sample import MultiSampleEstimator, check_groups, normalised
 from vae_lab.vae import VAE, Batch
-
-LARGEST = 80.0  # of a logarithm whose exponential single precision holds
 
 
 class PIWAE(MultiSampleEstimator):
@@ -19,7 +18,8 @@ class PIWAE(MultiSampleEstimator):
 
     The more samples in a group, the tighter the encoder's bound, and the lower the signal-to-noise ratio of
     its gradient. With one group it is IWAE. One pass through the decoder serves both: what flows back into z
-    is weighted anew.
+    is weighted anew. So that something flows where a sample's weight among all of them vanishes and that in
+    its group does not, the former is at least 1e-19 in single precision.
 
     References:
         Tighter Variational Bounds are Not Necessarily Better (Rainforth et al., 2018).
@@ -57,10 +57,10 @@ class PIWAE(MultiSampleEstimator):
         log_w = densities.log_w.detach()
         groups = log_w.unflatten(0, (self.num_groups, -1))
         of_groups = groups.softmax(1).flatten(0, 1) / self.num_groups
+        weights = normalised(log_w).clamp_min(torch.finfo(log_w.dtype).tiny ** 0.5)
         if of_model.requires_grad:
-            ratio = (log_w.logsumexp(0) - groups.logsumexp(1)).clamp(max=LARGEST).exp() / self.num_groups
-            ratio = ratio.repeat_interleave(len(log_w) // self.num_groups, dim=0)
+            ratio = of_groups / weights
             of_model.register_hook(lambda gradient: gradient * ratio.unsqueeze(-1))
         log_joint = densities.log_likelihood + densities.log_prior
-        surrogate = (normalised(log_w) * log_joint).sum(0) - (of_groups * q.log_prob(z)).sum(0)
+        surrogate = (weights * log_joint).sum(0) - (of_groups * q.log_prob(z)).sum(0)
         return self.estimate(surrogate, densities)

@@ -56,7 +56,9 @@ def latent_space(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[dict[str, 
     }
     if len(batch.x) >= FEWEST:
         order = permutation(len(batch.x), seed=0, purpose="blocks", epoch=0)  # data may be sorted by class
-        statistics["mmd"] = statistic(of_unknown_error(maximum_mean_discrepancy(z[0, order], prior[0])))
+        statistics["mmd"] = statistic(
+            of_unknown_error(maximum_mean_discrepancy(z[0, order].to(prior), prior[0]))
+        )
     return statistics, of_dimension
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vae_lab.likelihoods.base import Likelihood, Support
 from vae_lab.noise import Law
+from vae_lab.precision import without_autocast
 
 
 class _LogProb(torch.autograd.Function):
@@ -52,7 +53,8 @@ class BernoulliPixels:
     def log_prob(self, x: Tensor) -> Tensor:
         if self.logits.shape[1] == 1 < len(x):  # the same logits for all data: one matrix product
             logits = self.logits.flatten(1)
-            return logits @ x.flatten(1).T - F.softplus(logits).sum(-1, keepdim=True)
+            with without_autocast(logits):
+                return logits @ x.flatten(1).T - F.softplus(logits).sum(-1, keepdim=True)
         return self.log_prob_per_pixel(x).flatten(2).sum(-1)
 
     def log_prob_per_pixel(self, x: Tensor) -> Tensor:

@@ -35,8 +35,9 @@ class BetaPixels:
         return self.log_prob_per_pixel(x).flatten(2).sum(-1)
 
     def log_prob_per_pixel(self, x: Tensor) -> Tensor:
-        normalizer = torch.lgamma(self.alpha) + torch.lgamma(self.beta) - torch.lgamma(self.alpha + self.beta)
-        return (self.alpha - 1) * x.log() + (self.beta - 1) * torch.log1p(-x) - normalizer
+        alpha, beta, x = self.alpha.double(), self.beta.double(), x.double()  # large numbers cancel
+        normalizer = torch.lgamma(alpha) + torch.lgamma(beta) - torch.lgamma(alpha + beta)
+        return ((alpha - 1) * x.log() + (beta - 1) * torch.log1p(-x) - normalizer).to(self.alpha)
 
     def sample(self, eps: Tensor) -> Tensor:
         """By the inverse of the distribution function, on the CPU."""

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vae_lab.likelihoods.base import Likelihood, Support
 from vae_lab.noise import Law
+from vae_lab.precision import without_autocast
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class CategoricalPixels:
     def mean(self) -> Tensor:
         levels = self.log_p.shape[2]
         values = torch.linspace(0, 1, levels).to(self.log_p)
-        return torch.tensordot(self.log_p.exp(), values, dims=([2], [0]))
+        with without_autocast(values):
+            return torch.tensordot(self.log_p.exp(), values, dims=([2], [0]))
 
     @property
     def mode(self) -> Tensor:

@@ -42,9 +42,15 @@ class DiscretizedLogisticPixels:
         upper = (x + half - self.location) * scale
         width = (2 * half * scale).expand_as(upper)
         # log(sigmoid(u) - sigmoid(u - w)) = log sigmoid(u) + log sigmoid(w - u) + log(1 - exp(-w))
-        inside = F.logsigmoid(upper) + F.logsigmoid(width - upper) + torch.log(-torch.expm1(-width))
+        inside = F.logsigmoid(upper) + F.logsigmoid(width - upper) + self._log_mass(width)
         nats = torch.where(x <= half, F.logsigmoid(upper), inside)
         return torch.where(x >= 1 - half, F.logsigmoid(width - upper), nats)
+
+    def _log_mass(self, width: Tensor) -> Tensor:
+        """log(1 - exp(-w)), also where w is too small to be a number of its precision."""
+        narrow = width < torch.finfo(width.dtype).eps
+        exact = torch.log(-torch.expm1(-torch.where(narrow, 1.0, width)))
+        return torch.where(narrow, -math.log(self.levels - 1) - self.log_scale, exact)
 
     def sample(self, eps: Tensor) -> Tensor:
         drawn = self.location + self.log_scale.exp() * torch.logit(eps.clamp(1e-7, 1 - 1e-7))

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vae_lab.likelihoods.base import Likelihood, Support
+from vae_lab.precision import without_autocast
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Labels:
 
     def _logits(self, features: Tensor) -> Tensor:
         """The products of weights and rows, `(K, B, rows)`."""
-        return (self.weights.transpose(0, 1) @ features.transpose(1, 2)).transpose(0, 1)
+        with without_autocast(features):
+            return (self.weights.transpose(0, 1) @ features.transpose(1, 2)).transpose(0, 1)
 
 
 class LogisticRegression(Likelihood):

@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
+from vae_lab.precision import single
+
 
 def over_last(network: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
     """A network of `(N, D)` applied along the last dimension of `(..., D)`."""
-    return network(z.flatten(0, -2)).unflatten(0, z.shape[:-1])
+    return single(network(z.flatten(0, -2)).unflatten(0, z.shape[:-1]))
 
 
 def check_layers(latent_dim: int, layer_dims: Sequence[int]) -> None:

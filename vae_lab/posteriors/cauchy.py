@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vae_lab.posteriors.location_scale import LocationScale
 from vae_lab.priors.base import Prior
-from vae_lab.priors.cauchy import StandardCauchy
+from vae_lab.priors.cauchy import StandardCauchy, log_density, quantile
 
 
 class Cauchy(LocationScale):
@@ -34,10 +34,10 @@ class Cauchy(LocationScale):
     second_moment = math.inf
 
     def quantile(self, uniform: Tensor) -> Tensor:
-        return torch.tan(math.pi * (uniform - 0.5))
+        return quantile(uniform)
 
     def log_density(self, e: Tensor) -> Tensor:
-        return -e.square().log1p() - math.log(math.pi)
+        return log_density(e)
 
     def has_analytic_kl(self, prior: Prior) -> bool:
         return isinstance(prior, StandardCauchy)
@@ -45,5 +45,4 @@ class Cauchy(LocationScale):
     def kl(self, location: Tensor, log_scale: Tensor, prior: Prior) -> Tensor:
         if not self.has_analytic_kl(prior):
             return super().kl(location, log_scale, prior)
-        scale = log_scale.exp()
-        return ((scale + 1).square() + location.square()).log() - math.log(4) - log_scale
+        return 2 * torch.hypot(log_scale.exp() + 1, location).log() - math.log(4) - log_scale

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vae_lab.networks.fixed import fixed
 from vae_lab.noise import Law
 from vae_lab.posteriors.base import Posterior
+from vae_lab.precision import without_autocast
 from vae_lab.priors.base import Prior
 
 
@@ -21,8 +22,9 @@ class _Pass(nn.Module):
         self.flow = flow
 
     def forward(self, context: Tensor, value: Tensor, to_z: bool) -> Tensor:
-        q: Any = self.flow(context)
-        result: Tensor = q.transform.inv(value) if to_z else q.log_prob(value)
+        with without_autocast(value):  # a log-determinant is part of each layer
+            q: Any = self.flow(context)
+            result: Tensor = q.transform.inv(value) if to_z else q.log_prob(value)
         return result
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vae_lab.noise import Law
 from vae_lab.posteriors.base import Posterior
+from vae_lab.precision import without_autocast
 from vae_lab.priors.base import Prior
 from vae_lab.priors.standard_normal import StandardNormal
 
@@ -34,7 +35,8 @@ class FullGaussianConditional:
         return self.factor.norm(dim=-1)
 
     def transform(self, eps: Tensor) -> Tensor:
-        return self.mean + torch.einsum("bij,kbj->kbi", self.factor, eps)
+        with without_autocast(eps):
+            return self.mean + torch.einsum("bij,kbj->kbi", self.factor, eps)
 
     @property
     def parameters(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -49,7 +51,8 @@ class FullGaussianConditional:
     def log_prob_per_dimension(self, z: Tensor) -> Tensor:
         """log q(z_d | z_1 ... z_{d-1}, x)."""
         residual = (z - self.mean).movedim(0, -1)  # (B, D, K)
-        standardised = torch.linalg.solve_triangular(self.factor, residual, upper=False).movedim(-1, 0)
+        with without_autocast(residual):
+            standardised = torch.linalg.solve_triangular(self.factor, residual, upper=False).movedim(-1, 0)
         return -0.5 * standardised.square() - self.log_diagonal - 0.5 * math.log(2 * math.pi)
 
     def entropy(self) -> Tensor:

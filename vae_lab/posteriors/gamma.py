@@ -6,27 +6,40 @@ import torch
 from scipy.special import gammaincinv
 from torch import Tensor
 
-from vae_lab.posteriors.positive import Positive
+from vae_lab.posteriors.positive import Positive, PositiveConditional, bounded_below
+
+LEAST = 0.02  # concentration, below which double precision has no number for the smallest samples
 
 
 class _Quantile(torch.autograd.Function):
-    """The quantile of the standard gamma law, with its gradient by the concentration.
+    """The quantile of the standard gamma law, and its derivative by the concentration, of equal shapes.
 
-    It follows from F(z(a), a) = u: dz/da = -(dF/da) / p(z).
+    The latter follows from F(z(a), a) = u: dz/da = -(dF/da) / p(z).
     """
 
     @staticmethod
-    def forward(ctx: Any, uniform: Tensor, concentration: Tensor) -> Tensor:
-        concentration = concentration.expand(uniform.shape)
-        z = gammaincinv(concentration.cpu().double().numpy(), uniform.cpu().double().numpy())
-        z = torch.from_numpy(z).to(uniform).clamp_min(torch.finfo(uniform.dtype).tiny)
-        ctx.save_for_backward(concentration, z)
-        return z
+    def forward(uniform: Tensor, concentration: Tensor) -> tuple[Tensor, Tensor]:
+        z = torch.from_numpy(gammaincinv(concentration.cpu().numpy(), uniform.cpu().numpy()))
+        z = z.to(uniform).clamp_min(torch.finfo(uniform.dtype).tiny)
+        return z, torch._standard_gamma_grad(concentration, z)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
-        concentration, z = ctx.saved_tensors
-        return None, gradient * torch._standard_gamma_grad(concentration, z)
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(output[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[None, Tensor]:
+        (derivative,) = ctx.saved_tensors
+        return None, gradient * derivative
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, int | None], *inputs: Tensor) -> tuple:
+        stacked = [
+            part.unsqueeze(0) if dim is None else part.movedim(dim, 0)
+            for part, dim in zip(inputs, in_dims, strict=True)
+        ]
+        return _Quantile.apply(*(part.contiguous() for part in torch.broadcast_tensors(*stacked))), (0, 0)
 
 
 class Gamma(Positive):
@@ -35,7 +48,8 @@ class Gamma(Positive):
     $$\frac{dz}{da} = -\frac{\partial F_a(z) / \partial a}{p_a(z)}, \quad
       H(q_d) = a_d + \log s_d + \log \Gamma(a_d) + (1 - a_d) \psi(a_d), \quad \mathbb{E} z_d = s_d a_d$$
 
-    The quantile has no closed form, but it exists: the noise is uniform, as for the other families.
+    The quantile has no closed form, but it exists: the noise is uniform, as for the other families. The
+    encoder gives l for $a = 0.02 + 0.98 e^l$: a sample of a smaller concentration may be below 1e-308.
 
     References:
         Implicit Reparameterization Gradients (Figurnov, Mohamed & Mnih, 2018).
@@ -51,8 +65,13 @@ class Gamma(Positive):
 
     names = ("scale", "concentration")
 
+    def forward(self, outputs: Tensor) -> PositiveConditional:
+        log_scale, log_concentration = outputs.chunk(2, dim=-1)
+        return PositiveConditional(self, (log_scale, bounded_below(log_concentration, LEAST)))
+
     def quantile(self, uniform: Tensor, *logs: Tensor) -> Tensor:
-        standard: Tensor = _Quantile.apply(uniform, torch.broadcast_to(logs[1].exp(), uniform.shape))
+        uniform, concentration = torch.broadcast_tensors(uniform, logs[1].exp())
+        standard, _ = _Quantile.apply(uniform, concentration)
         return logs[0].exp() * standard
 
     def log_density(self, z: Tensor, *logs: Tensor) -> Tensor:

@@ -1,12 +1,33 @@
 """Student-t posteriors."""
 
 import math
+from typing import Any
 
 import torch
 from scipy.special import digamma, gammaln, stdtrit
 from torch import Tensor
 
 from vae_lab.posteriors.location_scale import LocationScale
+
+
+class _Quantile(torch.autograd.Function):
+    """The quantile of the standard law at uniform noise, which needs no gradient."""
+
+    @staticmethod
+    def forward(uniform: Tensor, df: float) -> Tensor:
+        return torch.from_numpy(stdtrit(df, uniform.cpu().double().numpy())).to(uniform)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None]:
+        return None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int, None], uniform: Tensor, df: float) -> tuple[Tensor, int]:
+        return _Quantile.apply(uniform, df), in_dims[0]
 
 
 class StudentT(LocationScale):
@@ -41,8 +62,9 @@ class StudentT(LocationScale):
         self.second_moment = df / (df - 2) if df > 2 else math.inf
 
     def quantile(self, uniform: Tensor) -> Tensor:
-        e = stdtrit(self.df, uniform.cpu().double().numpy())
-        return torch.from_numpy(e).to(uniform)
+        e: Tensor = _Quantile.apply(uniform, self.df)
+        return e
 
     def log_density(self, e: Tensor) -> Tensor:
-        return -0.5 * (self.df + 1) * (e.square() / self.df).log1p() - self.log_normaliser
+        length = torch.hypot(e / math.sqrt(self.df), torch.ones_like(e))  # whose square may be too large
+        return -(self.df + 1) * length.log() - self.log_normaliser

@@ -1,11 +1,11 @@
 """Weibull posteriors."""
 
-import torch
 from torch import Tensor
 
-from vae_lab.posteriors.positive import Positive
+from vae_lab.posteriors.positive import Positive, PositiveConditional, bounded_below
 
 EULER = 0.5772156649015329
+LEAST = 0.1  # concentration, below which samples and their variance are too large for single precision
 
 
 class Weibull(Positive):
@@ -13,6 +13,8 @@ class Weibull(Positive):
 
     $$H(q_d) = \gamma \left(1 - \frac{1}{k_d}\right) + \log \frac{s_d}{k_d} + 1, \quad
       \mathbb{E} z_d = s_d \Gamma(1 + 1 / k_d)$$
+
+    The encoder gives l for $k = 0.1 + 0.9 e^l$: with a smaller one, samples are as large as 1e12 and more.
 
     References:
         WHAI: Weibull Hybrid Autoencoding Inference (Zhang, Chen, Guo & Zhou, 2018), for Weibull
@@ -29,10 +31,13 @@ class Weibull(Positive):
 
     names = ("scale", "concentration")
 
+    def forward(self, outputs: Tensor) -> PositiveConditional:
+        log_scale, log_concentration = outputs.chunk(2, dim=-1)
+        return PositiveConditional(self, (log_scale, bounded_below(log_concentration, LEAST)))
+
     def quantile(self, uniform: Tensor, *logs: Tensor) -> Tensor:
         log_exponential = (-(-uniform).log1p()).log()
-        z = (logs[0] + (-logs[1]).exp() * log_exponential).exp()
-        return z.clamp_min(torch.finfo(z.dtype).tiny)
+        return (logs[0] + (-logs[1]).exp() * log_exponential).exp()
 
     def log_density(self, z: Tensor, *logs: Tensor) -> Tensor:
         log_scale, log_concentration = logs

@@ -23,7 +23,18 @@ class StandardCauchy(FactorisedPrior):
     noise_law: Law = "uniform"
 
     def log_prob_per_dimension(self, z: Tensor) -> Tensor:
-        return -z.square().log1p() - math.log(math.pi)
+        return log_density(z)
 
     def sample(self, eps: Tensor) -> Tensor:
-        return torch.tan(math.pi * (open_interval(eps) - 0.5))
+        return quantile(open_interval(eps))
+
+
+def log_density(z: Tensor) -> Tensor:
+    """log of the standard density; the square of z may be too large for its precision."""
+    return -2 * torch.hypot(z, torch.ones_like(z)).log() - math.log(math.pi)
+
+
+def quantile(uniform: Tensor) -> Tensor:
+    """tan(pi (u - 1/2)), by the distance from the nearer end, to which u may be close."""
+    tail = torch.minimum(uniform, 1 - uniform)
+    return (uniform - 0.5).sign() / torch.tan(math.pi * tail)

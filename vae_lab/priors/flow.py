@@ -6,6 +6,7 @@ from typing import Literal
 from torch import Tensor
 
 from vae_lab.noise import NoiseSpec
+from vae_lab.precision import without_autocast
 from vae_lab.priors.base import Prior
 
 
@@ -50,10 +51,12 @@ class Flow(Prior):
         self.flow = made(latent_dim, transforms=num_transforms, hidden_features=list(hidden))
 
     def log_prob(self, z: Tensor) -> Tensor:
-        return self.flow().log_prob(z)
+        with without_autocast(z):  # a log-determinant is part of each layer
+            return self.flow().log_prob(z)
 
     def noise_spec(self, num_samples: int) -> NoiseSpec:
         return NoiseSpec("normal", num_samples, (self.latent_dim,))
 
     def sample(self, eps: Tensor) -> Tensor:
-        return self.flow().transform.inv(eps)
+        with without_autocast(eps):
+            return self.flow().transform.inv(eps)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vae_lab.noise import NoiseSpec, component
+from vae_lab.precision import single
 from vae_lab.priors.base import Prior
 
 if TYPE_CHECKING:  # posteriors know priors
@@ -47,7 +48,7 @@ class VampPrior(Prior):
     def _outputs(self) -> Tensor:
         """What the encoder gives for the pseudo-inputs."""
         outputs: Tensor = self.__dict__["recognition"][0](self.pseudo_inputs.clamp(0, 1))
-        return outputs
+        return single(outputs)
 
     @property
     def _posterior(self) -> "Posterior":

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from vae_lab.estimators.baselines.base import Baseline
+from vae_lab.precision import single
 
 
 class Network(Baseline):
@@ -29,4 +30,4 @@ class Network(Baseline):
 
     def forward(self, signal: Tensor, x: Tensor) -> Tensor:
         assert self.network is not None
-        return signal - self.network(x)
+        return signal - single(self.network(x))
