@@ -17,6 +17,7 @@ from hydra import compose, initialize_config_dir
 from PIL import Image
 
 from vae_lab import config, files
+from vae_lab.cli import main
 from vae_lab.datasets import Array, ImageFolder
 from vae_lab.datasets.array import StoredArray
 from vae_lab.datasets.batches import EvaluationBatches, TrainingBatches
@@ -296,9 +297,104 @@ def test_folders_of_parts(tmp_path):
     assert data.train.labels.tolist() == [0] * 12 + [1] * 12
     assert data.test.labels.tolist() == [1] * 12
     assert data.validation.labels is None
-    (tmp_path / "validation").rename(tmp_path / "val")
-    with pytest.raises(UserError, match="val beside train in .* its folders must be train, validation, test"):
+    (tmp_path / "validation").rename(tmp_path / "cats")
+    with pytest.raises(UserError, match="cats beside train in .* folders must be train, validation and test"):
         ImageFolder(str(tmp_path), size=4).setup()
+
+
+@pytest.mark.parametrize(
+    ("folders", "parts"),
+    [
+        (["training", "testing"], ["train", "test"]),
+        (["Train", "Test"], ["train", "test"]),
+        (["TRAIN", "val", "Eval"], ["train", "validation", "test"]),
+        (["train2017", "val2017", "test2017"], ["train", "validation", "test"]),
+        (["training_set", "dev_set", "test_set"], ["train", "validation", "test"]),
+        (["imagesTr", "imagesTs"], ["train", "test"]),
+    ],
+)
+def test_usual_names_of_parts(tmp_path, folders, parts):
+    for number, folder in enumerate(folders, start=3):
+        write_images(tmp_path / folder / "a", number)
+    dataset = ImageFolder(str(tmp_path), size=4)
+    found = dataset.found()
+    assert {part: len(split.x) for part, split in found.items()} == dict(zip(parts, (3, 4, 5), strict=False))
+    taken = ", ".join(f"{folder} is {part}" for folder, part in zip(folders, parts, strict=True))
+    assert dataset.notes == [f"dataset.path: by their names, {taken}"]
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        (["train", "Training", "test"], "Training, train in .* look like one part, train; leave one there"),
+        (["train", "eval", "test"], "eval, test in .* look like one part, test"),
+        (["test", "val"], "test, val in .* looks like a part, and no folder like the training part"),
+        (["cats", "testing"], "testing in .* looks like a part, .* put all folders into one named train if"),
+        (
+            ["bus", "train"],
+            "bus beside train in .* would be left out; .* put all into one named train if they",
+        ),
+        (
+            ["trainA", "trainB", "testA"],
+            "testA, trainA, trainB in .* look like parts; name them train and test",
+        ),
+        (["train_cats", "test_cats"], "test_cats, train_cats in .* look like parts"),
+        (["photos/train", "photos/test"], "look like parts; give dataset.path=.*/photos"),
+        (
+            ["a/train", "a/test", "b/train"],
+            "test, train in .*/a look like parts; name them train and test in",
+        ),
+    ],
+)
+def test_what_looks_like_parts_is_never_split_as_classes(tmp_path, folders, message):
+    for folder in folders:
+        write_images(tmp_path / folder, 2)
+    with pytest.raises(UserError, match=message):
+        ImageFolder(str(tmp_path), size=4).found()
+
+
+def test_classes_that_are_no_parts(tmp_path):
+    names = ["attest", "devices", "tracks", "trains", "valves"]
+    for name in names:
+        write_images(tmp_path / name, 2)
+    dataset = ImageFolder(str(tmp_path), size=4)
+    assert dataset.found()["train"].labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert dataset.notes == []
+
+
+def test_what_lies_beside_parts(tmp_path):
+    write_images(tmp_path / "train", 3)
+    (tmp_path / "annotations").mkdir()
+    Image.new("L", (4, 4)).save(tmp_path / "preview.png")
+    dataset = ImageFolder(str(tmp_path), size=4)
+    assert len(dataset.found()["train"].x) == 3
+    assert dataset.notes == ["dataset.path: images beside train are left out: 1"]
+    (tmp_path / "Test").mkdir()
+    with pytest.raises(UserError, match="there are no images in .*Test"):
+        dataset.found()
+
+
+@pytest.mark.parametrize("output", ["outputs", "results/of mine", "."])
+def test_results_in_the_folder_are_no_data(tmp_path, monkeypatch, capsys, output):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "photos"
+    write_images(folder / "a", 30)
+    write_images(folder / "b", 30, seed=1)
+    monkeypatch.chdir(folder)
+    before, names = content_of(folder), files.image_files(folder)
+    words = ["dataset=image_folder", "dataset.path=.", "dataset.size=4", "model/likelihood=gaussian", *SMALL]
+    for printed in ("test ELBO", "done already"):
+        files.content.cache_clear()
+        main(["train", *words, f"output_dir={output}"])
+        assert printed in capsys.readouterr().out
+    (run,) = (folder / output / "runs").iterdir()
+    assert list(run.rglob("*.png"))
+    for others in ("wandb", "sweeps/mine"):
+        (folder / others).mkdir(parents=True)
+        Image.new("L", (4, 4)).save(folder / others / "figure.png")
+    (folder / "sweeps" / "mine" / ".vae_lab.json").touch()
+    assert content_of(folder) == before
+    assert files.image_files(folder) == names
 
 
 def test_linked_folders_are_part_of_the_data_and_of_their_content(tmp_path, monkeypatch):

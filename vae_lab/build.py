@@ -170,7 +170,7 @@ def build(cfg: DictConfig, checkpoints: Path, load: Load = load_dataset) -> Trai
     callbacks += _callbacks(cfg, model, noise, dataset)
     notes = _check_support(model, dataset) + ([estimator.bias] if estimator.bias else [])
     notes += [estimator.objective] if estimator.objective else []
-    notes += evaluation.notes(model, estimator)
+    notes += [*evaluation.notes(model, estimator), *dataset.notes]
     if dataset.incomplete:
         notes.append("bounds of data that miss pixels are those of the observed ones alone")
     return TrainingParts(
@@ -198,7 +198,7 @@ def _self_fitting(cfg: DictConfig, load: Load) -> Parts:
     if dataset.incomplete:
         raise UserError(f"model: {kind} needs complete data, and {MISS}; use a VAE with estimator=miwae.")
     model = _model(cfg, dataset)
-    return Parts(dataset, model, noise, tracking, _check_support(model, dataset))
+    return Parts(dataset, model, noise, tracking, [*_check_support(model, dataset), *dataset.notes])
 
 
 def _model(cfg: DictConfig, dataset: SplitDataset) -> Model:

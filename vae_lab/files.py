@@ -14,6 +14,7 @@ from typing import Any
 from vae_lab.errors import UserError
 
 LARGE = 1e9  # bytes of which the user is told that they are read
+RESULTS = (".vae_lab.json", ".hydra")  # what lies in folders of results alone
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
@@ -40,7 +41,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 def image_files(folder: Path) -> list[str]:
     """The images in a folder and those below it, by their paths inside it, in order; hidden ones are none.
 
-    Linked folders are followed, each once.
+    Linked folders are followed, each once. Results in folders below it are no data.
     """
     found, seen = [], set()
     for parent, folders, names in os.walk(folder, followlinks=True):
@@ -49,12 +50,19 @@ def image_files(folder: Path) -> list[str]:
             folders.clear()
             continue
         seen.add((state.st_dev, state.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and not _is_result(parent, name)
+        )
         below = os.path.relpath(parent, folder)
         for name in names:
             if name.lower().endswith(IMAGES) and not name.startswith("."):
                 found.append(os.path.normpath(os.path.join(below, name)))
     return sorted(found)
+
+
+def _is_result(parent: str, name: str) -> bool:
+    """Whether a folder holds a run, a sweep or what W&B has written."""
+    return name == "wandb" or any(os.path.exists(os.path.join(parent, name, mark)) for mark in RESULTS)
 
 
 @cache

@@ -71,6 +71,7 @@ class SplitDataset(pl.LightningDataModule):
             the same ones, keyed by datum and `split_seed`; they are NaN. The test part is complete.
 
     Attributes:
+        notes: What must be said of the data.
         incomplete: Whether pixels are missing, as far as is known.
         sees_parts: Whether a training step sees some rows of a datum.
 
@@ -82,6 +83,7 @@ class SplitDataset(pl.LightningDataModule):
 
     levels: int | None = None  # grey levels of the images
     sees_parts: bool = False
+    notes: Sequence[str] = ()
     scale: float = 255.0  # by which grey levels are divided
 
     def __init__(

@@ -11,8 +11,9 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from vae_lab.datasets.base import Binarize, Parts, Split
+from vae_lab.datasets.base import Binarize, Split
 from vae_lab.datasets.own import OwnDataset
+from vae_lab.datasets.part_folders import part_folders, part_of
 from vae_lab.errors import UserError
 from vae_lab.files import IMAGES, image_files
 from vae_lab.rows import Rows
@@ -29,8 +30,10 @@ class ImageFolder(OwnDataset):
     They are turned upright, and what is transparent in them is white.
 
     They are read from disk when they are needed and never held whole in memory. A folder with `train` in it
-    has its parts in `train`, `validation` and `test`; what is missing is split off `train` at random. The
-    folders within a part are classes, whose numbers in alphabetical order are the labels.
+    has its parts in `train`, `validation` and `test`, or what these are usually called, as `Training` or
+    `val`; what is missing is split off `train` at random. The folders within a part are classes, whose
+    numbers in alphabetical order are the labels. Results of this software and of W&B in the folder are no
+    data.
 
     Args:
         path: The folder.
@@ -48,7 +51,8 @@ class ImageFolder(OwnDataset):
         missing: As for `SplitDataset`.
 
     Raises:
-        UserError: If there are no images, or, later, if one cannot be read.
+        UserError: If there are no images, if folders look like parts but not clearly so, or, later, if an
+            image cannot be read.
         ValueError: If an argument is out of its range.
     """
 
@@ -90,18 +94,19 @@ class ImageFolder(OwnDataset):
     def found(self) -> Mapping[str, Split]:
         if not self.path.is_dir():
             raise UserError(f"dataset.path: there is no folder {self.path.absolute()}.")
-        folders = {"train": self.path}
-        if (self.path / "train").is_dir():
-            beside = {path.name for path in self.path.iterdir() if path.is_dir() and path.name[0] != "."}
-            if unknown := beside - set(Parts._fields):
-                raise UserError(
-                    f"dataset.path: {', '.join(sorted(unknown))} beside train in {self.path} would be "
-                    f"left out; its folders must be {', '.join(Parts._fields)}."
-                )
-            folders = {name: self.path / name for name in Parts._fields if name in beside}
-        names = {name: image_files(folder) for name, folder in folders.items()}
+        images = image_files(self.path)
+        folders = part_folders(images, self.path)
+        self._check_empty(folders)
+        self.notes = _notes(images, folders)
+        names = {part: _within(images, folder) for part, folder in folders.items()} or {"train": images}
         classes = sorted({_class(image) for of_part in names.values() for image in of_part} - {""})
-        return {name: self._part(folders[name], names[name], classes) for name in folders}
+        return {part: self._part(self.path / folders.get(part, ""), names[part], classes) for part in names}
+
+    def _check_empty(self, folders: Mapping[str, str]) -> None:
+        """Refuses a folder of a part without images, as an interrupted copy leaves it."""
+        for path in self.path.iterdir():
+            if path.is_dir() and part_of(path.name) and path.name not in folders.values() and folders:
+                self._part(path, [], [])
 
     def _part(self, folder: Path, names: Sequence[str], classes: Sequence[str]) -> Split:
         if not names:
@@ -114,6 +119,21 @@ class ImageFolder(OwnDataset):
         numbers = {name: number for number, name in enumerate(classes)}
         labels = [numbers.get(_class(name), -1) for name in names]
         return Split(rows, None if -1 in labels else torch.tensor(labels))
+
+
+def _within(images: Sequence[str], folder: str) -> list[str]:
+    return [image.removeprefix(f"{folder}/") for image in images if image.startswith(f"{folder}/")]
+
+
+def _notes(images: Sequence[str], folders: Mapping[str, str]) -> list[str]:
+    """What was taken for what, where that is not what the folders are called."""
+    notes = []
+    if any(part != folder for part, folder in folders.items()):
+        taken = ", ".join(f"{folder} is {part}" for part, folder in folders.items())
+        notes.append(f"dataset.path: by their names, {taken}")
+    if folders and (loose := [image for image in images if "/" not in image]):
+        notes.append(f"dataset.path: images beside {folders['train']} are left out: {len(loose)}")
+    return notes
 
 
 def _class(image: str) -> str:
