@@ -43,7 +43,7 @@ MISTAKES = {
     "seed=abc": "seed has the wrong type: Value 'abc' of type 'str' could not be converted to Integer.",
     "rerun=perhaps": "rerun has the wrong type: Value 'perhaps' is not a valid bool",
     "optimizer.lr=fast": "optimizer.lr must be float, got 'fast'.",
-    "model.latent_dim=[1": "no viable alternative at input '[1'",
+    "model.latent_dim=[1": "cannot be read: a bracket is not closed; write model.latent_dim=[1].",
     "model.encoder=mlp": "model.encoder must be one of its group's options, got 'mlp'.",
     "model.latent_dim=???": "model.latent_dim must be given.",
     "model.latent_dim=${foo}": "Interpolation key 'foo' not found",

@@ -3,6 +3,8 @@
 import importlib
 import os
 import sys
+from importlib.metadata import version
+from typing import NoReturn
 
 from vae_lab.errors import did_you_mean
 from vae_lab.orchestration.with_parent import die_with_parent
@@ -20,6 +22,8 @@ COMMANDS = {
     "status": "show how the runs of a sweep stand, here or at SLURM",
     "figures": "collect and draw a sweep again, as far as it is done",
 }
+OF_NAMES = ("sweep", "status", "figures")  # commands whose words are not Hydra's alone
+FLAGS = ("-m", "--multirun", "-h", "--help", "--hydra-help", "--resolve")  # that take no value
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -29,12 +33,25 @@ def main(arguments: list[str] | None = None) -> None:
         die_with_parent()  # a further process of a run, whose first one may be killed
     if arguments[:1] == ["-sc"]:
         return _complete(arguments)
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:2], "--help"]
     if not arguments or arguments[0] in ("-h", "--help"):
         return print(_usage())
+    if arguments[0] in ("version", "-V", "--version"):
+        return print(f"vae-lab {version('vae_lab')}")
     name, rest = arguments[0], arguments[1:]
     if name not in COMMANDS:
-        sys.exit(f"vae-lab: {name} is not a command{did_you_mean(name, COMMANDS)}")
+        sys.exit(f"vae-lab: {name} is not a command{did_you_mean(name, COMMANDS, _meant(arguments))}")
     _run(name, rest)
+
+
+def _meant(arguments: list[str]) -> list[str]:
+    """The command that was left out: before an override, or before the name of a sweep."""
+    if "=" in arguments[0] and not arguments[0].startswith("-"):
+        return [f"vae-lab train {' '.join(arguments)}"]
+    from vae_lab.paths import SWEEPS
+
+    return [f"vae-lab sweep {arguments[0]}"] if (SWEEPS / f"{arguments[0]}.yaml").is_file() else []
 
 
 def _run(name: str, arguments: list[str]) -> None:
@@ -49,6 +66,8 @@ def _run(name: str, arguments: list[str]) -> None:
     typed = sys.argv
     sys.argv = [sys.argv[0], *_as_hydra_reads(arguments)]
     try:
+        if name not in OF_NAMES:
+            _check_flags(name, sys.argv[1:])
         check(arguments)
         with trust.typed(name, sys.argv[1:]):
             command()
@@ -62,6 +81,26 @@ def _run(name: str, arguments: list[str]) -> None:
         os.environ["HYDRA_FULL_ERROR"] = wanted
 
 
+def _check_flags(command: str, arguments: list[str]) -> None:
+    """Raises `UserError` for what begins with a dash and is no flag of Hydra's."""
+    from hydra._internal.utils import get_args_parser
+
+    from vae_lab.errors import UserError
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(f"{message}; vae-lab {command} --help lists the flags.")
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]  # instead of a page of usage
+    _, unknown = parser.parse_known_args(arguments)
+    flags = [word for word in unknown if word.startswith("-")]
+    if flags:
+        from vae_lab.explain import unknown_flag
+
+        following = [*arguments, None][arguments.index(flags[0]) + 1]
+        raise unknown_flag(flags[0], following, command)
+
+
 def _as_hydra_reads(arguments: list[str]) -> list[str]:
     """Flags before overrides, between which Hydra takes them for mistakes; the folder of a frozen
     configuration from here, where Hydra would look for it inside the package.
@@ -72,10 +111,11 @@ def _as_hydra_reads(arguments: list[str]) -> list[str]:
         >>> _as_hydra_reads(["runs=latent_dim"])
         ['-m', 'runs=latent_dim']
     """
-    flags = [word for word in arguments if word in ("-m", "--multirun")]
+    flags = [word for word in arguments if word in FLAGS]
     others = [word for word in arguments if word not in flags]
-    if not flags and any(word.startswith("runs=") for word in others):
-        flags = ["-m"]  # each of the runs is a job
+    is_multirun = {"-m", "--multirun"} & set(flags)
+    if not is_multirun and any(word.startswith("runs=") for word in others):
+        flags += ["-m"]  # each of the runs is a job
     for position, word in enumerate(others[1:], start=1):
         if others[position - 1] in ("--config-path", "-cp"):
             others[position] = os.path.abspath(word)

@@ -1,7 +1,7 @@
 """The one kind of error that is shown to the user without a traceback."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 DISK_FULL = 74  # exit status
 
@@ -18,14 +18,38 @@ class Busy(UserError):
     exit_status = 75
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence on an unknown name: the nearest that is known, and all that are.
+def did_you_mean(name: str, known: Iterable[str], meant: Sequence[str] = ()) -> str:
+    """The end of a sentence on an unknown name: what may be meant, and all that are known.
+
+    Args:
+        name: The unknown name.
+        known: The names that there are.
+        meant: What may be meant, if that is known better than by the spelling.
 
     Example:
         >>> did_you_mean("cnv", ["mlp", "conv"])
         '; did you mean conv? There are: mlp, conv.'
+        >>> did_you_mean("lr", ["optimizer", "seed"], ["optimizer.lr"])
+        '; did you mean optimizer.lr?'
     """
     names = list(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]}?" if near else "."
-    return f"{hint} There are: {', '.join(names)}." if names else hint
+    likely = list(meant) or nearest(name, names)
+    hint = f"; did you mean {' or '.join(likely)}?" if likely else "."
+    return f"{hint} There are: {', '.join(names)}." if names and not meant else hint
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """The name that is spelt nearest to another, if one is near."""
+    spelt = {each.lower(): each for each in known}
+    return [spelt[each] for each in difflib.get_close_matches(name.lower(), spelt, n=1, cutoff=0.5)]
+
+
+def shortened(text: str, length: int = 100) -> str:
+    """A text without its middle, if it is long.
+
+    Example:
+        >>> shortened("0123456789", 7)
+        '012…789'
+    """
+    kept = length // 2
+    return text if len(text) <= length else f"{text[:kept]}…{text[-kept:]}"

@@ -1,5 +1,6 @@
 """Errors that the user can mend, in one sentence that names the key, the value and the fix."""
 
+import difflib
 import errno
 import logging
 import os
@@ -11,13 +12,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, ValidationError
 
 from vae_lab.config import OF_TRAINING
-from vae_lab.errors import DISK_FULL, Busy, UserError, did_you_mean
+from vae_lab.errors import DISK_FULL, Busy, UserError, did_you_mean, shortened
+from vae_lab.malformed import malformed
 from vae_lab.orchestration.run_directory import remove_if_unused, write_failure
+from vae_lab.suggest import groups, keys_like, options_like, options_with
 
 WANTS_TRACEBACK = os.environ.get("VAE_LAB_FULL_ERROR", os.environ.get("HYDRA_FULL_ERROR")) == "1"
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
@@ -32,6 +40,7 @@ def exit_if_explained(error: Exception, command: str, config_name: str | None = 
         config_name: The primary configuration, where that is not of the command's name.
     """
     message = explain(error, config_name or command)
+    message = None if message is None else readable(message)
     status = DISK_FULL if _is_full(error) else getattr(error, "exit_status", 1)
     if message is None or (WANTS_TRACEBACK and status == 1):
         return
@@ -53,7 +62,7 @@ def record(error: Exception, path: Path, command: str) -> None:
         return
     logging.getLogger(__name__).info("The run failed.", exc_info=error)
     with suppress(OSError):  # on a full disk
-        write_failure(path, explain(error, command) or f"{type(error).__name__}: {_first_line(error)}")
+        write_failure(path, explain(error, command) or f"{type(error).__name__}: {in_words(error)}")
 
 
 def explain(error: Exception, config_name: str) -> str | None:
@@ -69,16 +78,23 @@ def explain(error: Exception, config_name: str) -> str | None:
         return f"cannot write {error.filename} ({error.strerror}); choose another output_dir."
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return _unknown_option(error)
+    if isinstance(error, OverrideParseException):
+        return malformed(error, sys.argv[1:])
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _composition(error, config_name)
     if _raised_by(error, "hydra"):
-        return _first_line(error)
+        return in_words(error)
     if isinstance(error, ValueError) and _raised_by(error, "omegaconf"):  # an element of a list by a name
         keys = [word.partition("=")[0] for word in sys.argv[1:] if "=" in word]
         return next(
             (_unknown_key(key, config_name) for key in keys if _is_below_value(key, config_name)), None
         )
     return None
+
+
+def readable(message: str) -> str:
+    """A message without the middle of words that no line can hold."""
+    return re.sub(r"\S{300,}", lambda word: shortened(word[0], 200), message)
 
 
 def _mistake(error: BaseException | None) -> UserError | None:
@@ -101,7 +117,13 @@ def _raised_by(error: BaseException, library: str) -> bool:
 def _unknown_option(error: MissingConfigException) -> str:
     group, _, option = str(error.missing_cfg_file).rpartition("/")
     options = [str(name) for name in error.options or []]
-    return f"{group}={option} is not an option{did_you_mean(option, options)}"
+    if not group:
+        return f"--config-name={option} is no configuration; leave it out."
+    meant = [each.removeprefix(f"{group}=") for each in options_like(group, option, options)]
+    if any("=" in each for each in meant):
+        return f"{group}={option} is not an option{did_you_mean(option, options, meant)}"
+    hint = f"; did you mean {' or '.join(meant)}?" if meant else "."
+    return f"{group}={option} is not an option{hint} There are: {', '.join(options)}."
 
 
 def _composition(error: BaseException, config_name: str) -> str:
@@ -109,6 +131,13 @@ def _composition(error: BaseException, config_name: str) -> str:
     missing = re.search(r"Could not override '([^']+)'", str(error))
     if missing and isinstance(error, ConfigCompositionException):
         return _unknown_key(getattr(error.__cause__, "full_key", None) or missing[1], config_name)
+    if several := re.match(r"Ambiguous value for argument '([^=]+)=(.*)'\n", str(error)):
+        return (
+            f"{several[1]} has several values: add -m to run each, or write {several[1]}=[{several[2]}] for "
+            "a list."
+        )
+    if deleted := re.search(r"Could not delete from config. '([^']+)' does not exist", str(error)):
+        return _unknown_key(deleted[1], config_name)
     unknown = re.search(r"Key '([^']+)' not in '\w*Config'", str(cause))
     if unknown:
         return _unknown_key(unknown[1], config_name)
@@ -118,9 +147,9 @@ def _composition(error: BaseException, config_name: str) -> str:
         if "is not in struct" in str(cause):
             return _unknown_key(str(cause.full_key), config_name)
         if isinstance(cause, ValidationError):
-            return f"{cause.full_key} has the wrong type: {_first_line(cause)}."
-        return f"{cause.full_key}: {_first_line(cause)}"
-    return _first_line(error)
+            return f"{cause.full_key} has the wrong type: {in_words(cause)}."
+        return f"{cause.full_key}: {in_words(cause)}"
+    return in_words(error)
 
 
 def _root(error: BaseException) -> BaseException:
@@ -133,6 +162,12 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _unknown_key(key: str, config_name: str) -> str:
+    if "@" in key:
+        return f"{key} does not exist; did you mean {key.partition('@')[0]}?"
+    if key in groups() and (options := options_with(key)):
+        return f"{key} is not a part of this model or command, but of {', '.join(options)}."
+    if "/" in key:
+        return f"{key} is not a group of options{did_you_mean(key, groups())}"
     parent, _, name = key.rpartition(".")
     keys = _keys_below(parent, config_name)
     if _is_below_value(key, config_name):
@@ -144,7 +179,27 @@ def _unknown_key(key: str, config_name: str) -> str:
             f"{key} must be left out for a model that fits itself, which has no {parent}; in a sweep over "
             "models, give it to the others alone."
         )
-    return f"{key} does not exist{did_you_mean(name, [key for key in keys if not key.startswith('_')])}"
+    known = [key for key in keys if not key.startswith("_")]
+    slip = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+    meant = [] if slip else keys_like(name, _node("", config_name) or {}, near=parent)
+    return f"{key} does not exist{did_you_mean(name, known, meant)}"
+
+
+def unknown_flag(word: str, following: str | None, config_name: str) -> UserError:
+    """The error for `--epochs 10` and its like.
+
+    Args:
+        word: What begins with a dash.
+        following: The word after it, if there is one.
+        config_name: The command's primary configuration.
+    """
+    name, _, value = word.lstrip("-").partition("=")
+    if not value and following and "=" not in following and not following.startswith("-"):
+        value = following
+    meant = keys_like(name.replace("-", "_"), _node("", config_name) or {})
+    hints = [key if "=" in key else f"{key}={value}" for key in meant]
+    fix = f"write {' or '.join(hints)}" if hints else "keys are given as key=value"
+    return UserError(f"{word} is not understood: {fix}; vae-lab {config_name} --help lists the keys.")
 
 
 def _is_below_value(key: str, config_name: str) -> bool:
@@ -185,5 +240,8 @@ def _composed(config_name: str, *overrides: str) -> DictConfig:
         return compose(config_name, list(overrides))
 
 
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def in_words(error: BaseException) -> str:
+    """The whole of an error's message on one line, but for where OmegaConf was when it arose."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith(("full_key:", "object_type="))]
+    return " ".join(said) or type(error).__name__

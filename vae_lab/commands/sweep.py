@@ -34,7 +34,7 @@ def main() -> None:
         UserError: If there is no such sweep.
     """
     arguments = sys.argv[1:]
-    if not arguments or {"-h", "--help"} & set(arguments):
+    if not arguments or {"-h", "--help", "-l", "--list"} & set(arguments):
         return _list()
     if flags := [word for word in arguments if word.startswith("-")]:
         raise UserError(f"{flags[0]} is not understood; a sweep takes its name, group=option and key=value.")
