@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 
 import pytest
 import torch
@@ -31,6 +32,42 @@ def test_log_means_ten_a_decade():
     steps = steps_at("log", num_steps=10_000, batch_size=100, dataset_size=1)
     assert {1, 10, 100, 1000, 10_000} <= steps
     assert len([step for step in steps if 1000 < step <= 10_000]) == 10
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 10, 64])
+@pytest.mark.parametrize("every", [1, 3, 10, 25, 95, 1000])
+def test_steps_that_take_no_memory_are_those_that_are_listed(batch_size, every):
+    sizes = {"num_steps": 100, "batch_size": batch_size, "dataset_size": every}
+    listed = {math.ceil(count / batch_size) for count in range(every, 100 * batch_size + 1, every)}
+    for lazy in (steps_at(every, **sizes), steps_at("epoch", **sizes)):
+        assert lazy == listed
+        assert list(lazy) == sorted(listed)
+        assert {step for step in range(-2, 110) if step in lazy} == listed
+
+
+@pytest.mark.parametrize("points", ["epoch", "log", "end", 1, 10_000, [5, 10**13]])
+def test_a_budget_without_an_end_takes_no_memory(points):
+    tracemalloc.start()
+    steps = steps_at(points, num_steps=10**13, batch_size=100, dataset_size=1437)
+    assert [step in steps for step in (0, 10**13 + 1)] == [False, False]
+    assert tracemalloc.get_traced_memory()[1] < 100_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"max_samples": 1e16}, "max_samples must be at most 1e[+]15"),
+        ({"max_epochs": 10**400}, "max_epochs must be at most 1e[+]15"),
+        ({"max_epochs": 1, "devices": 2147483648}, "devices must be at most 1024, got 2147483648"),
+        ({"max_epochs": 1, "devices": "99999"}, "devices must be at most 1024, got 99999"),
+    ],
+)
+def test_a_size_that_no_machine_has_is_refused(settings, said):
+    with pytest.raises(ValueError, match=said):
+        TrainerFactory(**settings)
+    with pytest.raises(ValueError, match="max_epochs must be at most 20000000000000 for these data"):
+        TrainerFactory(max_epochs=10**14).num_steps(batch_size=10, dataset_size=50)
 
 
 @pytest.mark.parametrize("points", [0, -5, [100, 0]])

@@ -4,6 +4,7 @@ import math
 import signal
 import sys
 import time
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,17 @@ class EvaluateAt(pl.Callback):
 
     Args:
         steps: Numbers of optimizer steps.
+        last: The last step of the run, after which it runs in any case.
     """
 
-    def __init__(self, steps: set[int]) -> None:
+    def __init__(self, steps: Set[int], last: int) -> None:
         self.steps = steps
+        self.last = last
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         # Lightning validates if steps + 1 is divisible by val_check_batch, which it reads after this hook.
-        trainer.val_check_batch = 1 if trainer.global_step in self.steps else sys.maxsize
+        is_due = trainer.global_step in self.steps or trainer.global_step == self.last
+        trainer.val_check_batch = 1 if is_due else sys.maxsize
 
 
 class LeaveSigterm(pl.Callback):
@@ -59,7 +63,7 @@ class Checkpoints(pl.Callback):
     """
 
     def __init__(
-        self, folder: Path, steps: set[int], seconds: float, selection: str | None, batch_size: int
+        self, folder: Path, steps: Set[int], seconds: float, selection: str | None, batch_size: int
     ) -> None:
         self.folder = folder
         self.steps = steps

@@ -22,6 +22,9 @@ from vae_lab.training.options import check_options
 from vae_lab.training.progress import Progress
 from vae_lab.training.schedule import Points, steps_at
 
+MOST_SAMPLES = 10**15  # a budget, which nobody will see the end of
+MOST_PROCESSES = 1024  # on one machine
+
 
 class _NoProfiler(PassThroughProfiler):
     """Measures nothing, in less time than Lightning's default takes to do so some forty times a step."""
@@ -79,8 +82,13 @@ class TrainerFactory:
         if max_samples is None and max_epochs is None:
             raise ValueError("max_epochs or max_samples must be given.")
         for name, budget in (("max_epochs", max_epochs), ("max_samples", max_samples)):
+            if budget is not None and budget > MOST_SAMPLES:
+                raise ValueError(f"{name} must be at most {MOST_SAMPLES:.0e}, which no machine reaches.")
             if budget is not None and not (budget >= 1 and float(budget).is_integer()):
                 raise ValueError(f"{name} must be a whole number of at least 1, got {budget}.")
+        processes = devices if isinstance(devices, int | str) else len(devices)
+        if str(processes).isdigit() and int(processes) > MOST_PROCESSES:
+            raise ValueError(f"devices must be at most {MOST_PROCESSES}, got {devices}.")
         if not checkpoint_seconds >= 0:
             raise ValueError(f"checkpoint_seconds must not be negative, got {checkpoint_seconds}.")
         if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
@@ -108,6 +116,8 @@ class TrainerFactory:
     def num_steps(self, batch_size: int, dataset_size: int) -> int:
         """The budget in optimizer steps, rounded up."""
         samples = self.max_samples or (self.max_epochs or 0) * dataset_size
+        if samples > MOST_SAMPLES:
+            raise ValueError(f"max_epochs must be at most {MOST_SAMPLES // dataset_size} for these data.")
         return math.ceil(samples / batch_size)
 
     def trainer(
@@ -154,7 +164,7 @@ class TrainerFactory:
     def _callbacks(self, sizes: dict[str, int], selection: str, checkpoints: Path) -> list[pl.Callback]:
         callbacks: list[pl.Callback] = [
             LeaveSigterm(),
-            EvaluateAt(steps_at(self.evaluate_at, **sizes, name="evaluate_at") | {sizes["num_steps"]}),
+            EvaluateAt(steps_at(self.evaluate_at, **sizes, name="evaluate_at"), sizes["num_steps"]),
             Checkpoints(
                 checkpoints,
                 steps_at(self.checkpoint_at, **sizes, name="checkpoint_at"),
