@@ -12,8 +12,11 @@ from conftest import environment
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from vae_lab import files, surroundings
 from vae_lab.orchestration import warm
 from vae_lab.orchestration.axes import literal
+from vae_lab.tracking import wandb
+from vae_lab.tracking.wandb import WandbFactory
 
 SERVER = """
 import time
@@ -138,3 +141,119 @@ def test_what_a_run_relies_on_is_not_to_be_set(here, tmp_path, word):
 def test_what_is_as_it_is_or_free_may_be_said(here):
     words = ["hydra.job.chdir=false", "hydra/job_logging=default", "hydra.verbose=true"]
     assert "model=none is not an option" in here("train", *words, "model=none").stderr
+
+
+PRINTS = """
+import sys
+from vae_lab import surroundings
+surroundings.make_usable()
+for _ in range(3000):
+    print("a line, é, 😀")
+    print("another", file=sys.stderr)
+open("end", "w").write(str(surroundings.what_was_not_printed()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("redirection", "variables", "lost"),
+    [
+        ("", {}, "None"),
+        ("| head -1", {}, "None"),
+        ("2>&1 | head -1", {}, "None"),
+        (">/dev/full", {}, "not all was printed (No space left on device); the results are in their files."),
+        ("2>/dev/full", {}, "not all was printed (No space left on device); the results are in their files."),
+        (">&- 2>&- <&-", {}, "None"),
+        ("", {"PYTHONIOENCODING": "ascii"}, "None"),
+        ("", {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, "None"),
+    ],
+)
+def test_what_reads_the_output_ends_nothing(tmp_path, redirection, variables, lost):
+    (tmp_path / "prints.py").write_text(PRINTS)
+    command = f"{sys.executable} prints.py {redirection}"
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment() | variables, shell=True, capture_output=True
+    )
+    assert (tmp_path / "end").read_text() == lost
+    assert b"Traceback" not in done.stderr
+    if not redirection:
+        assert b"a line, " in done.stdout
+
+
+@pytest.fixture
+def surrounded(monkeypatch):
+    """Calls `make_usable` with other variables in the environment; gives those that it leaves."""
+
+    def call(**variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value) if value is not None else monkeypatch.delenv(name, raising=False)
+        surroundings.make_usable()
+        return os.environ
+
+    return call
+
+
+def test_a_user_without_a_home_has_one_that_is_not_there(surrounded, monkeypatch):
+    def getpwuid(_):
+        raise KeyError("getpwuid(): uid not found: 4242")
+
+    monkeypatch.setattr("pwd.getpwuid", getpwuid)
+    assert surrounded(HOME=None)["HOME"] == "/nonexistent"
+    assert surrounded(HOME="/somewhere")["HOME"] == "/somewhere"
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    data = Path(__file__)
+    assert files.content.__wrapped__(str(data)) == files.checksum(data)  # with nowhere to keep it
+
+
+@pytest.mark.parametrize(("columns", "left"), [("0", None), ("1", None), ("80", "80"), ("abc", "abc")])
+def test_a_table_has_room(surrounded, columns, left):
+    assert surrounded(COLUMNS=columns).get("COLUMNS") == left
+
+
+def test_an_argument_that_is_no_text_is_one_sentence(here):
+    assert here("status", "caf\udce9").stderr == (
+        "vae-lab: 'caf\\udce9' is no text here; set LC_ALL=C.UTF-8, or rename the file.\n"
+    )
+
+
+def test_a_folder_that_is_gone_is_one_sentence(here, tmp_path):
+    (tmp_path / "gone").mkdir()
+    os.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert "the current folder is there no more; cd to one that is." in here("train").stderr
+    os.chdir(tmp_path)
+
+
+def test_the_tracker_s_trouble_is_said_and_ends_nothing(tmp_path, monkeypatch, caplog):
+    class Broken:
+        offline = True
+
+        def fail(self, *_, **__):
+            raise PermissionError("no place\nfor this")
+
+        log = finish = fail
+        summary = type("Summary", (), {"update": fail})()
+
+    tracker = WandbFactory()
+    monkeypatch.setattr(tracker, "_init", lambda _: Broken())
+    (tmp_path / "figure.png").touch()
+    tracker.log_measured(tmp_path, "evaluate", "0123", {"a": 1.0}, [])
+    assert [record.message for record in caplog.records] == [
+        f"W&B has not got the {what}: no place" for what in ("measurements", "figures", "end")
+    ]
+
+
+def test_w_and_b_keeps_its_files_where_it_may(tmp_path, monkeypatch):
+    names = ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR")
+    for name in (*names, "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    wandb._keep_files_in(tmp_path / "wandb")
+    assert not set(names) & set(os.environ)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/no/place")
+    monkeypatch.setattr(os, "access", lambda path, _: not str(path).startswith("/proc"))
+    wandb._keep_files_in(tmp_path / "wandb")
+    assert {name: os.environ[name] for name in names if name in os.environ} == {
+        "WANDB_CACHE_DIR": str(tmp_path / "wandb")
+    }
+    monkeypatch.delenv("WANDB_CACHE_DIR")

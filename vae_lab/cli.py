@@ -6,7 +6,8 @@ import sys
 from importlib.metadata import version
 from typing import NoReturn
 
-from vae_lab.errors import did_you_mean
+from vae_lab import surroundings
+from vae_lab.errors import UserError, did_you_mean
 from vae_lab.orchestration.with_parent import die_with_parent
 
 COMMANDS = {
@@ -29,8 +30,19 @@ FLAGS = ("-m", "--multirun", "-h", "--help", "--hydra-help", "--resolve")  # tha
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command; a user's mistake ends in one message and exit status 1."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    surroundings.make_usable()
     if os.environ.get("LOCAL_RANK", "0") != "0":
         die_with_parent()  # a further process of a run, whose first one may be killed
+    _obey(arguments)
+    if (lost := surroundings.what_was_not_printed()) is not None:
+        sys.exit(f"vae-lab: {lost}")
+
+
+def _obey(arguments: list[str]) -> None:
+    try:
+        surroundings.check(arguments)
+    except UserError as error:
+        sys.exit(f"vae-lab: {error}")
     if arguments[:1] == ["-sc"]:
         return _complete(arguments)
     if arguments[:1] == ["help"]:

@@ -115,7 +115,8 @@ def _cached(place: Path, names: list[str], find: Callable[[], str]) -> str:
 
 
 def _store() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vae_lab" / "checksums.json"
+    folder = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(folder if os.path.isabs(folder) else os.devnull, "vae_lab", "checksums.json")
 
 
 def _known(store: Path) -> dict[str, dict[str, str]]:

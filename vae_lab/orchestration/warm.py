@@ -180,8 +180,9 @@ def _job(
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
-    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115 - for the life of the process
-    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+    as_text: Any = {"buffering": 1, "encoding": "utf-8", "errors": "backslashreplace", "closefd": False}
+    sys.stdout = open(1, "w", **as_text)  # noqa: SIM115 - for the life of the process
+    sys.stderr = open(2, "w", **as_text)  # noqa: SIM115
     faulthandler.enable()
     from hydra.core.utils import JobStatus, run_job, setup_globals
 

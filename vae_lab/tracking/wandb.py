@@ -5,7 +5,8 @@ import netrc
 import os
 import shutil
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 from urllib.parse import urlsplit
@@ -132,7 +133,7 @@ class WandbFactory:
         if not self.run.offline or any(_may_be_at_the_service(folder) for folder in earlier):
             return [_ResumableWandbLogger(self.run, logged_until=history.last_step)]
         for folder in earlier:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
         logger = _ResumableWandbLogger(self.run, logged_until=0)
         for step, metrics in history.numbers():
             logger.log_metrics(metrics, step)
@@ -140,9 +141,11 @@ class WandbFactory:
 
     def log_figures(self, figures: Mapping[str, Path]) -> None:
         """Logs figures as images."""
-        if self.run is not None:
-            import wandb
+        if self.run is None:
+            return
+        import wandb
 
+        with _never_in_the_way("the figures"):
             self.run.log({f"figures/{name}": wandb.Image(str(path)) for name, path in figures.items()})
 
     def log_measured(
@@ -160,7 +163,8 @@ class WandbFactory:
         whose = {name: self.settings[name] for name in ("project", "entity")}
         self.run = self._init({**whose, "id": signature, "dir": str(run)})
         if self.run is not None:
-            self.run.summary.update({f"{what}/{name}": value for name, value in metrics.items()})
+            with _never_in_the_way("the measurements"):
+                self.run.summary.update({f"{what}/{name}": value for name, value in metrics.items()})
             self.log_figures({path.stem: path for path in figures})
             self.finish()
 
@@ -196,10 +200,12 @@ class WandbFactory:
     def finish(self) -> None:
         """Ends the W&B run, so that a later run of the process gets one of its own."""
         if self.run is not None:
-            self.run.finish()
+            with _never_in_the_way("the end"):
+                self.run.finish()
             self.run = None
 
     def _init(self, arguments: dict[str, Any]) -> Any:
+        _keep_files_in(Path(arguments["dir"], "wandb"))
         import wandb
 
         settings = wandb.Settings(console="off", silent=True, init_timeout=INIT_SECONDS)
@@ -209,8 +215,9 @@ class WandbFactory:
                 wandb.setup(wandb.Settings(mode=mode))  # an offline process reports on itself to nobody
                 return wandb.init(**arguments, mode=mode, resume="allow", settings=settings)
             except Exception as error:  # whatever the tracker's trouble, the run goes on
-                _log.warning("W&B failed (%s): %s", wanted, str(error).splitlines()[0])
-                wandb.teardown()
+                _log.warning("W&B failed (%s): %s", wanted, _first_line(error))
+                with suppress(Exception):
+                    wandb.teardown()
         return None
 
     def _mode(self, wandb: Any, wanted: str) -> Any:
@@ -234,7 +241,34 @@ class _ResumableWandbLogger(WandbLogger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         if step is None or step > self.logged_until:
-            super().log_metrics(metrics, step)
+            with _never_in_the_way(f"step {step}"):
+                super().log_metrics(metrics, step)
+
+
+@contextmanager
+def _never_in_the_way(what: str) -> Iterator[None]:
+    """Says what W&B could not take, and goes on: the run has it in its files."""
+    try:
+        yield
+    except Exception as error:
+        _log.warning("W&B has not got %s: %s", what, _first_line(error))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _keep_files_in(folder: Path) -> None:
+    """Gives W&B a place for what it keeps in the user's home, where that cannot be written to."""
+    for name, xdg, usual in (
+        ("WANDB_DATA_DIR", "XDG_DATA_HOME", "~/.local/share"),
+        ("WANDB_CACHE_DIR", "XDG_CACHE_HOME", "~/.cache"),
+        ("WANDB_CONFIG_DIR", "XDG_CONFIG_HOME", "~/.config"),
+    ):
+        place = Path(os.path.expanduser(os.environ.get(xdg) or usual)).absolute()
+        there = next(parent for parent in (place, *place.parents) if parent.exists())
+        if not os.access(there, os.W_OK | os.X_OK):
+            os.environ.setdefault(name, str(folder))
 
 
 def _may_be_at_the_service(folder: Path) -> bool:
