@@ -14,7 +14,7 @@ import pytest
 import torch
 from conftest import environment
 from hydra import compose, initialize_config_dir
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from vae_lab import config, files
 from vae_lab.cli import main
@@ -414,6 +414,14 @@ def test_linked_folders_are_part_of_the_data_and_of_their_content(tmp_path, monk
 def content_of(path):
     files.content.cache_clear()  # as in a new process
     return files.content(str(path))
+
+
+def test_an_image_is_handed_to_no_other_program(tmp_path, monkeypatch):
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("called"))
+    Image.new("RGB", (9, 7)).save(tmp_path / "x.eps")
+    (tmp_path / "x.eps").rename(tmp_path / "x.png")
+    with pytest.raises(UserError, match="x.png cannot be read as an image"):
+        rows_of(tmp_path, size=4)[:]
 
 
 @pytest.mark.parametrize("what", ["truncated", "text", "sixteen bits"])

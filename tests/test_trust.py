@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+import matplotlib as mpl
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -15,6 +16,7 @@ import vae_lab
 from vae_lab import config, trust
 from vae_lab.cli import main
 from vae_lab.errors import UserError
+from vae_lab.figures.style import figure
 from vae_lab.orchestration import signature
 from vae_lab.orchestration.instantiate import instantiate
 from vae_lab.orchestration.jobs import line
@@ -296,6 +298,24 @@ def test_what_the_user_typed_runs_in_a_sweep_and_is_remembered(own_package, tmp_
     assert os.environ[trust.VARIABLE] == "mypackage"
 
 
+@pytest.mark.parametrize(("path", "expected"), [([], "1"), ([""], None), (["."], None)])
+def test_jobs_look_for_modules_where_the_command_does(tmp_path, monkeypatch, path, expected):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(Path(each).absolute()) if each else each for each in path])
+    monkeypatch.setenv("PYTHONSAFEPATH", "")
+    monkeypatch.delenv("PYTHONSAFEPATH")
+    with trust.typed("train", []):
+        assert os.environ.get("PYTHONSAFEPATH") == expected
+
+
+def test_a_figure_ignores_a_matplotlibrc(tmp_path):
+    with mpl.rc_context({"text.usetex": True, "font.size": 30}):  # as a file in the current folder may say
+        with figure(tmp_path / "x.png", 1, 1) as canvas:
+            assert not mpl.rcParams["text.usetex"]
+            canvas.suptitle("a_b")
+        assert mpl.rcParams["text.usetex"]
+
+
 def test_files_are_read_by_what_runs_nothing():
     sources = {path: path.read_text() for path in Path(vae_lab.__file__).parent.rglob("*.py")}
     assert [path.name for path, text in sources.items() if "hydra_instantiate" in text] == ["instantiate.py"]
@@ -303,6 +323,7 @@ def test_files_are_read_by_what_runs_nothing():
     for text in sources.values():
         assert "OmegaConf.load" not in text or "check_read" in text or "CONF" in text or "SWEEPS" in text
         assert all("weights_only=True" in call for call in re.findall(r"torch\.load\(.*", text))
+        assert all("formats=" in call for call in re.findall(r"Image\.open\(.*", text))
         assert all("allow_pickle=False" in call for call in re.findall(r"np\.load\(.*", text))
 
 

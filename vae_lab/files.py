@@ -14,6 +14,7 @@ from typing import Any
 from vae_lab.errors import UserError
 
 LARGE = 1e9  # bytes of which the user is told that they are read
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow would hand others to programs
 RESULTS = (".vae_lab.json", ".hydra")  # what lies in folders of results alone
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 

@@ -7,6 +7,7 @@ imported. `docs/security.md` is the page for users.
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -150,6 +151,7 @@ def typed(command: str, words: Sequence[str]) -> Iterator[None]:
         os.environ[VARIABLE] = ",".join(dict.fromkeys([*_listed(before or ""), *names]))
     try:
         check_files_of(command, words)
+        _leave_out_current_folder()
         yield
         _remember(names)
     finally:
@@ -179,6 +181,12 @@ def check_files_of(command: str, words: Sequence[str]) -> None:
     for folder in map(Path, filter(None, [_given(words, "--config-dir", "-cd"), *searched])):
         if folder.resolve() not in (CONF.resolve(), ROOT.resolve()):
             _check_folder(folder, folder)
+
+
+def _leave_out_current_folder() -> None:
+    """Keeps started processes from looking for modules in the current folder, where this one does not."""
+    if not {"", os.getcwd()} & set(sys.path):
+        os.environ["PYTHONSAFEPATH"] = "1"
 
 
 def _given(words: Sequence[str], *flags: str) -> str:

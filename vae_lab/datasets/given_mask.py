@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vae_lab.errors import UserError
 from vae_lab.evaluation.masks import Half, at_random, half
+from vae_lab.files import FORMATS
 from vae_lab.noise import NoiseSource
 
 Mask = Callable[
@@ -98,7 +99,7 @@ def _read(key: str, path: Path) -> np.ndarray:
         if path.suffix.lower() == ".npy":
             values: np.ndarray = np.load(path, allow_pickle=False)
             return values
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return np.asarray(image.convert("L")) > WHITE
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise UserError(f"{key}: {path} cannot be read ({error}).") from error

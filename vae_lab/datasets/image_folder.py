@@ -15,7 +15,7 @@ from vae_lab.datasets.base import Binarize, Split
 from vae_lab.datasets.own import OwnDataset
 from vae_lab.datasets.part_folders import part_folders, part_of
 from vae_lab.errors import UserError
-from vae_lab.files import IMAGES, image_files
+from vae_lab.files import FORMATS, IMAGES, image_files
 from vae_lab.rows import Rows
 
 MODES = {1: "L", 3: "RGB"}
@@ -171,7 +171,7 @@ class ImageFiles:
         name = os.fsdecode(self.names[place])
         _, channels, height, width = self.shape
         try:
-            with Image.open(self.folder / name) as image:
+            with Image.open(self.folder / name, formats=FORMATS) as image:
                 image.load()
                 if image.mode.startswith(DEEP):
                     return f"{name} has more than 256 grey levels"
@@ -190,7 +190,7 @@ class ImageFiles:
     def _image(self, path: Path) -> np.ndarray:
         _, channels, height, width = self.shape
         try:
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 if image.mode.startswith(DEEP):
                     raise OSError("it has more than 256 grey levels")
                 most = max(height, width)  # it may be turned yet

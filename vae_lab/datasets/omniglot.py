@@ -42,7 +42,7 @@ def _part(path: Path) -> Split:
         names = sorted(name for name in archive.namelist() if name.endswith(".png"))
         images = []
         for name in names:
-            with archive.open(name) as file, Image.open(file) as image:
+            with archive.open(name) as file, Image.open(file, formats=["PNG"]) as image:
                 white = ImageOps.invert(image.convert("L"))
                 images.append(np.asarray(white.resize(SIZE, Image.Resampling.BOX)))
     characters = [name.rpartition("/")[0] for name in names]
