@@ -30,7 +30,7 @@ MISTAKES = {
     "estimator.kl=analytical": "estimator.kl must be one of analytic, sampled, entropy, got 'analytical'.",
     "dataset.binarize=often": "dataset.binarize must be one of none, dynamic, fixed, threshold, got 'often'.",
     "trainer.accelerator=tpux": "trainer: You selected an invalid accelerator name",
-    "trainer.precision=17": "trainer: Precision 17 is invalid",
+    "trainer.precision=17": "trainer.precision must be 32-true, bf16-mixed or 64-true on a CPU, got 17.",
     "model=null": "Config group override must be a string",
     "model.posterior=null": "model.posterior must be one of its group's options, got None.",
     # wrong types
@@ -152,7 +152,7 @@ MISTAKES = {
     ),
     "optimizer/schedule=cosine": "optimizer.schedule.T_max must be given.",
     "dataset.validation_size=0 trainer.select=best": "trainer.select=best needs a validation part",
-    "trainer.precision=16-mixed": "trainer.precision must be bf16-mixed or 32-true on a CPU, got 16-mixed.",
+    "trainer.precision=16-mixed": "precision must be 32-true, bf16-mixed or 64-true on a CPU, got 16-mixed.",
     # what is not there
     "dataset=mnist dataset.download=false dataset.root=nowhere": "train-images-idx3-ubyte is not in nowhere",
     "dataset=frey_face dataset.root=nowhere": "is not in nowhere; docs/datasets.md tells",

@@ -1,13 +1,16 @@
 import math
 import tracemalloc
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+from vae_lab.likelihoods import Bernoulli, Gaussian
 from vae_lab.networks import MLP
 from vae_lab.optimizers import OptimizerFactory
 from vae_lab.training import TrainerFactory
+from vae_lab.training.not_finite import NotFiniteError, check_parameters, of_term
 from vae_lab.training.schedule import steps_at
 from vae_lab.training.window import Window
 
@@ -87,6 +90,46 @@ def test_the_window_finds_the_step_and_the_term():
     for value in (1.0, 2.0, math.inf, 4.0):
         window.add({"reconstruction": torch.tensor([value]), "kl": torch.tensor([0.0])})
     assert window.first_not_finite() == (2, "reconstruction", math.inf)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "likelihood", "advice"),
+    [
+        ("surrogate", math.nan, Bernoulli(), "use another estimator, or trainer.precision=64-true."),
+        ("reconstruction", -math.inf, Gaussian(), "use model/likelihood=gaussian_fixed, or a lower"),
+        ("reconstruction", math.nan, Bernoulli(), "too large: use a lower optimizer.lr than 0.001."),
+        ("kl", math.inf, Gaussian(), "too wide or too narrow: use a lower optimizer.lr than 0.001."),
+    ],
+)
+def test_advice_fits_what_was_the_first_not_to_be_finite(name, value, likelihood, advice):
+    module = SimpleNamespace(
+        model=SimpleNamespace(likelihood=likelihood),
+        optimizer=OptimizerFactory(torch.optim.Adam, lr=0.001),
+        trainer=SimpleNamespace(precision="32-true"),
+    )
+    message = str(of_term(module, 7, name, value))
+    assert message.startswith(f"training stopped at step 7: the term {name} ({value}) is not finite. ")
+    assert advice in message
+
+
+def test_a_parameter_that_is_not_finite_is_named_and_its_gradient_blamed():
+    module = nn.Linear(2, 2)
+    module.global_step, module.trainer = 7, SimpleNamespace(precision="64-true")
+    check_parameters(module)
+    nn.init.constant_(module.bias, math.nan)
+    with pytest.raises(NotFiniteError, match="the parameter bias is not finite.*its objective is: use"):
+        check_parameters(module)
+
+
+@pytest.mark.parametrize("precision", ["16-true", "bf16-true", "transformer-engine", "16-mixed", 16])
+def test_precisions_that_cannot_serve_are_refused(precision):
+    with pytest.raises(ValueError, match="precision must be 32-true, bf16-mixed or 64-true on a CPU, got"):
+        TrainerFactory(max_epochs=1, precision=precision)
+
+
+@pytest.mark.parametrize("precision", ["32-true", 32, "bf16-mixed", "64-true", "bf16"])
+def test_precisions_that_serve(precision):
+    assert TrainerFactory(max_epochs=1, precision=precision).precision == precision
 
 
 def test_the_window_begins_anew_when_full_and_survives_a_checkpoint():

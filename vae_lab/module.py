@@ -16,7 +16,8 @@ from vae_lab.evaluation.settings import Evaluation
 from vae_lab.evaluation.summary import Summary
 from vae_lab.noise import NoiseSource
 from vae_lab.optimizers import OptimizerFactory
-from vae_lab.training.window import NotFiniteError, Window, not_finite_message
+from vae_lab.training import not_finite
+from vae_lab.training.window import Window
 from vae_lab.vae import VAE, Batch
 
 LOG_EVERY = 50  # steps that one row of training metrics averages
@@ -197,11 +198,20 @@ class VAEModule(pl.LightningModule):
             means = self._over_processes(means, "mean").to(means)
             self.estimator.update(dict(zip(statistics, means, strict=True)))
 
+    def check_finite(self) -> None:
+        """Checks the terms of the last steps, then every parameter.
+
+        Raises:
+            NotFiniteError: If one is NaN or infinite.
+        """
+        self._check_window()
+        not_finite.check_parameters(self)
+
     def _check_window(self) -> None:
         if (found := self.window.first_not_finite()) is not None:
             row, name, value = found
             step = self.trainer.global_step - self.window.count + row + 1
-            raise NotFiniteError(not_finite_message(step, f"the term {name} ({value})"))
+            raise not_finite.of_term(self, step, name, value)
 
     def _log_window(self) -> None:
         self._check_window()

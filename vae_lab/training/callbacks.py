@@ -10,8 +10,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from vae_lab.training.window import check_finite
-
 
 class EvaluateAt(pl.Callback):
     """Runs Lightning's validation loop after the given steps.
@@ -117,7 +115,7 @@ class Checkpoints(pl.Callback):
         self._save(trainer, f"samples={trainer.global_step * self.batch_size:09d}")
 
     def _save(self, trainer: pl.Trainer, name: str) -> None:
-        check_finite(trainer.lightning_module)
+        trainer.lightning_module.check_finite()  # type: ignore[operator]
         partial = self.folder / f".{name}.partial"
         try:
             trainer.save_checkpoint(partial, weights_only=False)

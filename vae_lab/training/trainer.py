@@ -19,6 +19,7 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from vae_lab.training.callbacks import Checkpoints, EvaluateAt, LeaveSigterm
 from vae_lab.training.checkpoint import CheckpointIO
 from vae_lab.training.options import check_options
+from vae_lab.training.precision import check_precision
 from vae_lab.training.progress import Progress
 from vae_lab.training.schedule import Points, steps_at
 
@@ -52,7 +53,7 @@ class TrainerFactory:
         devices: Lightning's.
         num_nodes: Lightning's.
         strategy: Lightning's.
-        precision: Lightning's.
+        precision: `32-true`, `64-true` or, for the networks alone, `bf16-mixed` and on a GPU `16-mixed`.
         progress: Whether progress is shown.
         options: Arguments of `pytorch_lightning.Trainer` that have no key here: `gradient_clip_val`,
             `gradient_clip_algorithm`, `deterministic`, `benchmark`, `detect_anomaly`, `sync_batchnorm`.
@@ -95,8 +96,7 @@ class TrainerFactory:
             raise ValueError(
                 f"accelerator must be cpu here, got {accelerator}: torch finds no GPU; use trainer=cpu."
             )
-        if accelerator == "cpu" and str(precision) in ("16", "16-mixed"):
-            raise ValueError(f"precision must be bf16-mixed or 32-true on a CPU, got {precision}.")
+        check_precision(precision, accelerator)
         check_options(options or {}, one_process=devices in (1, "1") and num_nodes == 1)
         self.max_epochs = max_epochs
         self.max_samples = max_samples

@@ -1,10 +1,7 @@
 """A running average over recent minibatches, which also finds what is not finite."""
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
-
-from vae_lab.errors import UserError
 
 
 class Window:
@@ -63,26 +60,3 @@ class Window:
         self.count = len(state["values"])
         self.values = state["values"].new_empty(self.size, len(self.names))
         self.values[: self.count] = state["values"]
-
-
-class NotFiniteError(UserError):
-    """The objective or a parameter became NaN or infinite."""
-
-
-def check_finite(module: pl.LightningModule) -> None:
-    """Checks every parameter.
-
-    Raises:
-        NotFiniteError: If one is NaN or infinite.
-    """
-    for name, parameter in module.named_parameters():
-        if not bool(parameter.isfinite().all()):
-            raise NotFiniteError(not_finite_message(module.global_step, f"the parameter {name}"))
-
-
-def not_finite_message(step: int, what: str) -> str:
-    """One sentence on where it happened and what helps."""
-    return (
-        f"training stopped at step {step}: {what} is not finite. The last good checkpoint is kept; "
-        "a lower optimizer.lr or a bounded variance usually helps."
-    )
