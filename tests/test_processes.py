@@ -1,5 +1,6 @@
 """The processes that a command starts, and what they make of their surroundings."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from vae_lab import files, surroundings
+from vae_lab.explain import explain
 from vae_lab.orchestration import warm
 from vae_lab.orchestration.axes import literal
 from vae_lab.tracking import wandb
@@ -21,6 +23,7 @@ from vae_lab.tracking.wandb import WandbFactory
 SERVER = """
 import time
 from multiprocessing.forkserver import _forkserver
+from vae_lab.explain import explain
 from vae_lab.orchestration import warm
 warm.start(1)
 print(_forkserver._forkserver_pid, flush=True)
@@ -30,6 +33,7 @@ time.sleep(60)
 CHECK = """
 import multiprocessing, os, signal, sys, types
 from vae_lab.errors import UserError
+from vae_lab.explain import explain
 from vae_lab.orchestration import warm
 warm._context = multiprocessing.get_context("fork")
 warm._run_server = lambda: None
@@ -257,3 +261,40 @@ def test_w_and_b_keeps_its_files_where_it_may(tmp_path, monkeypatch):
         "WANDB_CACHE_DIR": str(tmp_path / "wandb")
     }
     monkeypatch.delenv("WANDB_CACHE_DIR")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "no more files can be opened; raise the limit"),
+        (OSError(errno.EAGAIN, "Resource temporarily unavailable"), "the machine gives no further process"),
+        (
+            FileNotFoundError(errno.ENOENT, "No usable temporary directory found in [...]"),
+            "set TMPDIR to one",
+        ),
+        (MemoryError(), "the memory does not suffice; make"),
+        (
+            RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB (GPU 0)"),
+            "does not suffice: 21.5 GB are",
+        ),
+        (
+            RuntimeError("[enforce fail] you tried to allocate 5000000000 bytes."),
+            "suffice: 5.0 GB are asked for",
+        ),
+        (
+            TypeError('empty(): "Overflow when unpacking long long\\nframe #0'),
+            "the memory does not suffice; make",
+        ),
+        (RuntimeError("another"), None),
+    ],
+)
+def test_what_the_machine_lacks_is_one_sentence(error, said):
+    found = explain(error, "train")
+    assert (found is None) if said is None else said in found
+
+
+@pytest.mark.parametrize("size", [10**11, 10**20])
+def test_a_model_of_any_size_is_one_sentence(here, size):
+    said = here("train", f"model.latent_dim={size}", "logger=none").stderr
+    assert "the memory does not suffice" in said
+    assert said.count("\n") == 1

@@ -26,6 +26,7 @@ from vae_lab.errors import DISK_FULL, Busy, UserError, did_you_mean, shortened
 from vae_lab.malformed import malformed
 from vae_lab.orchestration.run_directory import remove_if_unused, write_failure
 from vae_lab.suggest import groups, keys_like, options_like, options_with
+from vae_lab.too_large import too_large
 
 WANTS_TRACEBACK = os.environ.get("VAE_LAB_FULL_ERROR", os.environ.get("HYDRA_FULL_ERROR")) == "1"
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
@@ -74,6 +75,10 @@ def explain(error: Exception, config_name: str) -> str | None:
             "the disk is full. Make space and give the same command again: it continues from the last "
             "checkpoint."
         )
+    if (large := too_large(error)) is not None:
+        return large
+    if (lacking := _lacking(error)) is not None:
+        return lacking
     if isinstance(error, OSError) and error.filename and error.errno in UNWRITABLE:
         return f"cannot write {error.filename} ({error.strerror}); choose another output_dir."
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
@@ -106,6 +111,19 @@ def _mistake(error: BaseException | None) -> UserError | None:
 
 def _is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _lacking(error: BaseException) -> str | None:
+    """The message for what this machine does not give."""
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "no more files can be opened; raise the limit, as by ulimit -n 1024."
+    if error.errno in (errno.EAGAIN, errno.ENOMEM):
+        return f"the machine gives no further process or memory ({error.strerror}); end what else runs."
+    if "No usable temporary directory" in str(error):
+        return "no folder for temporary files can be written to; set TMPDIR to one."
+    return None
 
 
 def _raised_by(error: BaseException, library: str) -> bool:

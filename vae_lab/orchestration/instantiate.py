@@ -14,6 +14,7 @@ from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from vae_lab import trust
 from vae_lab.errors import UserError, did_you_mean
+from vae_lab.too_large import too_large
 
 SPECIAL = ("_target_", "_partial_", "_recursive_")  # keys that are no arguments
 
@@ -40,6 +41,8 @@ def instantiate(node: Any, key: str, kind: Any = Any, **arguments: Any) -> Any:
         cause = error.__cause__
         if isinstance(cause, UserError):
             raise cause from None
+        if (message := too_large(cause)) is not None:
+            raise UserError(f"{key}: {message}" if key else message) from error
         if isinstance(cause, ValueError | TypeError | ImportError | OSError):
             raise UserError(named(cause, *_refused(error, key, node))) from error
         raise
