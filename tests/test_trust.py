@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import re
 import sys
 from pathlib import Path
@@ -144,7 +145,11 @@ def test_a_frozen_configuration_of_a_stranger_is_not_run(here, crafted, marker, 
     assert sorted(path.name for path in run.iterdir()) == [".hydra", "metrics.json"]
 
 
-@pytest.mark.parametrize("flags", ["--config-dir {}", "-cd={}", "hydra.searchpath=[file://{}]"])
+FLAGS = ["--config-dir {}", "-cd={}", "--config-d={}", "hydra.searchpath=[file://{}]"]
+FLAGS += ["hydra.searchpath=['{}']", "hydra.searchpath=[pkg://hydra.conf,{}]"]
+
+
+@pytest.mark.parametrize("flags", FLAGS)
 def test_a_folder_of_options_may_not_set_hydra(here, tmp_path, marker, flags):
     option = tmp_path / "options" / "experiment" / "x.yaml"
     option.parent.mkdir(parents=True)
@@ -155,6 +160,17 @@ def test_a_folder_of_options_may_not_set_hydra(here, tmp_path, marker, flags):
     option.write_text("# @package _global_\nestimator: {_target_: stranger.Thing}\n")
     done = here("train", *flags.format(option.parent.parent).split(), "experiment=x")
     assert "estimator._target_=stranger.Thing is neither of" in done.stderr
+    assert not marker.exists()
+
+
+def test_no_flag_of_hydra_brings_in_more(here, crafted, marker):
+    run = crafted("estimator", {"_target_": "stranger.Thing"})
+    for flags in (["--config-pa", f"{run}/.hydra", "-cn", "config"], [f"--config-name={run}/.hydra/config"]):
+        done = here("train", *flags, "hydra.run.dir=x")
+        assert "config.yaml: estimator._target_=stranger.Thing is neither of" in done.stderr
+    (run / "job.pickle").write_bytes(pickle.dumps(Touches(marker)))
+    done = here("train", "--experimental-rerun", f"{run}/job.pickle")
+    assert "reads a pickle" in done.stderr
     assert not marker.exists()
 
 
@@ -304,8 +320,8 @@ def test_jobs_look_for_modules_where_the_command_does(tmp_path, monkeypatch, pat
     monkeypatch.setattr(sys, "path", [str(Path(each).absolute()) if each else each for each in path])
     monkeypatch.setenv("PYTHONSAFEPATH", "")
     monkeypatch.delenv("PYTHONSAFEPATH")
-    with trust.typed("train", []):
-        assert os.environ.get("PYTHONSAFEPATH") == expected
+    main(["status", "--help"])
+    assert os.environ.get("PYTHONSAFEPATH") == expected
 
 
 def test_a_figure_ignores_a_matplotlibrc(tmp_path):

@@ -67,7 +67,7 @@ def _meant(arguments: list[str]) -> list[str]:
 
 
 def _run(name: str, arguments: list[str]) -> None:
-    from vae_lab import trust
+    from vae_lab import foreign, trust
     from vae_lab.explain import exit_if_explained  # reads whether the user wants tracebacks
     from vae_lab.orchestration.hydra_settings import check
 
@@ -81,7 +81,9 @@ def _run(name: str, arguments: list[str]) -> None:
         if name not in OF_NAMES:
             _check_flags(name, sys.argv[1:])
         check(arguments)
-        with trust.typed(name, sys.argv[1:]):
+        with trust.typed(arguments):
+            foreign.check_files_of(name, sys.argv[1:])
+            _leave_out_current_folder()
             command()
     except KeyboardInterrupt:
         sys.exit("vae-lab: interrupted; the same command continues from the last checkpoint.")
@@ -111,6 +113,12 @@ def _check_flags(command: str, arguments: list[str]) -> None:
 
         following = [*arguments, None][arguments.index(flags[0]) + 1]
         raise unknown_flag(flags[0], following, command)
+
+
+def _leave_out_current_folder() -> None:
+    """Keeps started processes from looking for modules in the current folder, where this one does not."""
+    if not {"", os.getcwd()} & set(sys.path):
+        os.environ["PYTHONSAFEPATH"] = "1"
 
 
 def _as_hydra_reads(arguments: list[str]) -> list[str]:

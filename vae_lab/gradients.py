@@ -11,7 +11,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from vae_lab import trust
+from vae_lab import foreign
 from vae_lab.build import TrainingParts, build, check_root
 from vae_lab.config import GradientsConfig, TrainConfig
 from vae_lab.errors import Busy, UserError
@@ -137,7 +137,7 @@ def _training(cfg: DictConfig) -> tuple[DictConfig, RunDirectory]:
         training.trainer.checkpoint_at = counts or training.trainer.checkpoint_at
         return training, RunDirectory(Path(cfg.output_dir) / "runs" / signature(training), training)
     path = find(cfg.run, cfg.output_dir)
-    stored = trust.read(path / ".hydra" / "config.yaml")
+    stored = foreign.read(path / ".hydra" / "config.yaml")
     taken = [key for key in keys if key in stored and key not in OF_THIS_COMMAND]
     _refuse_overrides(set(taken) - {"noise", "evaluation"})
     for key in taken:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vae_lab import trust
+from vae_lab import foreign
 from vae_lab.build import Parts, build_run
 from vae_lab.errors import UserError
 from vae_lab.files import checksum
@@ -34,7 +34,7 @@ def load(directory: Path) -> Trained:
             configuration or checkpoint is another run's.
     """
     result = result_of(directory)
-    cfg: Any = trust.read(directory / ".hydra" / "config.yaml")
+    cfg: Any = foreign.read(directory / ".hydra" / "config.yaml")
     run = RunDirectory(directory, cfg)
     run.check_same(result["definition"])
     quieten_libraries()

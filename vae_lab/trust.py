@@ -1,4 +1,4 @@
-"""Which classes a configuration may name, and what a configuration that was read from a file may hold.
+"""Which classes a configuration may name.
 
 A class named by `_target_` is imported and called, so a configuration is a program. Allowed are the classes
 of this package, those of `torch.optim`, and what the user has named; all else is refused before it is
@@ -7,39 +7,26 @@ imported. `docs/security.md` is the page for users.
 
 import os
 import re
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
-from itertools import pairwise
 from pathlib import Path
 from pkgutil import resolve_name
 from types import ModuleType
 from typing import Any
 
-import yaml
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from vae_lab.errors import UserError
 from vae_lab.files import write_atomically
-from vae_lab.paths import CONF, ROOT, SWEEPS
+from vae_lab.paths import CONF, SWEEPS
 
 VARIABLE = "VAE_LAB_TRUST"  # packages and classes of the user's, separated by commas
 PACKAGES = ("vae_lab", "torch.optim")
 FACTORIES = ("vae_lab.build.build_vae", "vae_lab.build.build_autoregressive")  # functions beside the classes
 
-_FILE = re.compile(r"file://([^,'\"\]\s]+)")
 _DOTTED = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+")
 _NAMED = re.compile(rf"""_target_['"]?\s*:\s*['"]?({_DOTTED.pattern})|^[^=]*_target_=(.*)""")
-_INTERPOLATION = re.compile(
-    r"""\$\{(?: \.*[\w.\[\]-]+                 # of another key
-          | oc\.env:VAE_LAB_DATA,[^${}]*
-          | oc\.select:[\w.]+,[^${}]* )\}""",
-    re.VERBOSE,
-)
 _arguments: ContextVar[tuple[str, ...]] = ContextVar("trust", default=())
 
 
@@ -83,38 +70,6 @@ def check_target(target: Any, key: str) -> str:
     )
 
 
-def check_read(config: Any, where: Path) -> None:
-    """Checks the classes and the interpolations of a configuration that was read from a file.
-
-    Raises:
-        UserError: If a class is not allowed, or a value is taken from outside the file.
-    """
-    for key, name, value in _values(config):
-        if name == "_target_":
-            try:
-                check_target(value, key)
-            except UserError as error:
-                raise UserError(f"{where}: {error}") from None
-        if isinstance(value, str) and "${" in _INTERPOLATION.sub("", value):
-            raise UserError(f"{where}: {key}.{name}={value} reads the environment; write the value instead.")
-
-
-def read(path: Path) -> DictConfig:
-    """The configuration in a file, which may be a stranger's: what it names is checked before it is used.
-
-    Raises:
-        UserError: If it cannot be read, or holds what `check_read` refuses.
-    """
-    try:
-        config = OmegaConf.load(path)
-    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise UserError(f"{path} cannot be read as a configuration ({_first_line(error)}).") from error
-    if not isinstance(config, DictConfig):
-        raise UserError(f"{path} must hold a configuration, and holds something else.")
-    check_read(OmegaConf.to_container(config), path)
-    return config
-
-
 def named_in(words: Iterable[str]) -> list[str]:
     """The dotted paths that words of a command line give to a `_target_`.
 
@@ -138,20 +93,15 @@ def trusting(names: Iterable[str]) -> Iterator[None]:
 
 
 @contextmanager
-def typed(command: str, words: Sequence[str]) -> Iterator[None]:
-    """Allows what the words after `vae-lab <command>` name, here and in the processes that this one starts.
+def typed(words: Iterable[str]) -> Iterator[None]:
+    """Allows what the words of a command line name, here and in the processes that this one starts.
 
-    Files that the words add to the configuration are checked. What was named is remembered after a success.
-
-    Raises:
-        UserError: If such a file holds what it must not.
+    What was named is remembered after a success.
     """
     before, names = os.environ.get(VARIABLE), named_in(words)
     if names:
         os.environ[VARIABLE] = ",".join(dict.fromkeys([*_listed(before or ""), *names]))
     try:
-        check_files_of(command, words)
-        _leave_out_current_folder()
         yield
         _remember(names)
     finally:
@@ -162,53 +112,6 @@ def typed(command: str, words: Sequence[str]) -> Iterator[None]:
 def exported() -> dict[str, str]:
     """The environment variable for processes that do not inherit this one's environment."""
     return {VARIABLE: os.environ[VARIABLE]} if VARIABLE in os.environ else {}
-
-
-def check_files_of(command: str, words: Sequence[str]) -> None:
-    """Checks the files that a command line adds to the configuration, by Hydra's flags or `hydra.searchpath`.
-
-    Raises:
-        UserError: If one holds what `check_read` refuses, or sets something of Hydra's own.
-    """
-    name = _given(words, "--config-name", "-cn") or command
-    primary = Path(_given(words, "--config-path", "-cp") or CONF, f"{name.removesuffix('.yaml')}.yaml")
-    if primary.parent.resolve() != CONF.resolve() and primary.is_file():
-        _check_file(primary, primary.parent)
-        folders = [path for path in primary.parent.iterdir() if path.is_dir()]  # of options
-        for folder in [primary.parent] if "defaults" in read(primary) else folders:
-            _check_folder(folder, primary.parent)
-    searched = [path for word in words if "hydra.searchpath" in word for path in _FILE.findall(word)]
-    for folder in map(Path, filter(None, [_given(words, "--config-dir", "-cd"), *searched])):
-        if folder.resolve() not in (CONF.resolve(), ROOT.resolve()):
-            _check_folder(folder, folder)
-
-
-def _leave_out_current_folder() -> None:
-    """Keeps started processes from looking for modules in the current folder, where this one does not."""
-    if not {"", os.getcwd()} & set(sys.path):
-        os.environ["PYTHONSAFEPATH"] = "1"
-
-
-def _given(words: Sequence[str], *flags: str) -> str:
-    """The value of one of Hydra's flags, the last if there are several; "" if there is none."""
-    pairs = [*(word.partition("=")[::2] for word in words), *pairwise(words)]
-    return next((value for name, value in reversed(pairs) if name in flags and value), "")
-
-
-def _check_folder(folder: Path, root: Path) -> None:
-    for path in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")]):
-        _check_file(path, root)
-
-
-def _check_file(path: Path, root: Path) -> None:
-    """Checks an option in a folder of options."""
-    config = read(path)
-    defaults = str(config.get("defaults", ""))
-    if "${" in defaults or ".." in defaults:
-        raise UserError(f"{path}: its defaults must be names of options, got {defaults}.")
-    header = [line for line in path.read_text().splitlines() if "@package" in line]
-    if any("hydra" in text for text in (*config, defaults, *header, *path.relative_to(root).parts[:-1])):
-        raise UserError(f"{path} sets hydra, which can start programs; take that out of the file.")
 
 
 def _remember(names: Iterable[str]) -> None:
@@ -269,15 +172,3 @@ def _at(key: str) -> str:
 
 def _is_below(name: Any, package: str) -> bool:
     return name == package or str(name).startswith(f"{package}.")
-
-
-def _values(node: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Key, name and value of everything in a nested configuration."""
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for name, value in items:
-        yield key, name, value
-        yield from _values(value, f"{key}.{name}" if key else str(name))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,114 @@
+"""Configurations in files that somebody else may have written, checked before they are used."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra._internal.utils import get_args_parser
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vae_lab.errors import UserError
+from vae_lab.paths import CONF
+from vae_lab.trust import check_target
+
+_INTERPOLATION = re.compile(
+    r"""\$\{(?: \.*[\w.\[\]-]+                 # of another key
+          | oc\.env:VAE_LAB_DATA,[^${}]*
+          | oc\.select:[\w.]+,[^${}]* )\}""",
+    re.VERBOSE,
+)
+
+
+def read(path: Path) -> DictConfig:
+    """The configuration in a file, which may be a stranger's: what it names is checked before it is used.
+
+    Raises:
+        UserError: If it cannot be read, or holds what `check_read` refuses.
+    """
+    try:
+        config = OmegaConf.load(path)
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"{path} cannot be read as a configuration ({_first_line(error)}).") from error
+    if not isinstance(config, DictConfig):
+        raise UserError(f"{path} must hold a configuration, and holds something else.")
+    check_read(OmegaConf.to_container(config), path)
+    return config
+
+
+def check_read(config: Any, where: Path) -> None:
+    """Checks the classes and the interpolations of a configuration that was read from a file.
+
+    Raises:
+        UserError: If a class is not allowed, or a value is taken from outside the file.
+    """
+    for key, name, value in _values(config):
+        if name == "_target_":
+            try:
+                check_target(value, key)
+            except UserError as error:
+                raise UserError(f"{where}: {error}") from None
+        if isinstance(value, str) and "${" in _INTERPOLATION.sub("", value):
+            raise UserError(f"{where}: {key}.{name}={value} reads the environment; write the value instead.")
+
+
+def check_files_of(command: str, words: Sequence[str]) -> None:
+    """Checks the files that a command line adds to the configuration, by Hydra's flags or `hydra.searchpath`.
+
+    Args:
+        command: What the user typed after `vae-lab`.
+        words: What came after that.
+
+    Raises:
+        UserError: If one holds what `check_read` refuses, or sets something of Hydra's own.
+    """
+    flags, _ = get_args_parser().parse_known_args(words)
+    if flags.experimental_rerun is not None:
+        raise UserError("--experimental-rerun reads a pickle, which can run programs; use --config-path.")
+    name = str(flags.config_name or command).removesuffix(".yaml")
+    primary = Path(flags.config_path or CONF, f"{name}.yaml")
+    if primary.parent.resolve() != CONF.resolve() and primary.is_file():
+        _check_file(primary, primary.parent)
+        folders = [path for path in primary.parent.iterdir() if path.is_dir()]  # of options
+        for folder in [primary.parent] if "defaults" in read(primary) else folders:
+            _check_folder(folder, primary.parent)
+    for folder in map(Path, filter(None, [flags.config_dir, *_searched(flags.overrides)])):
+        if folder.resolve() != CONF.resolve():
+            _check_folder(folder, folder)
+
+
+def _searched(overrides: Iterable[str]) -> list[str]:
+    """The folders that `hydra.searchpath` names; packages are named by the user."""
+    values = [word.partition("=")[2] for word in overrides if "hydra.searchpath" in word.partition("=")[0]]
+    paths = [path.strip("[]'\" ") for value in values for path in value.split(",")]
+    return [path.removeprefix("file://") for path in paths if not path.startswith("pkg://")]
+
+
+def _check_folder(folder: Path, root: Path) -> None:
+    for path in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")]):
+        _check_file(path, root)
+
+
+def _check_file(path: Path, root: Path) -> None:
+    """Checks an option in a folder of options."""
+    config = read(path)
+    defaults = str(config.get("defaults", ""))
+    if "${" in defaults or ".." in defaults:
+        raise UserError(f"{path}: its defaults must be names of options, got {defaults}.")
+    header = [line for line in path.read_text().splitlines() if "@package" in line]
+    if any("hydra" in text for text in (*config, defaults, *header, *path.relative_to(root).parts[:-1])):
+        raise UserError(f"{path} sets hydra, which can start programs; take that out of the file.")
+
+
+def _values(node: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Key, name and value of everything in a nested configuration."""
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for name, value in items:
+        yield key, name, value
+        yield from _values(value, f"{key}.{name}" if key else str(name))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
