@@ -366,7 +366,7 @@ def test_queued_jobs_run_from_the_configuration_composed_at_submission(vae_lab, 
     for path in tmp_path.glob("outputs/runs/*/.hydra/config.yaml"):
         assert "${" not in path.read_text()
     written = manifest.read(of_sweep(tmp_path))
-    assert set(written.code) == {"vae_lab", "git_commit", "git_dirty"}
+    assert set(written.code) == {"vae_lab", "git_commit", "git_diff"}
     assert [entry.point for entry in written.entries] == [{"latent_dim": "2"}, {"latent_dim": "3"}]
 
 

@@ -1,10 +1,12 @@
 """The types of the root keys; every group below them is plain YAML."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from vae_lab.errors import UserError
 
 # Groups that are none where a model fits itself.
 OF_TRAINING = ("estimator", "optimizer", "trainer", "evaluation")
@@ -55,7 +57,7 @@ class TrainConfig:
     callbacks: Any = MISSING
     sweep: SweepConfig = field(default_factory=SweepConfig)
     seed: int = 0
-    rerun: bool = False
+    rerun: Any = False
     output_dir: str = "outputs"
 
 
@@ -80,8 +82,20 @@ class OfRunConfig:
     trainer: Any = MISSING
     logger: Any = MISSING
     sweep: SweepConfig = field(default_factory=SweepConfig)
-    rerun: bool = False
+    rerun: Any = False
     output_dir: str = "outputs"
+
+
+def rerun(cfg: DictConfig) -> bool | Literal["code"]:
+    """Whether a result that is done is asked for again: never, in any case, or if other code made it.
+
+    Raises:
+        UserError: If the value is none of these.
+    """
+    value = cfg.rerun
+    if type(value) is not bool and value != "code":
+        raise UserError(f"rerun must be false, true or code, got {value}.")
+    return value
 
 
 def register() -> None:

@@ -14,7 +14,9 @@ from vae_lab.errors import UserError
 from vae_lab.figures.of_run import IMAGES, draw_samples
 from vae_lab.files import checksum
 from vae_lab.orchestration import lease
-from vae_lab.orchestration.provenance import provenance
+from vae_lab.orchestration.code import Code, code_of, continued
+from vae_lab.orchestration.jobs import kept
+from vae_lab.orchestration.provenance import diff, made_by
 from vae_lab.orchestration.run_directory import RunDirectory
 from vae_lab.orchestration.signature import flatten, signature
 from vae_lab.rows import Rows
@@ -34,20 +36,24 @@ def fit(cfg: DictConfig, directory: RunDirectory, parts: Parts) -> dict[str, Any
     """
     progress: dict[str, Any] = {"samples": 0, "total": None, "metric": "train/log_likelihood", "value": None}
     with lease.hold(directory.path, lambda: progress):
-        if not cfg.rerun and (done := directory.finished()) is not None:
+        if (done := kept(cfg, directory.path)) is not None:
             return done  # by another process, since this one looked
         directory.clear()
         directory.begin()
+        code = code_of(directory.definition)
+        directory.keep_diff(diff(code["sources"]))
         try:
-            seconds = _fit(cfg, directory, parts, progress)
-            result = _measure(cfg, directory, parts, seconds)
+            seconds = _fit(cfg, directory, parts, progress, code)
+            result = _measure(cfg, directory, parts, seconds) | made_by(code, torch.device("cpu"))
         finally:
             parts.tracking.finish()
         directory.finish(result)
     return result
 
 
-def _fit(cfg: DictConfig, directory: RunDirectory, parts: Parts, progress: dict[str, Any]) -> float:
+def _fit(
+    cfg: DictConfig, directory: RunDirectory, parts: Parts, progress: dict[str, Any], code: Code
+) -> float:
     """Writes a row for each step and the checkpoint; gives the seconds that the fit took."""
     rows = MetricsCsv(directory.metrics_csv)
     trackers = parts.tracking.start(
@@ -73,7 +79,8 @@ def _fit(cfg: DictConfig, directory: RunDirectory, parts: Parts, progress: dict[
         raise UserError(f"model.{error}") from error
     state = {f"{PREFIX}{name}": value for name, value in parts.model.state_dict().items()}
     partial = directory.last_checkpoint.with_suffix(".partial")
-    content = {"state_dict": state, "vae_lab": {"samples": progress["samples"], "origin": directory.origin}}
+    origin = directory.origin | {"code": continued(None, 0, code)}
+    content = {"state_dict": state, "vae_lab": {"samples": progress["samples"], "origin": origin}}
     torch.save(with_checksum(content), partial)
     partial.replace(directory.last_checkpoint)
     return seconds
@@ -99,7 +106,6 @@ def _measure(cfg: DictConfig, directory: RunDirectory, parts: Parts, seconds: fl
         "checkpoint_sha256": checksum(directory.last_checkpoint),
         "definition": directory.definition,
         "config": flatten(OmegaConf.to_container(cfg, resolve=True)),
-        "provenance": provenance(torch.device("cpu")),
         "timing": {"training_seconds": seconds, "sampling_seconds": sampling_seconds},
     }
 

@@ -21,9 +21,10 @@ from vae_lab.files import checksum
 from vae_lab.networks import NoEncoder, PerDatum
 from vae_lab.noise import NoiseSource
 from vae_lab.orchestration import lease
+from vae_lab.orchestration.code import code_of
 from vae_lab.orchestration.instantiate import instantiate, makes
-from vae_lab.orchestration.jobs import finished
-from vae_lab.orchestration.provenance import provenance
+from vae_lab.orchestration.jobs import kept
+from vae_lab.orchestration.provenance import diff, made_by
 from vae_lab.orchestration.run_directory import FAILURE, RunDirectory, find, remove_if_unused
 from vae_lab.orchestration.signature import NOT_DEFINING, flatten, signature
 from vae_lab.prepare import NEEDS_NETWORK, prepare_probe
@@ -94,15 +95,17 @@ def measure(cfg: DictConfig, directory: RunDirectory) -> None:
     directory.path.mkdir(parents=True, exist_ok=True)
     with lease.hold(directory.path):
         (directory.path / FAILURE).unlink(missing_ok=True)
-        if cfg.rerun or finished(cfg, directory.path) is None:  # unless another process has done it meanwhile
+        if kept(cfg, directory.path) is None:  # unless another process has done it meanwhile
             _measure(cfg, directory, planned)
 
 
 def _measure(cfg: DictConfig, directory: RunDirectory, planned: Plan) -> None:
     training, trained, settings, parts, noise, estimators, states = planned
+    code = code_of(directory.definition, trained.definition)
     _train_if_asked(training, trained, states, parts)
     weights = [_weights(state, trained, parts) for state in states]
     directory.clear()
+    directory.keep_diff(diff(code["sources"]))
     rows: list[dict[str, Any]] = []
     for state, (samples, state_dict) in zip(states, weights, strict=True):
         parts.vae.load_state_dict(state_dict)
@@ -120,8 +123,7 @@ def _measure(cfg: DictConfig, directory: RunDirectory, planned: Plan) -> None:
         },
         "training": flatten(OmegaConf.to_container(training, resolve=True)),
         "config": flatten(OmegaConf.to_container(cfg, resolve=True)),
-        "provenance": provenance(next(parts.vae.parameters()).device),
-    }
+    } | made_by(code, next(parts.vae.parameters()).device)
     directory.finish(result)
 
 

@@ -16,9 +16,10 @@ from vae_lab.likelihoods.base import Likelihood
 from vae_lab.loading import load
 from vae_lab.noise import NoiseSource
 from vae_lab.orchestration import lease
+from vae_lab.orchestration.code import code_of, name_of
 from vae_lab.orchestration.instantiate import instantiate, parameters_of, unknown_key
-from vae_lab.orchestration.jobs import finished
-from vae_lab.orchestration.provenance import provenance
+from vae_lab.orchestration.jobs import kept
+from vae_lab.orchestration.provenance import diff, made_by
 from vae_lab.orchestration.run_directory import FAILURE, RunDirectory, find, result_of
 from vae_lab.orchestration.signature import flatten, signature
 from vae_lab.tracking import Tracking
@@ -78,9 +79,11 @@ def carry_out(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
     done = {"samples": 0, "total": 0}
     with lease.hold(directory.path, lambda: done):
         (directory.path / FAILURE).unlink(missing_ok=True)
-        if not cfg.rerun and (result := finished(cfg, directory.path)) is not None:
+        if (result := kept(cfg, directory.path)) is not None:
             return result  # by another process meanwhile
         directory.clear()
+        code = code_of(directory.definition, trained.result["definition"])
+        directory.keep_diff(diff(code["sources"]))
         with Progress(transient=True, disable=not sys.stdout.isatty()) as bar:
             task = bar.add_task("", total=None)
 
@@ -89,7 +92,8 @@ def carry_out(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
                 bar.update(task, completed=number, total=total)
 
             outcome = planned.use(model, prepared, directory.path, show)
-        result = _result(cfg, directory, planned.use, model, outcome)
+        result = _result(cfg, directory, planned.use, model, outcome) | made_by(code, model.device)
+        result["provenance"]["code_of_run"] = name_of(model.result.get("code"))
         directory.finish(result)
     figures = sorted(directory.path.glob("*.png"))
     planned.tracker.log_measured(planned.run, _name(planned.use), result["run"], result["metrics"], figures)
@@ -156,5 +160,4 @@ def _result(
             str(path.resolve()): checksum(path) for path in (model.checkpoint, *outcome.checkpoints)
         },
         "config": of_run["config"] | {f"{_name(use)}.{name}": value for name, value in mine.items()},
-        "provenance": provenance(model.device),
     }

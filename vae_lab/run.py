@@ -15,13 +15,16 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from vae_lab.alternatives.base import Alternative
 from vae_lab.build import TrainingParts, build_run
+from vae_lab.config import rerun
 from vae_lab.errors import UserError
 from vae_lab.figures.of_run import IMAGES, draw_figures
 from vae_lab.files import checksum
 from vae_lab.fit import fit
 from vae_lab.module import VAEModule
 from vae_lab.orchestration import lease
-from vae_lab.orchestration.provenance import provenance
+from vae_lab.orchestration.code import Code, code_of, continued, is_as_now, of_a_mixture
+from vae_lab.orchestration.jobs import kept
+from vae_lab.orchestration.provenance import diff, made_by
 from vae_lab.orchestration.run_directory import RunDirectory
 from vae_lab.orchestration.signature import flatten, signature
 from vae_lab.sampling import draw
@@ -40,6 +43,7 @@ def run(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
     """
     quieten_libraries()
     _free_gpu_memory()
+    code = code_of(directory.definition)
     parts = build_run(cfg, directory.checkpoints)
     if not isinstance(parts, TrainingParts):
         return fit(cfg, directory, parts)
@@ -49,19 +53,24 @@ def run(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
             "trainer: a run of several processes cannot be part of -m, since each process would start the "
             "whole multirun again; give each run a command of its own."
         )
-    module = _module(parts, directory)
+    module = _module(parts)
     if not leads:
-        _train_and_test(cfg, directory, parts, module, _resume_point(directory, parts))
+        _train_and_test(cfg, directory, parts, module, _resume(directory, parts, module, code))
         return None
     with lease.hold(directory.path, lambda: _progress(parts, module)):
-        if not cfg.rerun and (done := directory.finished()) is not None:
+        if (done := kept(cfg, directory.path)) is not None:
             return done  # by another process, since this one looked
-        result = _train_and_test(cfg, directory, parts, module, _prepare(directory, cfg, parts))
+        _prepare(directory, cfg, code)
+        resumed_at = _resume(directory, parts, module, code)
+        result = _train_and_test(cfg, directory, parts, module, resumed_at)
+        code |= {"history": module.origin["code"]}
+        result["notes"] = result["notes"] + of_a_mixture(code["history"])
+        result |= made_by(code, module.device)
         directory.finish(result)
     return result
 
 
-def _module(parts: TrainingParts, directory: RunDirectory) -> VAEModule:
+def _module(parts: TrainingParts) -> VAEModule:
     return VAEModule(
         parts.model,
         parts.estimator,
@@ -71,7 +80,6 @@ def _module(parts: TrainingParts, directory: RunDirectory) -> VAEModule:
         alternate=parts.settings.alternate,
         batch_size=parts.dataset.batch_size,
         dataset_size=len(parts.dataset.data.train.x),
-        origin=directory.origin,
     )
 
 
@@ -103,19 +111,31 @@ def _free_gpu_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _prepare(directory: RunDirectory, cfg: DictConfig, parts: TrainingParts) -> int:
-    if cfg.rerun:
+def _prepare(directory: RunDirectory, cfg: DictConfig, code: Code) -> None:
+    """Makes a directory ready to begin or to continue in."""
+    again = rerun(cfg)
+    if again is True or (again == "code" and _is_of_other_code(directory, code)):
         directory.clear()
-    directory.begin()
-    return _resume_point(directory, parts)
+    directory.begin(code["hash"] if again == "code" else None)
+    directory.keep_diff(diff(code["sources"]))
 
 
-def _resume_point(directory: RunDirectory, parts: TrainingParts) -> int:
-    """The step of the checkpoint to continue from, or 0."""
+def _is_of_other_code(directory: RunDirectory, code: Code) -> bool:
+    """Whether the result or the checkpoint in a directory was made by other code than this, or in part."""
+    if (result := directory.finished()) is not None:
+        return not is_as_now(result)
     path = directory.last_checkpoint
     if not path.exists():
-        return 0
-    checkpoint = _of_this_run(directory, path)
+        return False
+    history = _of_this_run(directory, path)["vae_lab"].get("origin", {}).get("code", [])
+    return [each["hash"] for each in history] != [code["hash"]]
+
+
+def _resume(directory: RunDirectory, parts: TrainingParts, module: VAEModule, code: Code) -> int:
+    """The step of the checkpoint to continue from, or 0; says in the module what its own will name."""
+    path = directory.last_checkpoint
+    nothing: dict[str, Any] = {"global_step": 0, "vae_lab": {}, CHECKSUM: ""}
+    checkpoint = _of_this_run(directory, path) if path.exists() else nothing
     step: int = checkpoint["global_step"]
     if step > parts.trainer.max_steps:
         raise UserError(
@@ -127,6 +147,8 @@ def _resume_point(directory: RunDirectory, parts: TrainingParts) -> int:
             f"continued at step {step} from a checkpoint of an earlier version, which names no run and has "
             "no checksum"
         )
+    history = checkpoint["vae_lab"].get("origin", {}).get("code")
+    module.origin = directory.origin | {"code": continued(history, step * module.batch_size, code)}
     return step
 
 
@@ -206,7 +228,6 @@ def _measure(
         "checkpoint_sha256": checksum(tested),
         "definition": directory.definition,
         "config": flatten(OmegaConf.to_container(cfg, resolve=True)),
-        "provenance": provenance(module.device),
         "timing": {
             "training_seconds": module.training_seconds,
             "sampling_seconds": sampling_seconds,

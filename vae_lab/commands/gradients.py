@@ -10,7 +10,8 @@ from omegaconf import DictConfig
 from vae_lab import config
 from vae_lab.explain import exit_if_explained, record
 from vae_lab.orchestration import signature
-from vae_lab.orchestration.jobs import finished
+from vae_lab.orchestration.code import notes_on
+from vae_lab.orchestration.jobs import kept
 from vae_lab.orchestration.run_directory import RunDirectory
 from vae_lab.paths import CONF
 
@@ -31,12 +32,14 @@ def main(cfg: DictConfig) -> None:
     hydra_config = HydraConfig.get()
     path = Path(hydra_config.runtime.output_dir)
     try:
-        if cfg.rerun or finished(cfg, path) is None:
+        if (result := kept(cfg, path)) is None:
             from vae_lab.gradients import measure  # imports torch, which a finished one needs not wait for
 
             measure(cfg, RunDirectory(path, cfg))
         else:
             print("This configuration is measured already; rerun=true does it again.")
+            for note in notes_on(result):
+                print(f"note: {note}")
         from vae_lab.report import show_gradients
 
         show_gradients(path)

@@ -11,7 +11,8 @@ from omegaconf import DictConfig
 from vae_lab import config
 from vae_lab.explain import exit_if_explained, record
 from vae_lab.orchestration import signature
-from vae_lab.orchestration.jobs import finished
+from vae_lab.orchestration.code import notes_on
+from vae_lab.orchestration.jobs import kept
 from vae_lab.orchestration.run_directory import RunDirectory
 from vae_lab.report import show_use
 
@@ -35,13 +36,15 @@ def main_of(command: str, cfg: DictConfig, show: Callable[[dict[str, Any], Path]
     hydra_config = HydraConfig.get()
     path = Path(hydra_config.runtime.output_dir)
     try:
-        result = None if cfg.rerun or cfg.run is None else finished(cfg, path)
+        result = None if cfg.run is None else kept(cfg, path)
         if result is None:
             from vae_lab.of_run import carry_out  # imports torch, which a finished one needs not wait for
 
             result = carry_out(cfg, RunDirectory(path, cfg))
         else:
             print("This is done already for this run; rerun=true does it again.")
+            for note in notes_on(result):
+                print(f"note: {note}")
         show(result, path)
     except Exception as error:
         record(error, path, command)

@@ -12,6 +12,8 @@ from omegaconf import DictConfig
 from vae_lab import config
 from vae_lab.explain import exit_if_explained, record
 from vae_lab.orchestration import signature
+from vae_lab.orchestration.code import notes_on
+from vae_lab.orchestration.jobs import kept
 from vae_lab.orchestration.run_directory import RunDirectory
 from vae_lab.paths import CONF
 from vae_lab.report import show
@@ -45,13 +47,15 @@ def check(cfg: DictConfig) -> None:
 
 def _result(cfg: DictConfig, path: Path) -> dict[str, Any] | None:
     directory = RunDirectory(path, cfg)
-    done = None if cfg.rerun else directory.finished()
+    done = kept(cfg, path)
     if done is None:
         from vae_lab.run import run  # imports torch, which a finished run needs not wait for
 
         done = run(cfg, directory)
     else:
         print("This configuration is done already; rerun=true does it again.")
+        for note in notes_on(done):
+            print(f"note: {note}")
         if cfg.callbacks:
             print(f"note: nothing was done by callbacks={','.join(map(str, cfg.callbacks))}.")
     if done is not None:

@@ -9,8 +9,10 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from vae_lab.config import rerun
 from vae_lab.files import checksum, write_atomically
 from vae_lab.orchestration.axes import literal
+from vae_lab.orchestration.code import is_as_now
 from vae_lab.orchestration.run_directory import FAILURE, RunDirectory
 from vae_lab.orchestration.signature import signature
 
@@ -82,7 +84,7 @@ class Job(NamedTuple):
         Raises:
             UserError: If the directory holds the result of another configuration.
         """
-        return not self.cfg.rerun and self.has_result()
+        return kept(self.cfg, self.directory) is not None
 
     def has_result(self) -> bool:
         """Whether its result is there."""
@@ -103,6 +105,13 @@ def finished(cfg: DictConfig, directory: Path) -> dict[str, Any] | None:
     if result is None or not all(map(_is_as_measured, result.get("checkpoints", {}).items())):
         return None
     return result
+
+
+def kept(cfg: DictConfig, directory: Path) -> dict[str, Any] | None:
+    """That result, unless `rerun=true` asks for it again, or `rerun=code` does and other code made it."""
+    again = rerun(cfg)
+    result = None if again is True else finished(cfg, directory)
+    return None if result is not None and again == "code" and not is_as_now(result) else result
 
 
 def compose(loader: ConfigLoader, master: DictConfig, overrides: Sequence[str], label: str = "") -> Job:

@@ -36,6 +36,7 @@ class RunDirectory:
         self.origin = {"signature": signature(cfg), "family": self.family}
         self.metrics_csv = path / "metrics.csv"
         self.metrics_json = path / "metrics.json"
+        self.code_diff = path / "code.diff"
         self.checkpoints = path / "checkpoints"
         self.last_checkpoint = self.checkpoints / "last.ckpt"
         self.best_checkpoint = self.checkpoints / "best.ckpt"
@@ -82,10 +83,13 @@ class RunDirectory:
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         (self.path / AFRESH).touch()
 
-    def begin(self) -> None:
+    def begin(self, code: str | None = None) -> None:
         """Marks the run's family, and takes over what a shorter run of the family has done.
 
         Nothing is taken over after `clear`.
+
+        Args:
+            code: Hash of the code that must have made what is taken over; None for any.
 
         Raises:
             UserError: If an unfinished run of another definition lies here.
@@ -99,7 +103,7 @@ class RunDirectory:
                 "another hydra.run.dir, or say rerun=true to replace it."
             )
         takes_over = not self.last_checkpoint.exists() and not (self.path / AFRESH).exists()
-        if takes_over and (shorter := self._longest_shorter_run()):
+        if takes_over and (shorter := self._longest_shorter_run(code)):
             shutil.copy(shorter / "metrics.csv", self.metrics_csv)
             copy = self.last_checkpoint.with_suffix(".partial")
             shutil.copy(shorter / "checkpoints" / "last.ckpt", copy)
@@ -113,6 +117,13 @@ class RunDirectory:
                 f"{checkpoint} is of another run, {origin['signature']}. Delete it, or say rerun=true, to "
                 "begin again."
             )
+
+    def keep_diff(self, diff: str) -> None:
+        """Keeps what differs from the last commit of the code, or nothing where nothing does."""
+        if diff:
+            write_atomically(self.code_diff, diff)
+        else:
+            self.code_diff.unlink(missing_ok=True)
 
     def finish(self, result: dict[str, Any]) -> None:
         """Writes `metrics.json`, the last file of a run, by rename."""
@@ -134,12 +145,14 @@ class RunDirectory:
             return max((row for row in rows if metric in row), key=lambda row: row[metric], default={})
         return next((row for row in reversed(rows) if row), {})
 
-    def _longest_shorter_run(self) -> Path | None:
+    def _longest_shorter_run(self, code: str | None) -> Path | None:
         shorter = []
         for run in finished_of_family(self.path.parent, self.family):
             if (run / "checkpoints" / "last.ckpt").is_file():
                 result = json.loads((run / "metrics.json").read_text())
-                if self._is_shorter(result["definition"]):
+                history = result.get("code", {}).get("history", [])
+                of_code = code is None or [each["hash"] for each in history] == [code]
+                if of_code and self._is_shorter(result["definition"]):
                     shorter.append((result["metrics"]["samples"], run, result.get("checkpoint_sha256")))
         for _, run, recorded in sorted(shorter, reverse=True):
             if checksum(run / "checkpoints" / "last.ckpt") == recorded:

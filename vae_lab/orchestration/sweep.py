@@ -17,7 +17,8 @@ from vae_lab.errors import Busy, UserError, did_you_mean
 from vae_lab.files import checksum
 from vae_lab.orchestration import lease, manifest, table, warm
 from vae_lab.orchestration.axes import axes, points, short_names
-from vae_lab.orchestration.jobs import Job, compose, pasted
+from vae_lab.orchestration.code import changed, is_as_now, listed
+from vae_lab.orchestration.jobs import Job, compose, finished, pasted
 from vae_lab.orchestration.over_runs import name_of, over_runs
 from vae_lab.orchestration.run_directory import RunDirectory, read_failure, write_failure
 from vae_lab.paths import SWEEPS
@@ -76,6 +77,7 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
     ]
     _refuse_the_same_twice(jobs)
     missing = [job for job in jobs if not job.is_done()]
+    _tell_of_other_code([job for job in jobs if job not in missing])
     if missing:
         warm.start(int(master.hydra.launcher.get("threads", 1)))
         check(missing, elsewhere=getattr(launcher, "elsewhere", False))
@@ -115,11 +117,26 @@ def _refuse_the_same_twice(jobs: Sequence[Job]) -> None:
             raise UserError(f"{other.label} and {job.label} are the same run; leave one of them out.")
 
 
+def _tell_of_other_code(done: Sequence[Job]) -> None:
+    """Says of how many results the code is another now, and which parts of it are."""
+    results = [finished(job.cfg, job.directory) or {} for job in done]
+    others = [result for result in results if not is_as_now(result)]
+    if others:
+        parts = dict.fromkeys(part for result in others for part in changed(result.get("code")))
+        what = f" ({listed(list(parts))})" if parts else ""
+        print(
+            f"note: other code than that of now made {len(others)} of the {len(done)} runs that are "
+            f"done{what}; rerun=code does these again."
+        )
+
+
 def _begin_again_if_asked(job: Job) -> None:
     """With `rerun=true` clears a run that nobody does just now.
 
     The job itself must not, or it would begin again whenever SLURM puts it back into its queue.
     """
+    if job.cfg.rerun == "code":
+        return  # which a job may find again and again
     if job.cfg.rerun and job.directory.is_dir() and lease.holder(job.directory) is None:
         RunDirectory(job.directory, job.cfg).clear()
     job.cfg.rerun = False

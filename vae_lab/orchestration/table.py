@@ -11,11 +11,10 @@ from scipy.stats import t as student
 
 from vae_lab.errors import UserError
 from vae_lab.files import write_atomically
+from vae_lab.orchestration.code import UNKNOWN, listed, mixtures
 from vae_lab.orchestration.manifest import Entry, Manifest
 
 MIXTURES = {
-    "provenance.git_commit": "commits",
-    "provenance.git_dirty": "clean and changed code",
     "provenance.vae_lab": "versions of vae_lab",
     "provenance.libraries.torch": "versions of torch",
     "provenance.device": "devices",
@@ -32,12 +31,14 @@ class Results(NamedTuple):
             flattened configuration.
         settings: A row for each combination of the scientific axes, see `by_setting`.
         missing: The runs without a result, with their state and their error.
+        notes: What a reader must know of the code behind the results, and of runs that ended early.
     """
 
     manifest: Manifest
     runs: pl.DataFrame
     settings: pl.DataFrame
     missing: list[tuple[Entry, str, str]]
+    notes: list[str]
 
     @property
     def counts(self) -> str:
@@ -48,17 +49,19 @@ class Results(NamedTuple):
     @property
     def warnings(self) -> list[str]:
         """What a reader of the table must know: results that were not obtained alike."""
-        return [
+        mixed = [
             f"The runs mix {what}: {', '.join(str(value) for value in values)}."
             for column, what in MIXTURES.items()
             if column in self.runs.columns
             and len(values := self.runs[column].unique(maintain_order=True).to_list()) > 1
         ]
+        return [*mixed, *self.notes]
 
 
 def collect(manifest: Manifest) -> Results:
     """Reads the results of a sweep from its runs' `metrics.json` alone, finished or not."""
     rows, missing, judged_by = [], [], []
+    codes, early = {}, []
     for entry in manifest.entries:
         try:
             result = json.loads((entry.directory / "metrics.json").read_bytes())
@@ -66,11 +69,16 @@ def collect(manifest: Manifest) -> Results:
             missing.append((entry, *entry.state()))
             continue
         rows.append(_row(entry, result))
+        codes[entry.label] = result.get("code")
+        early += [entry.label] if result["metrics"].get("samples", 0) < result.get("budget", 0) else []
         judged_by.append(result.get("metric") or f"test/{result.get('selection')}")
     runs = _frame(rows)
     manifest = manifest._replace(metric=manifest.metric or _metric(runs, judged_by))
     settings = by_setting(manifest, runs) if rows and manifest.metric in runs.columns else pl.DataFrame()
-    return Results(manifest, runs, settings, missing)
+    notes = mixtures(codes)
+    if early:
+        notes.append(f"Runs that ended before their budget: {listed(early)}.")
+    return Results(manifest, runs, settings, missing, notes)
 
 
 def by_setting(manifest: Manifest, runs: pl.DataFrame) -> pl.DataFrame:
@@ -172,7 +180,7 @@ def _row(entry: Entry, result: Mapping[str, Any]) -> dict[str, Any]:
         "signature": result["signature"],
         **result["metrics"],
         **{f"timing.{name}": value for name, value in result.get("timing", {}).items()},
-        **_flat(result["provenance"], "provenance."),
+        **_flat({"code": UNKNOWN} | result["provenance"], "provenance."),
         **{f"config.{name}": _scalar(value) for name, value in result["config"].items()},
     }
 

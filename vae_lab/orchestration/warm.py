@@ -126,6 +126,9 @@ def imports() -> None:
         importlib.import_module(name)
     from hydra.core.plugins import Plugins
 
+    from vae_lab.orchestration.provenance import remember
+
+    remember()  # for the code may be edited while the sweep runs
     Plugins.instance()  # looks through all installed plugins, once
     gc.collect()
     gc.freeze()  # else the first collection in a child copies what it shares with its server
