@@ -191,7 +191,8 @@ class Stopping(pl.Callback):
         trainer.should_stop = trainer.global_step >= 2
 
 
-def test_a_training_that_ends_before_its_budget_says_so(tmp_path):
+def test_a_training_that_ends_before_its_budget_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("VAE_LAB_TRUST", "test_checkpoints")
     result = trained(
         tmp_path / "run", "trainer.max_samples=500", "+callbacks.early._target_=test_checkpoints.Stopping"
     )[1]

@@ -39,6 +39,7 @@ def package(tmp_path, monkeypatch):
     (folder / "helper.py").write_text(HELPER)
     (folder / "other.py").write_text("class Other: pass\n")
     monkeypatch.syspath_prepend(folder.parent)
+    monkeypatch.setenv("VAE_LAB_TRUST", "mine_pkg")
     yield folder
     for name in [name for name in sys.modules if name.startswith("mine_pkg")]:
         del sys.modules[name]
