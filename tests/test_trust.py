@@ -192,16 +192,19 @@ def test_yaml_that_makes_objects(crafted, marker):
     ("override", "message"),
     [
         (
-            "trainer.max_samples={_target_:os.getpid}",
+            "trainer.max_samples={_target_:os.getlogin}",
             "trainer.max_samples must be int or float or null, got a node",
         ),
         (
-            "trainer.options={x:{_target_:os.getpid}}",
+            "trainer.options={x:{_target_:os.getlogin}}",
             "trainer.options must be Mapping of str, Any or null, and holds a",
         ),
-        ("trainer.options={x:[{_target_:os.getpid}]}", "trainer.options must be Mapping"),
-        ("seed={_target_:os.getpid}", "seed"),
-        ("estimator={_target_:os.getpid}", "estimator must be Estimator, got a node with _target_=os.getpid"),
+        ("trainer.options={x:[{_target_:os.getlogin}]}", "trainer.options must be Mapping"),
+        ("seed={_target_:os.getlogin}", "seed"),
+        (
+            "estimator={_target_:os.getlogin}",
+            "estimator must be Estimator, got a node with _target_=os.getlogin",
+        ),
         ("estimator._target_=torch.optim.Adam", "estimator must be Estimator, got a node"),
         ("+estimator._partial_=true", "estimator must be Estimator, got a node"),
         ("+estimator._args_=[1]", "estimator._args_ must be left out: arguments are given by their names."),
@@ -210,15 +213,18 @@ def test_yaml_that_makes_objects(crafted, marker):
         ("model._recursive_=1", "model._recursive_ must be true or false, got 1"),
         ("optimizer.algorithm._target_=vae_lab.networks.MLP", "optimizer.algorithm must be Callable of"),
         ("optimizer.algorithm._partial_=false", "optimizer.algorithm must be Callable of"),
-        ("model.encoder.hidden=[{_target_:os.getpid}]", "model.encoder.hidden.0 must be int, got a node"),
+        ("model.encoder.hidden=[{_target_:os.getlogin}]", "model.encoder.hidden.0 must be int, got a node"),
         ("logger._target_=vae_lab.noise.NoiseSource", "logger must be Tracking"),
         ("+callbacks.x={_target_:vae_lab.tracking.MetricsCsv,path:x}", "callbacks.x must be Callback"),
-        ("model.prior._target_=vae_lab.files.os.getpid", "model.prior._target_ must be a class that vae_lab"),
+        (
+            "model.prior._target_=vae_lab.files.os.getlogin",
+            "model.prior._target_ must be a class that vae_lab",
+        ),
         ("estimator._target_=Reparameterized", "estimator._target_ must be the dotted path of a class"),
     ],
 )
 def test_nothing_is_called_where_a_value_or_another_thing_belongs(here, monkeypatch, override, message):
-    monkeypatch.setattr(os, "getpid", lambda: pytest.fail("called"))
+    monkeypatch.setattr(os, "getlogin", lambda: pytest.fail("called"))
     done = here("train", *SMALL, override)
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
