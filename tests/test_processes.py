@@ -13,7 +13,9 @@ from conftest import environment
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from hydra_plugins.vae_lab_plugins.processes import ProcessesLauncher
 from vae_lab import files, surroundings
+from vae_lab.errors import UserError
 from vae_lab.explain import explain
 from vae_lab.orchestration import warm
 from vae_lab.orchestration.axes import literal
@@ -23,6 +25,7 @@ from vae_lab.tracking.wandb import WandbFactory
 SERVER = """
 import time
 from multiprocessing.forkserver import _forkserver
+from vae_lab.errors import UserError
 from vae_lab.explain import explain
 from vae_lab.orchestration import warm
 warm.start(1)
@@ -32,6 +35,7 @@ time.sleep(60)
 
 CHECK = """
 import multiprocessing, os, signal, sys, types
+from vae_lab.errors import UserError
 from vae_lab.errors import UserError
 from vae_lab.explain import explain
 from vae_lab.orchestration import warm
@@ -132,14 +136,25 @@ def test_any_text_goes_through_hydra_as_it_is(text):
         "hydra.sweep.dir=elsewhere",
         "~hydra.run",
         "hydra.lancher.slots=2",
+        "hydra=5",
     ],
 )
 def test_what_a_run_relies_on_is_not_to_be_set(here, tmp_path, word):
     ended = here("train", word, "logger=none")
     key = word.lstrip("+~").partition("=")[0]
     assert ended.stderr.startswith(f"vae-lab train: {key} is not to be set")
-    assert "There are: hydra/launcher, hydra/sweeper, hydra.launcher, " in ended.stderr
+    assert "There are: hydra.job.env_copy, hydra.job.env_set, hydra.launcher, " in ended.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("word", ["hydra.launcher=5", "hydra.sweeper=null", "hydra.verbose=null"])
+def test_what_has_no_sense_is_not_to_be_set(here, word):
+    assert here("train", word).stderr.startswith(f"vae-lab train: {word} is not to be set")
+
+
+def test_threads_that_no_machine_has_are_refused():
+    with pytest.raises(UserError, match="threads must be at most 1024, got 9999"):
+        ProcessesLauncher(threads=9999).setup(hydra_context=None, task_function=None, config=None)
 
 
 def test_what_is_as_it_is_or_free_may_be_said(here):

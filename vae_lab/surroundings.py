@@ -1,6 +1,7 @@
 """What a command needs of its surroundings, whatever these are: streams that take any text, and a home."""
 
 import io
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ def make_usable() -> None:
             os.open(os.devnull, os.O_RDWR)
     if sys.stdout is sys.__stdout__ and sys.stderr is sys.__stderr__:  # nobody else has put theirs there
         sys.stdout, sys.stderr = _patient(sys.stdout, 1), _patient(sys.stderr, 2)
+    logging.raiseExceptions = False  # of a log on a full disk
     columns = os.environ.get("COLUMNS", "")
     if columns.isdigit() and int(columns) < FEWEST_COLUMNS:
         del os.environ["COLUMNS"]

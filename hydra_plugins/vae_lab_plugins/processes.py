@@ -10,6 +10,8 @@ from omegaconf import DictConfig
 
 from vae_lab.errors import UserError
 
+MOST_THREADS = 1024
+
 
 class ProcessesLauncher(Launcher):
     """Runs jobs in a pool of slots on this machine, each job in a process of its own.
@@ -30,6 +32,8 @@ class ProcessesLauncher(Launcher):
             value = getattr(self, name)
             if not (value is None and name == "slots") and (type(value) is not int or value < 1):
                 raise UserError(f"hydra.launcher.{name} must be an int of at least 1, got {value!r}.")
+        if self.threads > MOST_THREADS:
+            raise UserError(f"hydra.launcher.threads must be at most {MOST_THREADS}, got {self.threads}.")
         self.hydra_context = hydra_context
         self.config: Any = config
 

@@ -7,23 +7,26 @@ from collections.abc import Sequence
 from vae_lab.errors import UserError, did_you_mean
 
 CHOSEN = (
-    "hydra/launcher",
-    "hydra/sweeper",
-    "hydra.launcher",
-    "hydra.sweeper",
-    "hydra.run.dir",
-    "hydra.searchpath",
-    "hydra.verbose",
-    "hydra.job.env_set",
-    "hydra.job.env_copy",
+    "hydra/launcher=",
+    "hydra/sweeper=",
+    "hydra.launcher.",
+    "hydra.sweeper.",
+    "hydra.run.dir=",
+    "hydra.searchpath=",
+    "hydra.verbose=",
+    "hydra.job.env_set=",
+    "hydra.job.env_set.",
+    "hydra.job.env_copy=",
 )
+NAMES = sorted({beginning.rstrip("=.") for beginning in CHOSEN})
 AS_THEY_ARE = (
     "hydra.output_subdir=.hydra",
     "hydra.job.chdir=false",
     "hydra/job_logging=default",
     "hydra/hydra_logging=default",
 )
-OF_LIGHTNING = ("hydra.job.name",)  # in the command lines of the further processes of a run
+WITHOUT_SENSE = ("hydra.verbose=null", "hydra.run.dir=null")
+OF_LIGHTNING = "hydra.job.name="  # in the command lines of the further processes of a run
 
 
 def check(words: Sequence[str]) -> None:
@@ -32,13 +35,17 @@ def check(words: Sequence[str]) -> None:
     Raises:
         UserError: If one is set on which a run relies, or does not exist.
     """
-    given = [word.lstrip("+~") for word in words]
-    is_frozen = {"--config-path", "-cp"} & set(words) or "LOCAL_RANK" in os.environ
-    for word in given:
-        if not re.match(r"hydra[./]", word) or word in AS_THEY_ARE:
+    for word in words:
+        said = word.lstrip("+~")
+        if not re.match(r"hydra([./=]|$)", said) or said in AS_THEY_ARE:
             continue
-        if word == "hydra.output_subdir=null" and is_frozen:
+        if said == "hydra.output_subdir=null" and _is_of_a_job(words):
             continue
-        key = word.partition("=")[0]
-        if not any(re.match(rf"{re.escape(name)}([./@]|$)", key) for name in (*CHOSEN, *OF_LIGHTNING)):
-            raise UserError(f"{key} is not to be set{did_you_mean(key, CHOSEN)}")
+        if not said.startswith((*CHOSEN, OF_LIGHTNING)) or said in WITHOUT_SENSE:
+            key = said.partition("=")[0]
+            raise UserError(f"{said if key in NAMES else key} is not to be set{did_you_mean(key, NAMES)}")
+
+
+def _is_of_a_job(words: Sequence[str]) -> bool:
+    """Whether a command line begins from a frozen configuration, which need not be written again."""
+    return bool({"--config-path", "-cp"} & set(words)) or "LOCAL_RANK" in os.environ

@@ -52,7 +52,8 @@ def run_in_slots(
     if any(job.cfg.trainer.num_nodes != 1 for job in jobs):
         raise UserError("trainer.num_nodes must be 1 on one machine; for several use hydra/launcher=slurm.")
     at_a_time = slots_at_a_time if gpus else slots_at_a_time or max(1, usable_cores() // (threads * devices))
-    places = slots(at_a_time, gpus, devices, jobs_per_gpu)
+    at_a_time = min(at_a_time or len(jobs), len(jobs))
+    places = slots(at_a_time, gpus, devices, min(jobs_per_gpu, len(jobs)))
     warm.start(threads)
     with Board(_name(master), len(places)) as board:
         pool = Pool(places, board.show, master.hydra, context)

@@ -9,6 +9,7 @@ import atexit
 import faulthandler
 import gc
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -187,6 +188,7 @@ def _job(
     sys.stdout = open(1, "w", **as_text)  # noqa: SIM115 - for the life of the process
     sys.stderr = open(2, "w", **as_text)  # noqa: SIM115
     faulthandler.enable()
+    logging.raiseExceptions = False  # of a log on a full disk
     from hydra.core.utils import JobStatus, run_job, setup_globals
 
     from vae_lab.explain import exit_if_explained
