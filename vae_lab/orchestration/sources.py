@@ -94,10 +94,13 @@ def behind(targets: Mapping[str, str], apart: Sequence[str] = ()) -> dict[str, d
 
 
 def hash_of(path: str) -> str | None:
-    """The hash that a source has now, given by its path as in `behind`; None if it is not there."""
+    """The hash that a source has now, given by its path as in `behind`; None if it cannot be read."""
     name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     place = _place(name)
-    return _read(place, name).digest if place is not None and place.is_file() else None
+    try:
+        return _read(place, name).digest if place is not None and place.is_file() else None
+    except OSError:
+        return None
 
 
 def packages(paths: Iterable[str]) -> Iterator[Path]:

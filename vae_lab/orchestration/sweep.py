@@ -18,9 +18,9 @@ from vae_lab.files import checksum
 from vae_lab.orchestration import lease, manifest, table, warm
 from vae_lab.orchestration.axes import axes, points, short_names
 from vae_lab.orchestration.code import changed, is_as_now, listed
-from vae_lab.orchestration.jobs import Job, compose, finished, pasted
+from vae_lab.orchestration.jobs import Job, compose, pasted
 from vae_lab.orchestration.over_runs import name_of, over_runs
-from vae_lab.orchestration.run_directory import RunDirectory, read_failure, write_failure
+from vae_lab.orchestration.run_directory import RunDirectory, read_failure, result_of, write_failure
 from vae_lab.paths import SWEEPS
 
 FIGURES = (
@@ -119,7 +119,7 @@ def _refuse_the_same_twice(jobs: Sequence[Job]) -> None:
 
 def _tell_of_other_code(done: Sequence[Job]) -> None:
     """Says of how many results the code is another now, and which parts of it are."""
-    results = [finished(job.cfg, job.directory) or {} for job in done]
+    results = [result_of(job.directory) for job in done]
     others = [result for result in results if not is_as_now(result)]
     if others:
         parts = dict.fromkeys(part for result in others for part in changed(result.get("code")))
