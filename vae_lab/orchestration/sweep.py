@@ -123,10 +123,10 @@ def _tell_of_other_code(done: Sequence[Job]) -> None:
     others = [result for result in results if not is_as_now(result)]
     if others:
         parts = dict.fromkeys(part for result in others for part in changed(result.get("code")))
-        what = f" ({listed(list(parts))})" if parts else ""
+        what = listed(list(parts)) or "it did so while they were made"
         print(
-            f"note: other code than that of now made {len(others)} of the {len(done)} runs that are "
-            f"done{what}; rerun=code does these again."
+            f"note: the code of {len(others)} of the {len(done)} finished runs has changed since: {what}; "
+            "rerun=code does these again."
         )
 
 
