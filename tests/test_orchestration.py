@@ -66,8 +66,22 @@ def test_a_family_differs_in_its_budget_alone():
     assert family(composed("trainer.max_epochs=3", best)) != family(composed("trainer.max_epochs=30", best))
 
 
+def unfinished_run(path, cfg):
+    directory = RunDirectory(path, cfg)
+    directory.claim()
+    directory.begin()
+    directory.metrics_csv.touch()
+    directory.last_checkpoint.touch()
+    return directory
+
+
+def files(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
 def finished_run(path, cfg, samples):
     directory = RunDirectory(path, cfg)
+    directory.claim()
     directory.begin()
     directory.metrics_csv.write_text("step,samples\n1,100\n")
     directory.last_checkpoint.write_text(f"checkpoint of {samples}")
@@ -106,17 +120,23 @@ def test_a_directory_with_another_configuration_is_refused(tmp_path):
 
 def test_metrics_json_means_done(tmp_path):
     directory = RunDirectory(tmp_path / "a", composed())
+    directory.claim()
     directory.begin()
     assert directory.finished() is None
     finished_run(tmp_path / "a", composed(), 100)
     assert directory.finished()["metrics"]["samples"] == 100
 
 
-def test_clear_removes_the_results(tmp_path):
-    directory = finished_run(tmp_path / "a", composed(), 100)
-    (tmp_path / "a" / "train.log").touch()
-    directory.clear()
-    assert {path.name for path in (tmp_path / "a").iterdir()} == {"train.log", ".afresh"}
+def test_set_aside_begins_again_and_leaves_what_it_has_not_written(tmp_path):
+    directory = unfinished_run(tmp_path / "a", composed())
+    for name in ("train.log", "notes.md", "checkpoints/mine.ckpt"):
+        (tmp_path / "a" / name).touch()
+    directory.set_aside()
+    there = files(tmp_path / "a") - {".vae_lab.json", ".hydra/config.yaml", ".hydra/overrides.yaml"}
+    assert there == {"train.log", "notes.md", "checkpoints/mine.ckpt", ".afresh"}
+    (tmp_path / "a" / "notes.md").unlink()
+    (tmp_path / "a" / "checkpoints" / "mine.ckpt").unlink()
+    (tmp_path / "a" / "checkpoints").rmdir()
     remove_if_unused(tmp_path / "a")
     assert not (tmp_path / "a").exists()
 

@@ -58,9 +58,10 @@ class TestAxes:
 
     def test_a_value_on_the_command_line_replaces_an_axis(self):
         found, fixed = axes(self.FILE, typed("model.latent_dim=7", "seed=4,5,6", "estimator=a,b"))
-        assert fixed == ["model.latent_dim=7"]
+        assert fixed == []
         of = {axis.key: axis for axis in found}
-        assert set(of) == {"size", "optimizer.lr", "seed", "estimator"}
+        assert set(of) == {"model.latent_dim", "size", "optimizer.lr", "seed", "estimator"}
+        assert of["model.latent_dim"].values == {"7": ["model.latent_dim=7"]}
         assert (of["seed"].role, list(of["seed"].values)) == ("repeats", ["4", "5", "6"])
         assert of["estimator"].role == "scientific"
 

@@ -123,7 +123,7 @@ def _leave_out_current_folder() -> None:
 
 def _as_hydra_reads(arguments: list[str]) -> list[str]:
     """Flags before overrides, between which Hydra takes them for mistakes; the folder of a frozen
-    configuration from here, where Hydra would look for it inside the package.
+    configuration from here, where Hydra would look for it inside the package; paths with ~ as whole ones.
 
     Example:
         >>> _as_hydra_reads(["seed=1", "-m", "model.latent_dim=2,3"])
@@ -132,7 +132,7 @@ def _as_hydra_reads(arguments: list[str]) -> list[str]:
         ['-m', 'runs=latent_dim']
     """
     flags = [word for word in arguments if word in FLAGS]
-    others = [word for word in arguments if word not in flags]
+    others = [_with_home(word) for word in arguments if word not in flags]
     is_multirun = {"-m", "--multirun"} & set(flags)
     if not is_multirun and any(word.startswith("runs=") for word in others):
         flags += ["-m"]  # each of the runs is a job
@@ -140,6 +140,14 @@ def _as_hydra_reads(arguments: list[str]) -> list[str]:
         if others[position - 1] in ("--config-path", "-cp"):
             others[position] = os.path.abspath(word)
     return [*flags, *others]
+
+
+def _with_home(word: str) -> str:
+    """An override whose value begins with ~/, which shells leave as it is after an equals sign."""
+    from vae_lab.orchestration.axes import literal
+
+    key, _, value = word.partition("=")
+    return f"{key}={literal(os.path.expanduser(value))}" if value.startswith("~/") else word
 
 
 def _usage() -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
@@ -28,6 +29,8 @@ class SweepConfig:
         metric: What the table and the figure are about; the bound on the test part unless given.
         models: Name of another sweep, of trainings, which is run first and whose runs this one goes over.
         without_data: Overrides to run with where the data's files are absent.
+        anew: Whether the sweep of this name is to consist of the runs that are asked for alone; otherwise it
+            grows by them.
     """
 
     name: str | None = None
@@ -40,6 +43,7 @@ class SweepConfig:
     metric: str | None = None
     models: str | None = None
     without_data: list[str] = field(default_factory=list)
+    anew: bool = False
 
 
 @dataclass
@@ -100,6 +104,9 @@ def rerun(cfg: DictConfig) -> bool | Literal["code"]:
 
 def register() -> None:
     """Makes the schemas known to Hydra."""
+    start = {"_target_": "vae_lab.orchestration.start.Start"}
+    own = HydraConf(output_subdir=None, callbacks={"start": start})  # what a run leaves is written by the run
+    ConfigStore.instance().store(group="hydra", name="config", node=own, provider="vae_lab")
     ConfigStore.instance().store(name="train_schema", node=TrainConfig)
     ConfigStore.instance().store(name="gradients_schema", node=GradientsConfig)
     typed = OmegaConf.structured(OfRunConfig)

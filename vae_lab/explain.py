@@ -24,6 +24,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, Vali
 from vae_lab.config import OF_TRAINING
 from vae_lab.errors import DISK_FULL, Busy, UserError, did_you_mean, shortened
 from vae_lab.malformed import malformed
+from vae_lab.orchestration.ownership import is_own
 from vae_lab.orchestration.run_directory import remove_if_unused, write_failure
 from vae_lab.suggest import groups, keys_like, options_like, options_with
 from vae_lab.too_large import too_large
@@ -59,7 +60,7 @@ def record(error: Exception, path: Path, command: str) -> None:
     A directory in which nothing was done is removed instead.
     """
     remove_if_unused(path)
-    if not path.is_dir() or isinstance(error, Busy):
+    if not path.is_dir() or not is_own(path) or isinstance(error, Busy):
         return
     logging.getLogger(__name__).info("The run failed.", exc_info=error)
     with suppress(OSError):  # on a full disk

@@ -1,10 +1,14 @@
 """Files: written in full or not at all, and known by what they hold."""
 
+import csv
+import glob
 import hashlib
+import io
 import json
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -16,6 +20,7 @@ from vae_lab.errors import UserError
 LARGE = 1e9  # bytes of which the user is told that they are read
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow would hand others to programs
 RESULTS = (".vae_lab.json", ".hydra")  # what lies in folders of results alone
+LEFT_SECONDS = 86_400.0  # after which a draft is taken for left behind, whoever made it
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
@@ -26,17 +31,65 @@ def checksum(path: Path, algorithm: str = "sha256") -> str:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Writes a file so that it is there in full or not at all, also if several processes write it."""
-    partial = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}")
+    """Writes a file so that it is there in full or not at all, also if several processes write it.
+
+    Drafts of it that killed processes have left are removed.
+    """
+    for draft in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        if is_left_behind(draft, draft.name.removeprefix(f".{path.name}.")):
+            draft.unlink(missing_ok=True)
+    partial = path.with_name(f".{path.name}.{own_suffix()}")
     try:
         with partial.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
+        replace(partial, path)
     except OSError:
         partial.unlink(missing_ok=True)
         raise
+
+
+def replace(partial: Path, path: Path) -> None:
+    """Renames a file that is written in full to its name, for good: also if the machine stops just then."""
+    partial.replace(path)
+    with suppress(OSError):  # not every file system can sync a folder
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def own_suffix() -> str:
+    """What ends the names of drafts of this process."""
+    return f"vae_lab-{socket.gethostname()}-{os.getpid()}"
+
+
+def is_left_behind(draft: Path, suffix: str) -> bool:
+    """Whether the process that made a draft is gone: seen to be, or taken to be after so long."""
+    host, _, number = suffix.removeprefix("vae_lab-").rpartition("-")
+    if not suffix.startswith("vae_lab-") or not number.isdigit():
+        return False
+    with suppress(OSError):
+        if time.time() - draft.stat().st_mtime > LEFT_SECONDS:
+            return True
+    if host != socket.gethostname() or int(number) == os.getpid():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The whole rows of a CSV file, at whose end a killed process or a full disk may leave part of one."""
+    text = path.read_bytes().decode()
+    whole = text[: text.rfind("\n") + 1]
+    return [row for row in csv.DictReader(io.StringIO(whole)) if None not in row.values() and None not in row]
 
 
 def image_files(folder: Path) -> list[str]:

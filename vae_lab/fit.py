@@ -12,10 +12,11 @@ from vae_lab.build import Parts
 from vae_lab.datasets.base import EVALUATION_BATCH
 from vae_lab.errors import UserError
 from vae_lab.figures.of_run import IMAGES, draw_samples
-from vae_lab.files import checksum
+from vae_lab.files import checksum, replace
 from vae_lab.orchestration import lease
 from vae_lab.orchestration.code import Code, code_of, continued
 from vae_lab.orchestration.jobs import kept
+from vae_lab.orchestration.ownership import written_whole
 from vae_lab.orchestration.provenance import diff, made_by
 from vae_lab.orchestration.run_directory import RunDirectory
 from vae_lab.orchestration.signature import flatten, signature
@@ -35,19 +36,21 @@ def fit(cfg: DictConfig, directory: RunDirectory, parts: Parts) -> dict[str, Any
         UserError: If the data do not determine the model.
     """
     progress: dict[str, Any] = {"samples": 0, "total": None, "metric": "train/log_likelihood", "value": None}
+    directory.claim()
     with lease.hold(directory.path, lambda: progress):
+        directory.settle()
         if (done := kept(cfg, directory.path)) is not None:
             return done  # by another process, since this one looked
-        directory.clear()
-        directory.begin()
-        code = code_of(directory.definition)
-        directory.keep_diff(diff(code["sources"]))
-        try:
-            seconds = _fit(cfg, directory, parts, progress, code)
-            result = _measure(cfg, directory, parts, seconds) | made_by(code, torch.device("cpu"))
-        finally:
-            parts.tracking.finish()
-        directory.finish(result)
+        with directory.replacing(again=True):
+            directory.begin()
+            code = code_of(directory.definition)
+            directory.keep_diff(diff(code["sources"]))
+            try:
+                seconds = _fit(cfg, directory, parts, progress, code)
+                result = _measure(cfg, directory, parts, seconds) | made_by(code, torch.device("cpu"))
+            finally:
+                parts.tracking.finish()
+            directory.finish(result)
     return result
 
 
@@ -82,7 +85,7 @@ def _fit(
     origin = directory.origin | {"code": continued(None, 0, code)}
     content = {"state_dict": state, "vae_lab": {"samples": progress["samples"], "origin": origin}}
     torch.save(with_checksum(content), partial)
-    partial.replace(directory.last_checkpoint)
+    replace(partial, directory.last_checkpoint)
     return seconds
 
 
@@ -94,7 +97,8 @@ def _measure(cfg: DictConfig, directory: RunDirectory, parts: Parts, seconds: fl
         if len(split.x):
             metrics[f"{name}/log_likelihood"] = _mean_log_prob(model, split.x)
     drawn, sampling_seconds = draw(model, parts.dataset.shape, IMAGES)
-    parts.tracking.log_figures(draw_samples(directory.path / "figures", drawn))
+    with written_whole(directory.path) as folder:
+        parts.tracking.log_figures(draw_samples(folder / "figures", drawn))
     return {
         "signature": signature(cfg),
         "estimator": type(model).__name__,

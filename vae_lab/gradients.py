@@ -24,6 +24,7 @@ from vae_lab.orchestration import lease
 from vae_lab.orchestration.code import code_of
 from vae_lab.orchestration.instantiate import instantiate, makes
 from vae_lab.orchestration.jobs import kept
+from vae_lab.orchestration.ownership import written_whole
 from vae_lab.orchestration.provenance import diff, made_by
 from vae_lab.orchestration.run_directory import FAILURE, RunDirectory, find, remove_if_unused
 from vae_lab.orchestration.signature import NOT_DEFINING, flatten, signature
@@ -92,11 +93,13 @@ def measure(cfg: DictConfig, directory: RunDirectory) -> None:
     """
     quieten_libraries()
     planned = plan(cfg)
-    directory.path.mkdir(parents=True, exist_ok=True)
+    directory.claim()
     with lease.hold(directory.path):
+        directory.settle()
         (directory.path / FAILURE).unlink(missing_ok=True)
         if kept(cfg, directory.path) is None:  # unless another process has done it meanwhile
-            _measure(cfg, directory, planned)
+            with directory.replacing(again=True):
+                _measure(cfg, directory, planned)
 
 
 def _measure(cfg: DictConfig, directory: RunDirectory, planned: Plan) -> None:
@@ -104,16 +107,16 @@ def _measure(cfg: DictConfig, directory: RunDirectory, planned: Plan) -> None:
     code = code_of(directory.definition, trained.definition)
     _train_if_asked(training, trained, states, parts)
     weights = [_weights(state, trained, parts) for state in states]
-    directory.clear()
     directory.keep_diff(diff(code["sources"]))
     rows: list[dict[str, Any]] = []
     for state, (samples, state_dict) in zip(states, weights, strict=True):
         parts.vae.load_state_dict(state_dict)
         rows += _rows(state, samples, training, settings, parts, estimators, noise)
     table = pl.DataFrame(rows, infer_schema_length=None)
-    table.write_parquet(directory.path / "gradients.parquet")
-    (directory.path / "table.md").write_text(_markdown(table))
-    draw_gradients(table, directory.path / "figures")
+    with written_whole(directory.path) as folder:
+        table.write_parquet(folder / "gradients.parquet")
+        (folder / "table.md").write_text(_markdown(table))
+        draw_gradients(table, folder / "figures")
     result = {
         "signature": signature(cfg),
         "definition": directory.definition,
@@ -235,10 +238,7 @@ def _train_if_asked(
             f"at={missing[0].name}: a training of several processes needs a command of its own; train with "
             "vae-lab train and trainer.checkpoint_at, then give run=<its directory>."
         )
-    trained.path.mkdir(parents=True, exist_ok=True)
-    hydra_folder = trained.path / ".hydra"
-    hydra_folder.mkdir(exist_ok=True)
-    OmegaConf.save(training, hydra_folder / "config.yaml")
+    trained.claim()
     try:
         _train(training, trained)
     except Exception:

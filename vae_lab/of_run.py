@@ -19,6 +19,7 @@ from vae_lab.orchestration import lease
 from vae_lab.orchestration.code import code_of, name_of
 from vae_lab.orchestration.instantiate import instantiate, parameters_of, unknown_key
 from vae_lab.orchestration.jobs import kept
+from vae_lab.orchestration.ownership import published, written_whole
 from vae_lab.orchestration.provenance import diff, made_by
 from vae_lab.orchestration.run_directory import FAILURE, RunDirectory, find, result_of
 from vae_lab.orchestration.signature import flatten, signature
@@ -75,29 +76,35 @@ def carry_out(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
         prepared = planned.use.prepare(model)
     except ValueError as error:
         raise UserError(str(error)) from error
-    directory.path.mkdir(parents=True, exist_ok=True)
+    directory.claim()
     done = {"samples": 0, "total": 0}
     with lease.hold(directory.path, lambda: done):
+        directory.settle()
         (directory.path / FAILURE).unlink(missing_ok=True)
         if (result := kept(cfg, directory.path)) is not None:
             return result  # by another process meanwhile
-        directory.clear()
-        code = code_of(directory.definition, trained.result["definition"])
-        directory.keep_diff(diff(code["sources"]))
-        with Progress(transient=True, disable=not sys.stdout.isatty()) as bar:
-            task = bar.add_task("", total=None)
-
-            def show(number: int, total: int) -> None:
-                done.update(samples=number, total=total)
-                bar.update(task, completed=number, total=total)
-
-            outcome = planned.use(model, prepared, directory.path, show)
-        result = _result(cfg, directory, planned.use, model, outcome) | made_by(code, model.device)
-        result["provenance"]["code_of_run"] = name_of(model.result.get("code"))
-        directory.finish(result)
-    figures = sorted(directory.path.glob("*.png"))
+        with directory.replacing(again=True):
+            code = code_of(directory.definition, trained.result["definition"])
+            directory.keep_diff(diff(code["sources"]))
+            with written_whole(directory.path) as folder:
+                outcome = _carry_out(planned.use, model, prepared, folder, done)
+            result = _result(cfg, directory, planned.use, model, outcome) | made_by(code, model.device)
+            result["provenance"]["code_of_run"] = name_of(model.result.get("code"))
+            directory.finish(result)
+    figures = [directory.path / name for name in published(directory.path) if name.endswith(".png")]
     planned.tracker.log_measured(planned.run, _name(planned.use), result["run"], result["metrics"], figures)
     return result
+
+
+def _carry_out(use: Use, model: TrainedModel, prepared: Any, folder: Path, done: dict[str, int]) -> Outcome:
+    with Progress(transient=True, disable=not sys.stdout.isatty()) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(number: int, total: int) -> None:
+            done.update(samples=number, total=total)
+            bar.update(task, completed=number, total=total)
+
+        return use(model, prepared, folder, show)
 
 
 def _check_pixels(use: Use, model: TrainedModel) -> None:

@@ -24,6 +24,7 @@ from vae_lab.module import VAEModule
 from vae_lab.orchestration import lease
 from vae_lab.orchestration.code import Code, code_of, continued, is_as_now, of_a_mixture
 from vae_lab.orchestration.jobs import kept
+from vae_lab.orchestration.ownership import written_whole
 from vae_lab.orchestration.provenance import diff, made_by
 from vae_lab.orchestration.run_directory import RunDirectory
 from vae_lab.orchestration.signature import flatten, signature
@@ -57,16 +58,20 @@ def run(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
     if not leads:
         _train_and_test(cfg, directory, parts, module, _resume(directory, parts, module, code))
         return None
+    directory.claim()
     with lease.hold(directory.path, lambda: _progress(parts, module)):
+        directory.settle()
         if (done := kept(cfg, directory.path)) is not None:
             return done  # by another process, since this one looked
-        _prepare(directory, cfg, code)
-        resumed_at = _resume(directory, parts, module, code)
-        result = _train_and_test(cfg, directory, parts, module, resumed_at)
-        code |= {"history": module.origin["code"]}
-        result["notes"] = result["notes"] + of_a_mixture(code["history"])
-        result |= made_by(code, module.device)
-        directory.finish(result)
+        with directory.replacing(_begins_again(directory, cfg, code)):
+            directory.begin(code["hash"] if rerun(cfg) == "code" else None)
+            directory.keep_diff(diff(code["sources"]))
+            resumed_at = _resume(directory, parts, module, code)
+            result = _train_and_test(cfg, directory, parts, module, resumed_at)
+            code |= {"history": module.origin["code"]}
+            result["notes"] = result["notes"] + of_a_mixture(code["history"])
+            result |= made_by(code, module.device)
+            directory.finish(result)
     return result
 
 
@@ -111,13 +116,10 @@ def _free_gpu_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _prepare(directory: RunDirectory, cfg: DictConfig, code: Code) -> None:
-    """Makes a directory ready to begin or to continue in."""
+def _begins_again(directory: RunDirectory, cfg: DictConfig, code: Code) -> bool:
+    """Whether what a directory has is not to be continued."""
     again = rerun(cfg)
-    if again is True or (again == "code" and _is_of_other_code(directory, code)):
-        directory.clear()
-    directory.begin(code["hash"] if again == "code" else None)
-    directory.keep_diff(diff(code["sources"]))
+    return again is True or (again == "code" and _is_of_other_code(directory, code))
 
 
 def _is_of_other_code(directory: RunDirectory, code: Code) -> bool:
@@ -137,6 +139,11 @@ def _resume(directory: RunDirectory, parts: TrainingParts, module: VAEModule, co
     nothing: dict[str, Any] = {"global_step": 0, "vae_lab": {}, CHECKSUM: ""}
     checkpoint = _of_this_run(directory, path) if path.exists() else nothing
     step: int = checkpoint["global_step"]
+    if path.exists() and not directory.metrics_csv.is_file():
+        raise UserError(
+            f"{directory.metrics_csv} is missing, which holds what was measured up to the last checkpoint; "
+            "put it back, or say rerun=true to begin again."
+        )
     if step > parts.trainer.max_steps:
         raise UserError(
             f"{path} is of a longer run: at step {step} of {parts.trainer.max_steps}. Delete it, or say "
@@ -212,10 +219,11 @@ def _measure(
         module.log_row({name: value for name, value in metrics.items() if name.startswith("test/")})
         parts.model.eval()
         drawn, sampling_seconds = draw(parts.model, parts.dataset.shape, IMAGES)
-        figures = draw_figures(
-            directory.path / "figures", directory.rows(), parts, drawn, exact=exact.get("validation")
-        )
-        parts.tracking.log_figures(figures)
+        with written_whole(directory.path) as folder:
+            figures = draw_figures(
+                folder / "figures", directory.rows(), parts, drawn, exact=exact.get("validation")
+            )
+            parts.tracking.log_figures(figures)
     return {
         "signature": signature(cfg),
         "estimator": type(parts.estimator).__name__,

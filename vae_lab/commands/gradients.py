@@ -35,7 +35,7 @@ def main(cfg: DictConfig) -> None:
         if (result := kept(cfg, path)) is None:
             from vae_lab.gradients import measure  # imports torch, which a finished one needs not wait for
 
-            measure(cfg, RunDirectory(path, cfg))
+            measure(cfg, RunDirectory(path, cfg, list(hydra_config.overrides.task)))
         else:
             print("This configuration is measured already; rerun=true does it again.")
             for note in notes_on(result):

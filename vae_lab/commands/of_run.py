@@ -40,7 +40,7 @@ def main_of(command: str, cfg: DictConfig, show: Callable[[dict[str, Any], Path]
         if result is None:
             from vae_lab.of_run import carry_out  # imports torch, which a finished one needs not wait for
 
-            result = carry_out(cfg, RunDirectory(path, cfg))
+            result = carry_out(cfg, RunDirectory(path, cfg, list(hydra_config.overrides.task)))
         else:
             print("This is done already for this run; rerun=true does it again.")
             for note in notes_on(result):

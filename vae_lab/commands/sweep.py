@@ -23,7 +23,7 @@ from vae_lab.orchestration.axes import ROLES, literal
 from vae_lab.orchestration.with_parent import die_with_parent
 from vae_lab.paths import CONF, ROOT, SWEEPS
 
-OF_BOTH = ("hydra", "output_dir", "logger")  # keys that go to a sweep and to the one that trains its models
+OF_BOTH = ("hydra", "output_dir", "logger", "sweep.anew")  # of a sweep and of the one that trains its models
 OF_TRAININGS = ("dataset", "model", "estimator", "optimizer", "evaluation", "trainer", "seed", "experiment")
 
 
@@ -124,7 +124,10 @@ def _done(name: str) -> str:
     directory = Path("outputs", "sweeps", name)
     if not (directory / manifest.FILE).is_file():
         return ""
-    entries = manifest.read(directory).entries
+    try:
+        entries = manifest.read(directory).entries
+    except UserError:
+        return "damaged"
     return str(sum(entry.is_done for entry in entries))
 
 

@@ -46,7 +46,7 @@ def check(cfg: DictConfig) -> None:
 
 
 def _result(cfg: DictConfig, path: Path) -> dict[str, Any] | None:
-    directory = RunDirectory(path, cfg)
+    directory = RunDirectory(path, cfg, list(HydraConfig.get().overrides.task))
     done = kept(cfg, path)
     if done is None:
         from vae_lab.run import run  # imports torch, which a finished run needs not wait for

@@ -30,7 +30,7 @@ def draw_figures(
         drawn: Data that the model has drawn, if it can.
         exact: The exact log-likelihood of the validation data where it is known.
     """
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     learning_curve(rows, parts.estimator.selection, folder / "learning_curve.png", exact)
     parts.model.eval()
     if isinstance(parts.model, VAE):
@@ -47,7 +47,7 @@ def draw_figures(
 
 def draw_samples(folder: Path, drawn: Tensor | None) -> dict[str, Path]:
     """Draws data that a model has drawn; gives the path."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     if drawn is None:
         return {}
     path = folder / "samples.png"

@@ -36,18 +36,22 @@ class Point(NamedTuple):
     overrides: list[str]
 
 
-def axes(sweep: Mapping[str, Any] | None, typed: Iterable[Override]) -> tuple[list[Axis], list[str]]:
+def axes(
+    sweep: Mapping[str, Any] | None, typed: Iterable[Override], before: Mapping[str, Role] | None = None
+) -> tuple[list[Axis], list[str]]:
     """The axes of a sweep's file as the command line changes them, and the overrides that every job shares.
 
     Args:
         sweep: The node `sweep` of the configuration, or None without a file.
         typed: The overrides of the command line; one with several values is an axis, and one whose key is
             that of an axis takes its place.
+        before: The role of each axis that the sweep of this name has already, by its key.
 
     Raises:
         UserError: If `sweep.only` names an axis or a value that is not there, or an axis has no value.
     """
     settings: Mapping[str, Any] = sweep or {}
+    before = before or {}
     found = {
         key: Axis(key, role, _values(key, values))
         for role in ROLES
@@ -64,16 +68,19 @@ def axes(sweep: Mapping[str, Any] | None, typed: Iterable[Override]) -> tuple[li
                 raise UserError(
                     f"{override.input_line}: {key} belongs to the axis {axis.key}; choose {axis.key}=."
                 )
-        if override.is_discrete_sweep():
-            role = found[key].role if key in found else ("repeats" if key == "seed" else "scientific")
-            texts = [str(text) for text in override.sweep_string_iterator()]
+        role = found[key].role if key in found else before.get(key)
+        if override.is_delete():
+            found.pop(key, None)
+            role = None
+        if override.is_discrete_sweep() or (role and not override.is_sweep_override()):
+            role = role or ("repeats" if key == "seed" else "scientific")
+            texts = _texts(override)
             found[key] = Axis(key, role, {text: [f"{typed_key}={text}"] for text in texts})
         elif override.is_sweep_override():
             raise UserError(
                 f"{override.input_line} is no list of values; a grid needs key=a,b or range(1,9)."
             )
         else:
-            found.pop(key, None)
             fixed.append(str(override.input_line))
     for axis in found.values():
         if not axis.values:
@@ -137,6 +144,12 @@ def quoted(text: str) -> str:
     text = re.sub(r"(\\*)'", r"\1\1\'", text)
     text = re.sub(r"(\\*)\$\{", r"\1\1\${", text)
     return "'" + re.sub(r"(\\+)$", r"\1\1", text) + "'"
+
+
+def _texts(override: Override) -> list[str]:
+    if override.is_discrete_sweep():
+        return [str(text) for text in override.sweep_string_iterator()]
+    return [override.get_value_element_as_str()]
 
 
 def _values(key: str, values: Any) -> dict[str, list[str]]:

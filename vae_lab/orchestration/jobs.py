@@ -10,7 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vae_lab.config import rerun
-from vae_lab.files import checksum, write_atomically
+from vae_lab.files import checksum
 from vae_lab.orchestration.axes import literal
 from vae_lab.orchestration.code import is_as_now
 from vae_lab.orchestration.run_directory import FAILURE, RunDirectory
@@ -92,11 +92,8 @@ class Job(NamedTuple):
 
     def freeze(self) -> None:
         """Writes the configuration that it will run from."""
-        folder = self.directory / ".hydra"
-        folder.mkdir(parents=True, exist_ok=True)
+        RunDirectory(self.directory, self.cfg, self.overrides).claim()
         (self.directory / FAILURE).unlink(missing_ok=True)
-        write_atomically(folder / "config.yaml", OmegaConf.to_yaml(self.cfg))
-        write_atomically(folder / "overrides.yaml", OmegaConf.to_yaml(self.overrides))
 
 
 def finished(cfg: DictConfig, directory: Path) -> dict[str, Any] | None:

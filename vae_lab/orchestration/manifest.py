@@ -3,19 +3,26 @@
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from vae_lab.errors import UserError, did_you_mean
 from vae_lab.files import write_atomically
-from vae_lab.orchestration import lease
+from vae_lab.orchestration import lease, ownership
 from vae_lab.orchestration.axes import Axis, Point, Role, short_names
 from vae_lab.orchestration.jobs import Job
 from vae_lab.orchestration.provenance import of_the_code
-from vae_lab.orchestration.run_directory import read_failure
+from vae_lab.orchestration.run_directory import AGAIN, EARLIER, is_finished, read_failure
+from vae_lab.orchestration.signature import Flat
 
 FILE = "manifest.json"
-RESULTS = (".csv", ".md", ".parquet", ".png")
+KEY = "sweep.name"
+OF_EARLIER_VERSIONS = (  # what they wrote anew whenever they drew
+    "runs.parquet", "table.csv", "table.md", "figure.png", "gradients.csv", "variance.png",
+    "variance_at_equal_cost.png", "curves.csv", "comparison.csv", "comparison.md", "crossings.csv",
+    "crossings.md", "variances.csv", "slopes.csv",
+)  # fmt: skip
 
 
 class Entry(NamedTuple):
@@ -37,7 +44,12 @@ class Entry(NamedTuple):
     @property
     def is_done(self) -> bool:
         """Whether its result is there."""
-        return (self.directory / "metrics.json").is_file()
+        return is_finished(self.directory)
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether its result is there and cannot be read."""
+        return (self.directory / "metrics.json").is_file() and not self.is_done
 
     def state(self) -> tuple[str, str]:
         """`done`, `running`, `failed` or `missing`, and the error if it failed."""
@@ -45,8 +57,12 @@ class Entry(NamedTuple):
             return "done", ""
         if lease.holder(self.directory) is not None:
             return "running", ""
-        error = read_failure(self.directory)
-        return ("missing", "") if error is None else ("failed", error.splitlines()[-1])
+        if self.is_damaged:
+            return "failed", f"{self.directory / 'metrics.json'} is damaged; {AGAIN}"
+        if (error := read_failure(self.directory)) is not None:
+            return "failed", error.splitlines()[-1]
+        earlier = self.directory / EARLIER
+        return "missing", f"its earlier result is in {earlier}" if is_finished(earlier) else ""
 
 
 class Manifest(NamedTuple):
@@ -61,6 +77,8 @@ class Manifest(NamedTuple):
         roles: The role of each axis, by its short name.
         entries: Its runs.
         code: The code at submission.
+        keys: What the command line calls each axis, by its short name.
+        base: What defines the runs apart from their axes; None where that is unknown.
     """
 
     name: str
@@ -71,13 +89,15 @@ class Manifest(NamedTuple):
     roles: dict[str, Role]
     entries: list[Entry]
     code: dict[str, Any]
+    keys: dict[str, str] = {}
+    base: Flat | None = None
 
     def axes(self, role: Role) -> list[str]:
         """The short names of the axes in a role."""
         return [name for name, its in self.roles.items() if its == role]
 
 
-def write(
+def asked(
     directory: Path,
     settings: Any,
     question: str,
@@ -85,30 +105,123 @@ def write(
     axes: Sequence[Axis],
     points: Sequence[Point],
     jobs: Sequence[Job],
+    base: Flat | None,
 ) -> Manifest:
-    """Writes the manifest of a sweep into its directory; tables and figures of other runs there go."""
+    """The manifest of what is asked for, whatever the sweep has already."""
     names = short_names([axis.key for axis in axes])
-    manifest = Manifest(
+    return Manifest(
         name=directory.name,
         question=question,
         command=command,
         figure=_figure(settings["figure"], command),
         metric=settings.get("metric") or "",
         roles={names[axis.key]: axis.role for axis in axes},
-        entries=[Entry(point.labels, job.directory) for point, job in zip(points, jobs, strict=True)],
+        entries=[
+            Entry(point.labels, job.directory.resolve()) for point, job in zip(points, jobs, strict=True)
+        ],
         code=of_the_code(),
+        keys={names[axis.key]: axis.key for axis in axes},
+        base=base,
     )
-    directory.mkdir(parents=True, exist_ok=True)
+
+
+def known(directory: Path) -> Manifest | None:
+    """The manifest of a sweep that is there, or None; `check_place` tells what else may be.
+
+    Raises:
+        UserError: If it is damaged.
+    """
+    return read(directory) if (directory / FILE).is_file() else None
+
+
+def grown(before: Manifest | None, by: Manifest) -> Manifest:
+    """What a sweep has, and what is asked for of it.
+
+    Raises:
+        UserError: If both are not of one table.
+    """
+    if before is None:
+        return by
+    if (difference := _difference(before, by)) is not None:
+        what, there, here = difference
+        raise UserError(
+            f"sweep {by.name} cannot grow by this: {what} is {there} in it and {here} here. Choose another "
+            "sweep.name, or say sweep.anew=true to leave the runs that it has out of its table."
+        )
+    there = {entry.directory for entry in before.entries}
+    entries = [*before.entries, *(entry for entry in by.entries if entry.directory not in there)]
+    order = {name: _order(name, before.entries, entries) for name in by.roles}
+    entries.sort(key=lambda entry: [order[name].index(entry.point[name]) for name in by.roles])
+    return by._replace(entries=entries)
+
+
+def _difference(before: Manifest, by: Manifest) -> tuple[str, Any, Any] | None:
+    """The first thing in which two sweeps are not of one table, there and here."""
+    for what in ("command", "metric"):
+        if getattr(before, what) != getattr(by, what):
+            return f"sweep.{what}", getattr(before, what) or "the bound", getattr(by, what) or "the bound"
+    if before.roles != by.roles:
+        there, here = (", ".join(one.roles) or "nothing" for one in (before, by))
+        return "what varies", there, here
+    if before.base is not None and by.base is not None:
+        for key in sorted(before.base.keys() | by.base.keys()):
+            if before.base.get(key) != by.base.get(key):
+                return key, before.base.get(key), by.base.get(key)
+    runs = {tuple(entry.point.items()): entry.directory for entry in before.entries}
+    directories = set(runs.values())
+    for entry in by.entries:
+        other = runs.get(tuple((name, entry.point[name]) for name in before.roles), entry.directory)
+        if other != entry.directory and entry.directory not in directories:
+            return entry.label or "the run", f"run {other.name}", f"run {entry.directory.name}"
+    return None
+
+
+def _order(name: str, before: Sequence[Entry], entries: Sequence[Entry]) -> list[str]:
+    """The values of an axis: as they were and then as they came, or by size where they were so."""
+    old, values = ([*dict.fromkeys(entry.point[name] for entry in some)] for some in (before, entries))
+    with suppress(ValueError):
+        if sorted(old, key=float) == old:
+            return sorted(values, key=float)
+    return values
+
+
+def check_place(directory: Path) -> None:
+    """Checks that a sweep may leave its table there; writes nothing.
+
+    Raises:
+        UserError: If the directory holds anything but this sweep.
+    """
+    if ownership.mark_of(directory) is not None or known(directory) is None:
+        ownership.check(directory, "sweep", KEY)
+
+
+def claim(directory: Path) -> None:
+    """Makes and marks the directory of a sweep; one of an earlier version is marked.
+
+    Raises:
+        UserError: If it holds anything but this sweep.
+    """
+    if ownership.mark_of(directory) is None and known(directory) is not None:
+        ownership.adopt(
+            directory, "sweep", [name for name in OF_EARLIER_VERSIONS if (directory / name).exists()]
+        )
+    else:
+        ownership.claim(directory, "sweep", KEY)
+
+
+def write(directory: Path, manifest: Manifest) -> None:
+    """Writes the manifest of a sweep into its directory, unless it is there."""
+    claim(directory)
     entries = [
-        entry._asdict() | {"directory": os.path.relpath(entry.directory, directory)}
+        entry._asdict() | {"directory": os.path.relpath(entry.directory, directory.resolve())}
         for entry in manifest.entries
     ]
     content = manifest._asdict() | {"entries": entries}
-    if (directory / FILE).is_file() and json.loads((directory / FILE).read_text())["entries"] != entries:
-        for stale in (path for path in directory.glob("*.*") if path.suffix in RESULTS):
-            stale.unlink(missing_ok=True)
+    with suppress(OSError, ValueError, AttributeError):
+        there = json.loads((directory / FILE).read_bytes())
+        if there == json.loads(json.dumps(content | {"code": there.get("code")})):
+            return
     write_atomically(directory / FILE, json.dumps(content, indent=1) + "\n")
-    return manifest
 
 
 def _figure(asked: str | None, command: str) -> str | None:
@@ -124,17 +237,25 @@ def read(directory: Path) -> Manifest:
         UserError: If the directory is not that of a sweep.
     """
     try:
-        content = json.loads((directory / FILE).read_text())
+        content = json.loads((directory / FILE).read_bytes())
     except FileNotFoundError as error:
         sweeps = directory.parent if directory.parent.is_dir() else Path("outputs/sweeps")
         known = sorted(str(path.parent) for path in sweeps.glob(f"*/{FILE}"))
         raise UserError(
             f"{directory} is not the directory of a sweep{did_you_mean(str(directory), known)}"
         ) from error
-    entries = [
-        Entry(entry["point"], (directory / entry["directory"]).resolve()) for entry in content["entries"]
-    ]
-    return Manifest(**(content | {"entries": entries}))
+    except ValueError:
+        content = None
+    try:
+        entries = [
+            Entry(entry["point"], (directory / entry["directory"]).resolve()) for entry in content["entries"]
+        ]
+        return Manifest(**(content | {"entries": entries}))
+    except (TypeError, LookupError) as error:
+        raise UserError(
+            f"{directory / FILE} is damaged; move {directory} away and give the sweep's command again, which "
+            "finds the runs that are done."
+        ) from error
 
 
 def question(path: Path) -> str:

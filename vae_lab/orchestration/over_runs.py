@@ -61,11 +61,6 @@ def _apart(name: str, others: Collection[str]) -> str:
     return f"run_{name}" if name in others else name
 
 
-def name_of(runs: Any, command: str) -> str | None:
-    """The name of what goes over a sweep; None over a list, which goes by its runs."""
-    return f"{Path(runs).name}-{command}" if isinstance(runs, str) else None
-
-
 def _of_sweep(sweep: str, output_dir: str, command: str) -> tuple[list[Axis], list[Point]]:
     directory = Path(sweep) if Path(sweep).is_dir() else Path(output_dir, "sweeps", sweep)
     made = manifest.read(directory)
@@ -74,6 +69,9 @@ def _of_sweep(sweep: str, output_dir: str, command: str) -> tuple[list[Axis], li
     done = [entry for entry in made.entries if entry.is_done]
     if not done:
         raise UserError(f"runs={sweep}: none of its {len(made.entries)} runs is done.")
+    for entry in made.entries:
+        if entry.is_damaged:
+            print(f"note: {entry.label} is left out: {entry.state()[1]}.")
     if len(done) < len(made.entries):
         print(f"note: {len(done)} of the {len(made.entries)} runs of {made.name} are done, and are measured.")
     models = [entry for entry in done if command in OF_CODES or _has_density(entry)]
@@ -86,7 +84,7 @@ def _of_sweep(sweep: str, output_dir: str, command: str) -> tuple[list[Axis], li
 
 
 def _has_density(entry: manifest.Entry) -> bool:
-    return bool(result_of(entry.directory)["estimator"] != "Autoencoder")
+    return bool(result_of(entry.directory).get("estimator") != "Autoencoder")
 
 
 def _of_list(runs: Sequence[str], output_dir: str) -> tuple[list[Axis], list[Point]]:

@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from vae_lab.errors import DISK_FULL, Busy
 from vae_lab.orchestration import lease, warm
 from vae_lab.orchestration.jobs import Job
-from vae_lab.orchestration.run_directory import OUTPUT_LOG, read_failure
+from vae_lab.orchestration.run_directory import OUTPUT_LOG, is_finished, read_failure
 from vae_lab.orchestration.with_parent import die_with_parent
 
 POLL_SECONDS = 0.25
@@ -123,7 +123,7 @@ class Pool:
             if isinstance(task.process, subprocess.Popen):
                 _kill_group(task.process.pid)  # what it has started may be left
             task.process, task.seconds = None, time.monotonic() - task.started
-            if task.job.is_done() or (status == 0 and task.job.has_result()):
+            if _is_done(task.job) or (status == 0 and task.job.has_result()):
                 task.state = "done"
             elif status == Busy.exit_status:
                 task.state = "elsewhere"
@@ -132,9 +132,16 @@ class Pool:
                 self.is_full = self.is_full or status == DISK_FULL
 
     def _look_elsewhere(self, tasks: Sequence[Task]) -> None:
+        """Follows what other processes do, also with a run that failed here."""
         for task in tasks:
-            if task.state == "elsewhere" and lease.holder(task.job.directory) is None:
-                task.state = "done" if task.job.is_done() else "waiting"
+            if task.state not in ("elsewhere", "failed"):
+                continue
+            if lease.holder(task.job.directory) is not None:
+                task.state = "elsewhere"
+            elif _is_done(task.job):
+                task.state = "done"
+            elif task.state == "elsewhere":
+                task.state = "failed" if task.error else "waiting"  # each invocation tries once
 
     def _wait(self, tasks: Sequence[Task]) -> None:
         processes = [task.process for task in tasks if task.process is not None]
@@ -143,6 +150,11 @@ class Pool:
             wait(sentinels, POLL_SECONDS)
         else:
             time.sleep(POLL_SECONDS)
+
+
+def _is_done(job: Job) -> bool:
+    """Whether its result is there, and not an earlier one that came back when the run failed."""
+    return is_finished(job.directory) and read_failure(job.directory) is None and job.is_done()
 
 
 def why(directory: Path, status: int) -> str:

@@ -1,24 +1,37 @@
 """What a run leaves on disk, and what that tells."""
 
-import csv
 import json
+import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from vae_lab.config import rerun
 from vae_lab.errors import UserError, did_you_mean
-from vae_lab.files import checksum, write_atomically
-from vae_lab.orchestration import lease
+from vae_lab.files import checksum, read_rows, replace, write_atomically
+from vae_lab.orchestration import lease, ownership
 from vae_lab.orchestration.signature import BUDGET, Flat, definition, family, signature
 
 OUTPUT_LOG = "output.log"  # what a launched job prints
 FAILURE = "failure.json"
 FAMILY = ".family-"  # marks a run with the signature that it has apart from its budget
-AFRESH = ".afresh"  # marks a run that must begin at its beginning
+AFRESH = ".afresh"  # marks a run that must begin at its beginning; says which way a result is being moved
+EARLIER = ".earlier"  # the result that is being replaced, until the new one is whole
+TO_EARLIER, BACK = "to .earlier", "back"
+AGAIN = "the command that made it makes it again, from the last checkpoint"
+OF_HYDRA = (".hydra/config.yaml", ".hydra/overrides.yaml", ".hydra/hydra.yaml")
+FROZEN = (".hydra/config.yaml", ".hydra/overrides.yaml")
+# What a run leaves by fixed names, beside figures and tables, which the mark names.
+OWN = re.compile(
+    r"metrics\.(json|csv)|failure\.json|code\.diff|\.family-[0-9a-f]{12}|\.metrics\.csv\.partial"
+    r"|checkpoints/((last|best|samples=\d+)\.ckpt|\.(last|best|samples=\d+)\.partial|last\.partial)"
+)
+OF_WANDB = r"wandb/((offline-)?run-\d{8}_\d{6}-%s|latest-run|debug(-internal)?\.log)"
 
 
 class RunDirectory:
@@ -27,10 +40,13 @@ class RunDirectory:
     Args:
         path: The directory, named by the run's signature unless the user chose it.
         cfg: The run's configuration.
+        overrides: From which it was composed.
     """
 
-    def __init__(self, path: Path, cfg: DictConfig) -> None:
+    def __init__(self, path: Path, cfg: DictConfig, overrides: Sequence[str] = ()) -> None:
         self.path = path
+        self.cfg = cfg
+        self.overrides = overrides
         self.definition = definition(cfg)
         self.family = family(cfg)
         self.origin = {"signature": signature(cfg), "family": self.family}
@@ -46,16 +62,45 @@ class RunDirectory:
         return self.best_checkpoint if select == "best" else self.last_checkpoint
 
     def finished(self) -> dict[str, Any] | None:
-        """The content of `metrics.json` if the run is done.
+        """The content of `metrics.json` if the run is done; None also if that is damaged.
 
         Raises:
             UserError: If the directory holds the result of another configuration.
         """
-        if not self.metrics_json.is_file():
+        try:
+            result = result_of(self.path)
+        except UserError:
             return None
-        result = json.loads(self.metrics_json.read_text())
-        self.check_same(result["definition"])
+        self.check_same(result.get("definition", {}))
         return result
+
+    def check(self) -> None:
+        """Checks that the run may lie here; writes nothing.
+
+        Raises:
+            UserError: If the directory holds anything else than this run.
+        """
+        if ownership.mark_of(self.path) is not None:
+            ownership.check(self.path, kind_of(self.cfg))
+        if rerun(self.cfg) is not True:
+            is_done = self.finished() is not None
+            self._check_family()
+            if is_done and not self.cfg.rerun:
+                return  # also where an earlier version has made it
+        ownership.check(self.path, kind_of(self.cfg))
+
+    def claim(self) -> None:
+        """Makes and marks the directory, and leaves the configuration in it to start the run from.
+
+        Raises:
+            UserError: If the directory holds anything else than this run.
+        """
+        ownership.claim(self.path, kind_of(self.cfg))
+        if not self.overrides and (self.path / FROZEN[0]).is_file():
+            return
+        for name, content in zip(FROZEN, (self.cfg, list(self.overrides)), strict=True):
+            (self.path / name).parent.mkdir(exist_ok=True)
+            write_atomically(self.path / name, OmegaConf.to_yaml(content))
 
     def check_same(self, stored: Flat) -> None:
         """Raises `UserError` if what is stored here is another configuration's."""
@@ -74,19 +119,102 @@ class RunDirectory:
                 "here. Choose another hydra.run.dir, or say rerun=true to replace it."
             )
 
-    def clear(self) -> None:
-        """Removes the results of an earlier run, the mark of completion first; it begins at its beginning."""
-        self.metrics_json.unlink(missing_ok=True)
-        for path in self.path.iterdir():
-            kept = path.name == OUTPUT_LOG or path.name.startswith((lease.PREFIX, *lease.PASSING))
-            if not kept and not _is_hydras(path):
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        (self.path / AFRESH).touch()
+    @contextmanager
+    def replacing(self, again: bool) -> Iterator[None]:
+        """Within it, under the lease, the run is done.
+
+        With `again` it begins at its beginning, and a result that is there is aside until the new one is
+        whole; it comes back if the run fails and leaves nothing from which it could go on.
+        """
+        self.settle()
+        if again:
+            self.set_aside()
+        try:
+            yield
+        except BaseException:
+            self.restore_unless_begun()
+            raise
+
+    def settle(self) -> None:
+        """Ends what a killed process has begun to move."""
+        state = self._state()
+        if state == TO_EARLIER:
+            self._move_aside()
+        elif state == BACK:
+            self._move_back()
+
+    def set_aside(self) -> None:
+        """Moves a result to `.earlier`, which can be read like the run's own directory.
+
+        What an unfinished run has left is removed.
+        """
+        if self.metrics_json.is_file():
+            self._drop_earlier()
+            earlier = self.path / EARLIER
+            ownership.claim(earlier, kind_of(self.cfg))
+            (earlier / ".hydra").mkdir(exist_ok=True)
+            with suppress(FileNotFoundError):
+                shutil.copy(self.path / FROZEN[0], earlier / FROZEN[0])
+            write_atomically(self.path / AFRESH, TO_EARLIER)
+            self._move_aside()
+        else:
+            ownership.remove(self.path, self._results(self.path))
+            (self.path / AFRESH).touch()
+
+    def restore_unless_begun(self) -> None:
+        """Brings the earlier result back if the run has left nothing from which it could go on."""
+        whole = (self.path / EARLIER / "metrics.json").is_file()
+        if whole and not self.last_checkpoint.exists() and not self.metrics_json.exists():
+            ownership.remove(self.path, set(self._results(self.path)) - {FAILURE})
+            write_atomically(self.path / AFRESH, BACK)
+            self._move_back()
+
+    def _move_aside(self) -> None:
+        names = self._results(self.path)
+        names.sort(key=lambda name: name != "metrics.json")  # which goes first: what is there is not whole
+        earlier = self.path / EARLIER
+        ownership.published(earlier, sorted({*ownership.published(earlier), *ownership.published(self.path)}))
+        ownership.move(self.path, earlier, names)
+        ownership.published(self.path, [])
+        (self.path / AFRESH).write_text("")
+
+    def _move_back(self) -> None:
+        earlier = self.path / EARLIER
+        names = self._results(earlier)
+        names.sort(key=lambda name: name == "metrics.json")  # which comes last
+        ownership.published(self.path, ownership.published(earlier))
+        ownership.move(earlier, self.path, names)
+        (self.path / AFRESH).unlink()
+        self._drop_earlier()
+
+    def _drop_earlier(self) -> None:
+        earlier = self.path / EARLIER
+        if earlier.is_dir():
+            ownership.remove(earlier, self._results(earlier))
+            ownership.leave(earlier, FROZEN)
+
+    def _state(self) -> str:
+        try:
+            return (self.path / AFRESH).read_text()
+        except FileNotFoundError:
+            return ""
+
+    def _results(self, folder: Path) -> list[str]:
+        """The names of what a run has left in a folder: this one or, by W&B's, one of another signature."""
+        mark = ownership.mark_of(folder)
+        if mark is None:
+            return []
+        there = [path.name for path in folder.iterdir()]
+        there += [
+            f"{name}/{path.name}" for name in ("checkpoints", "wandb") for path in (folder / name).glob("*")
+        ]
+        own = re.compile(f"{OWN.pattern}|{OF_WANDB % '[0-9a-f]{12}'}")
+        return sorted({*mark.files, *(name for name in there if own.fullmatch(name))})
 
     def begin(self, code: str | None = None) -> None:
         """Marks the run's family, and takes over what a shorter run of the family has done.
 
-        Nothing is taken over after `clear`.
+        Nothing is taken over by a run that must begin at its beginning.
 
         Args:
             code: Hash of the code that must have made what is taken over; None for any.
@@ -94,21 +222,24 @@ class RunDirectory:
         Raises:
             UserError: If an unfinished run of another definition lies here.
         """
+        self._check_family()
         (self.path / FAILURE).unlink(missing_ok=True)
         self.checkpoints.mkdir(parents=True, exist_ok=True)
+        takes_over = not self.last_checkpoint.exists() and not (self.path / AFRESH).exists()
+        if takes_over and (shorter := self._longest_shorter_run(code)):
+            shutil.copy(shorter / "metrics.csv", self.metrics_csv)
+            copy = self.last_checkpoint.with_suffix(".partial")
+            shutil.copy(shorter / "checkpoints" / "last.ckpt", copy)
+            replace(copy, self.last_checkpoint)
+        (self.path / f"{FAMILY}{self.family}").touch()
+
+    def _check_family(self) -> None:
         mine = self.path / f"{FAMILY}{self.family}"
         if self.last_checkpoint.exists() and not mine.exists() and any(self.path.glob(f"{FAMILY}*")):
             raise UserError(
                 f"{self.path} holds an unfinished run of another configuration, or of other data. Choose "
                 "another hydra.run.dir, or say rerun=true to replace it."
             )
-        takes_over = not self.last_checkpoint.exists() and not (self.path / AFRESH).exists()
-        if takes_over and (shorter := self._longest_shorter_run(code)):
-            shutil.copy(shorter / "metrics.csv", self.metrics_csv)
-            copy = self.last_checkpoint.with_suffix(".partial")
-            shutil.copy(shorter / "checkpoints" / "last.ckpt", copy)
-            copy.replace(self.last_checkpoint)
-        mine.touch()
 
     def check_origin(self, checkpoint: Path, origin: Mapping[str, Any]) -> None:
         """Raises `UserError` if a checkpoint in this directory names a run of another family."""
@@ -126,14 +257,18 @@ class RunDirectory:
             self.code_diff.unlink(missing_ok=True)
 
     def finish(self, result: dict[str, Any]) -> None:
-        """Writes `metrics.json`, the last file of a run, by rename."""
+        """Writes `metrics.json`, the last file of a run, by rename; the result that it replaces goes."""
         lease.verify(self.path)
+        for partial in [*self.checkpoints.glob(".*.partial"), self.path / FAILURE]:
+            if OWN.fullmatch(str(partial.relative_to(self.path))):
+                partial.unlink(missing_ok=True)
         write_atomically(self.metrics_json, json.dumps(result, indent=2, allow_nan=True) + "\n")
+        self._drop_earlier()
+        (self.path / AFRESH).unlink(missing_ok=True)
 
     def rows(self) -> list[dict[str, str]]:
         """The rows of `metrics.csv`."""
-        with self.metrics_csv.open(newline="") as file:
-            return list(csv.DictReader(file))
+        return read_rows(self.metrics_csv)
 
     def along_training(self, select: str, metric: str) -> dict[str, float]:
         """What was measured along training of the weights that are tested: the last ones, or those of the
@@ -148,8 +283,8 @@ class RunDirectory:
     def _longest_shorter_run(self, code: str | None) -> Path | None:
         shorter = []
         for run in finished_of_family(self.path.parent, self.family):
-            if (run / "checkpoints" / "last.ckpt").is_file():
-                result = json.loads((run / "metrics.json").read_text())
+            if (run / "checkpoints" / "last.ckpt").is_file() and (run / "metrics.csv").is_file():
+                result = result_of(run)
                 history = result.get("code", {}).get("history", [])
                 of_code = code is None or [each["hash"] for each in history] == [code]
                 if of_code and self._is_shorter(result["definition"]):
@@ -174,16 +309,31 @@ class RunDirectory:
         return True
 
 
+def kind_of(cfg: DictConfig) -> str:
+    """The command that a configuration is of."""
+    if (target := cfg.get("_target_")) is not None:
+        return str(target).rpartition(".")[2].lower()
+    return "gradients" if "probe" in cfg else "train"
+
+
 def result_of(directory: Path) -> dict[str, Any]:
     """The content of a finished run's `metrics.json`.
 
     Raises:
-        UserError: If the run is not finished.
+        UserError: If the run is not finished, or the file is damaged.
     """
+    path = directory / "metrics.json"
     try:
-        return json.loads((directory / "metrics.json").read_bytes())
-    except FileNotFoundError as error:
-        raise UserError(f"{directory} is not the directory of a finished run.") from error
+        result = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        aside = directory / EARLIER
+        hint = f"; {aside} has its earlier result" if (aside / "metrics.json").is_file() else ""
+        raise UserError(f"{directory} is not the directory of a finished run{hint}.") from error
+    except ValueError:
+        result = None
+    if isinstance(result, dict) and isinstance(result.get("metrics"), dict):
+        return result
+    raise UserError(f"{path} is damaged; {AGAIN}.")
 
 
 def find(run: str, output_dir: str) -> Path:
@@ -206,8 +356,14 @@ def find(run: str, output_dir: str) -> Path:
 
 def finished_of_family(runs: Path, family: str) -> list[Path]:
     """The finished runs in a folder that share a definition apart from their budget."""
-    marked = [mark.parent for mark in runs.glob(f"*/{FAMILY}{family}")]
-    return [run for run in marked if (run / "metrics.json").is_file()]
+    return [mark.parent for mark in runs.glob(f"*/{FAMILY}{family}") if is_finished(mark.parent)]
+
+
+def is_finished(directory: Path) -> bool:
+    """Whether a run's result is there, and not damaged."""
+    with suppress(UserError):
+        return bool(result_of(directory))
+    return False
 
 
 def longer_and_shorter(directory: Path) -> list[Path]:
@@ -217,9 +373,13 @@ def longer_and_shorter(directory: Path) -> list[Path]:
 
 
 def remove_if_unused(path: Path) -> None:
-    """Removes a run's directory if nothing was done in it."""
-    if path.is_dir() and all(_is_hydras(entry) for entry in path.iterdir()):
-        shutil.rmtree(path)
+    """Removes a run's directory if nothing was done in it, with the folders that were made for it."""
+    if not path.is_dir() or not ownership.is_own(path):
+        return
+    names = [entry.name for entry in path.iterdir()]
+    logs = [name for name in names if name.endswith(".log") and name != OUTPUT_LOG]
+    if not set(names) - {*logs, ".hydra", AFRESH, ownership.MARK}:
+        ownership.leave(path, [*logs, *OF_HYDRA, AFRESH])
 
 
 def write_failure(path: Path, error: str) -> None:
@@ -233,8 +393,3 @@ def read_failure(path: Path) -> str | None:
         return str(json.loads((path / FAILURE).read_text())["error"])
     except (OSError, ValueError, LookupError):
         return None
-
-
-def _is_hydras(entry: Path) -> bool:
-    """Whether it was there before the run began: Hydra's files, and the mark to begin afresh."""
-    return entry.name in (".hydra", AFRESH) or (entry.suffix == ".log" and entry.name != OUTPUT_LOG)

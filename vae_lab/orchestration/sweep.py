@@ -1,8 +1,7 @@
 """A sweep from its axes to its table and its figure, around Hydra's launchers."""
 
-import hashlib
-import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,20 @@ from rich.console import Console
 
 from vae_lab.errors import Busy, UserError, did_you_mean
 from vae_lab.files import checksum
-from vae_lab.orchestration import lease, manifest, table, warm
+from vae_lab.orchestration import lease, manifest, sweep_name, table, warm
 from vae_lab.orchestration.axes import axes, points, short_names
 from vae_lab.orchestration.code import changed, is_as_now, listed
 from vae_lab.orchestration.jobs import Job, compose, pasted
-from vae_lab.orchestration.over_runs import name_of, over_runs
-from vae_lab.orchestration.run_directory import RunDirectory, read_failure, result_of, write_failure
+from vae_lab.orchestration.over_runs import over_runs
+from vae_lab.orchestration.ownership import written_whole
+from vae_lab.orchestration.run_directory import (
+    RunDirectory,
+    is_finished,
+    read_failure,
+    result_of,
+    write_failure,
+)
+from vae_lab.orchestration.signature import Flat, definition
 from vae_lab.paths import SWEEPS
 
 FIGURES = (
@@ -54,16 +61,20 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
         UserError: If a job cannot make a run, or if some have failed in the end.
     """
     settings: Any = OmegaConf.to_container(master.sweep, resolve=True)
+    command = str(master.hydra.job.config_name)
+    if master.get("runs") is not None:
+        over = sweep_name.over(master.runs, command)
+        settings |= {"name": over if settings["name"] is None else settings["name"]}
+    before = _before(master, settings)
     parsed = OverridesParser.create(config_loader=context.config_loader).parse_overrides(list(typed))
-    of, fixed = axes(settings, parsed)
+    keys = {before.keys.get(name, name): role for name, role in before.roles.items()} if before else {}
+    of, fixed = axes(settings, parsed, keys)
     if any(axis.key == "runs" for axis in of):
         raise UserError("runs takes the name of a sweep or a list: write runs=[...] with brackets.")
     if master.get("out") is not None:
         raise UserError(f"out={master.out} is for one run, and would be replaced by each; leave it out.")
     every = points(of)
     if master.get("runs") is not None:
-        command = str(master.hydra.job.config_name)
-        settings |= {"name": settings.get("name") or name_of(master.runs, command)}
         of, every = over_runs(master.runs, str(master.output_dir), of, every, command)
         fixed = [word for word in fixed if not word.startswith("runs=")]
     fixed += _without_data(master, settings, [*fixed, *(f"{axis.key}=" for axis in of)])
@@ -76,27 +87,80 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
         for point in every
     ]
     _refuse_the_same_twice(jobs)
+    name = _name(settings, list(names.values()), jobs)
+    directory = Path(master.output_dir, "sweeps", name)
+    manifest.check_place(directory)
+    base = _base(context, master, fixed)
+    asked = manifest.asked(directory, settings, _question(settings), command, of, every, jobs, base)
+    written = manifest.grown(before, asked)
     missing = [job for job in jobs if not job.is_done()]
+    for job in missing:
+        RunDirectory(job.directory, job.cfg).check()
     _tell_of_other_code([job for job in jobs if job not in missing])
     if missing:
         warm.start(int(master.hydra.launcher.get("threads", 1)))
         check(missing, elsewhere=getattr(launcher, "elsewhere", False))
-    name = settings.get("name") or _name(list(names.values()), jobs)
     for cfg in (master, *(job.cfg for job in jobs)):
         _belongs_to(cfg, name)
-    directory = Path(master.output_dir, "sweeps", name)
-    written = manifest.write(directory, settings, _question(settings), jobs[0].command, of, every, jobs)
+    manifest.write(directory, written)
+    if settings["anew"]:
+        with written_whole(directory):
+            pass  # nothing yet of these runs
+    _tell_of_growth(before, asked, written)
     failed: dict[Path, str] = {}
     if missing:
         for job in missing:
             _begin_again_if_asked(job)
-        returned = launcher.launch([job.overrides for job in missing], initial_job_idx=0)
-        for job, each in zip(missing, returned, strict=True):
-            if each.status == JobStatus.FAILED and (error := _failure(job, each)):
-                failed[job.directory] = error
+        try:
+            returned = launcher.launch([job.overrides for job in missing], initial_job_idx=0)
+            for job, each in zip(missing, returned, strict=True):
+                if each.status == JobStatus.FAILED and (error := _failure(job, each)):
+                    failed[job.directory] = error
+        finally:
+            if not getattr(launcher, "elsewhere", False):
+                for job in missing:
+                    _restore_unless_begun(job)
+    written = manifest.grown(manifest.known(directory), asked)  # another invocation may have added its own
+    manifest.write(directory, written)
     results = finish(written, directory, failed)
     if not results.missing:
         _log_summary(jobs[0].cfg.logger, directory)
+
+
+def _before(master: DictConfig, settings: Mapping[str, Any]) -> manifest.Manifest | None:
+    """What the sweep of this name consists of, unless it is to begin anew."""
+    if settings["name"] is None or settings["anew"]:
+        return None
+    return manifest.known(Path(master.output_dir, "sweeps", sweep_name.checked(settings["name"])))
+
+
+def _name(settings: Mapping[str, Any], axes: Sequence[str], jobs: Sequence[Job]) -> str:
+    name = settings["name"]
+    return sweep_name.checked(sweep_name.derived(axes, jobs) if name is None else name)
+
+
+def _base(context: HydraContext, master: DictConfig, fixed: Sequence[str]) -> Flat | None:
+    """What defines the runs apart from their axes; None where that is no configuration."""
+    with suppress(Exception):
+        return definition(compose(context.config_loader, master, fixed).cfg)
+    return None
+
+
+def _tell_of_growth(
+    before: manifest.Manifest | None, asked: manifest.Manifest, written: manifest.Manifest
+) -> None:
+    if before is None:
+        return
+    total, new = len(written.entries), len(written.entries) - len(before.entries)
+    if new:
+        print(
+            f"{asked.name} grows by {new} run{'s' * (new != 1)} to {total}; its table and figure are of all."
+        )
+    elif len(asked.entries) < total:
+        print(
+            f"{asked.name} has {total} runs, {len(asked.entries)} of which are asked for; its table is of "
+            "all."
+        )
 
 
 def _log_summary(logger: DictConfig, directory: Path) -> None:
@@ -131,15 +195,26 @@ def _tell_of_other_code(done: Sequence[Job]) -> None:
 
 
 def _begin_again_if_asked(job: Job) -> None:
-    """With `rerun=true` clears a run that nobody does just now.
+    """With `rerun=true` sets the result aside of a run that nobody does just now.
 
     The job itself must not, or it would begin again whenever SLURM puts it back into its queue.
     """
     if job.cfg.rerun == "code":
         return  # which a job may find again and again
-    if job.cfg.rerun and job.directory.is_dir() and lease.holder(job.directory) is None:
-        RunDirectory(job.directory, job.cfg).clear()
+    if job.cfg.rerun and job.directory.is_dir():
+        directory = RunDirectory(job.directory, job.cfg)
+        directory.claim()
+        with suppress(Busy), lease.hold(job.directory):
+            directory.settle()
+            directory.set_aside()
     job.cfg.rerun = False
+
+
+def _restore_unless_begun(job: Job) -> None:
+    """Brings back the result of a run that was to be done again and was not begun."""
+    if job.directory.is_dir():
+        with suppress(Busy), lease.hold(job.directory):
+            RunDirectory(job.directory, job.cfg).restore_unless_begun()
 
 
 def _failure(job: Job, returned: JobReturn) -> str | None:
@@ -149,6 +224,8 @@ def _failure(job: Job, returned: JobReturn) -> str | None:
         return None
     if (known := read_failure(job.directory)) is not None:
         return known
+    if is_finished(job.directory):
+        return None  # by another invocation
     job.freeze()
     write_failure(job.directory, str(error))
     return str(error)
@@ -189,11 +266,7 @@ def finish(
     """
     results = table.collect(written)
     console = Console(highlight=False, soft_wrap=True, markup=False)
-    paths = table.write(results, directory)
-    if not results.runs.is_empty():
-        from vae_lab.figures.of_sweep import draw
-
-        paths += draw(results, directory)
+    paths = _write(results, directory)
     if not results.settings.is_empty():
         from vae_lab.report import show_settings
 
@@ -203,7 +276,9 @@ def finish(
     for path in paths:
         console.print(str(path))
     errors = {entry.directory: error for entry, state, error in results.missing if state == "failed"}
-    errors |= failed_now or {}
+    for where, error in (failed_now or {}).items():
+        if not is_finished(where) or read_failure(where) is not None:  # else another invocation has done it
+            errors[where] = error
     failed = [entry for entry in written.entries if entry.directory in errors]
     if failed:
         lines = [
@@ -222,6 +297,24 @@ def finish(
     return results
 
 
+def _write(results: table.Results, directory: Path) -> list[Path]:
+    """Writes tables and figures in the place of the earlier ones; the tables also if the figure fails."""
+    manifest.claim(directory)
+    trouble: Exception | None = None
+    with written_whole(directory) as folder:
+        paths = table.write(results, folder)
+        if not results.runs.is_empty():
+            from vae_lab.figures.of_sweep import draw
+
+            try:
+                paths += draw(results, folder)
+            except Exception as error:
+                trouble = error
+    if trouble is not None:
+        raise trouble
+    return [directory / path.relative_to(folder) for path in paths]
+
+
 def _question(settings: dict[str, Any]) -> str:
     path = SWEEPS / f"{settings.get('name')}.yaml"
     return manifest.question(path) if path.is_file() else ""
@@ -229,12 +322,6 @@ def _question(settings: dict[str, Any]) -> str:
 
 def _label(labels: dict[str, str]) -> str:
     return " ".join(f"{name}={value}" for name, value in labels.items())
-
-
-def _name(axes: Sequence[str], jobs: Sequence[Job]) -> str:
-    """The name of a sweep without a file: what varies, and a hash of its runs."""
-    digest = hashlib.sha256(" ".join(sorted(job.signature for job in jobs)).encode()).hexdigest()[:6]
-    return re.sub(r"[^\w-]+", "_", "-".join([*axes, digest]))
 
 
 def _belongs_to(cfg: DictConfig, name: str) -> None:

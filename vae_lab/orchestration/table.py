@@ -13,6 +13,7 @@ from vae_lab.errors import UserError
 from vae_lab.files import write_atomically
 from vae_lab.orchestration.code import UNKNOWN, listed, mixtures
 from vae_lab.orchestration.manifest import Entry, Manifest
+from vae_lab.orchestration.run_directory import result_of
 
 MIXTURES = {
     "provenance.vae_lab": "versions of vae_lab",
@@ -64,8 +65,8 @@ def collect(manifest: Manifest) -> Results:
     codes, early = {}, []
     for entry in manifest.entries:
         try:
-            result = json.loads((entry.directory / "metrics.json").read_bytes())
-        except FileNotFoundError:
+            result = result_of(entry.directory)
+        except UserError:
             missing.append((entry, *entry.state()))
             continue
         rows.append(_row(entry, result))
@@ -177,11 +178,11 @@ def _of_the_missing(results: Results) -> list[str]:
 def _row(entry: Entry, result: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **entry.point,
-        "signature": result["signature"],
+        "signature": result.get("signature"),
         **result["metrics"],
         **{f"timing.{name}": value for name, value in result.get("timing", {}).items()},
-        **_flat({"code": UNKNOWN} | result["provenance"], "provenance."),
-        **{f"config.{name}": _scalar(value) for name, value in result["config"].items()},
+        **_flat({"code": UNKNOWN} | result.get("provenance", {}), "provenance."),
+        **{f"config.{name}": _scalar(value) for name, value in result.get("config", {}).items()},
     }
 
 

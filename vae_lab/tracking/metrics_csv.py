@@ -8,6 +8,8 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from vae_lab.files import read_rows, replace
+
 
 class MetricsCsv(Logger):
     """Appends a row per call to `metrics.csv`, floats in full precision.
@@ -27,7 +29,7 @@ class MetricsCsv(Logger):
         self.last_step = max((int(row["step"]) for row in rows), default=0)  # before anything is removed
         self.columns = list(rows[0]) if rows else []
         kept = [row for row in rows if int(row["step"]) <= resumed_at and not _is_test(row)]
-        if len(kept) < len(rows):
+        if len(kept) < len(rows) or not _ends_whole(path):
             self._rewrite(kept)
 
     @property
@@ -63,9 +65,7 @@ class MetricsCsv(Logger):
     def _read(self) -> list[dict[str, str]]:
         if not self.path.is_file():
             return []
-        with self.path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        return [row for row in rows if None not in row.values()]  # a killed process may leave half a row
+        return [row for row in read_rows(self.path) if row.get("step", "").isdigit()]
 
     @rank_zero_only
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
@@ -74,7 +74,12 @@ class MetricsCsv(Logger):
             writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
             writer.writerows(rows)
-        partial.replace(self.path)
+        replace(partial, self.path)
+
+
+def _ends_whole(path: Path) -> bool:
+    """Whether the next row would begin a line of its own."""
+    return not path.is_file() or path.read_bytes()[-1:] in (b"", b"\n")
 
 
 def _is_test(row: Mapping[str, str]) -> bool:

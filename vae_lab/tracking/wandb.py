@@ -1,5 +1,6 @@
 """Weights & Biases: offline unless the user is logged in or asks, and never in the way of a run."""
 
+import glob
 import logging
 import netrc
 import os
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from vae_lab.orchestration.ownership import published
 from vae_lab.tracking.metrics_csv import MetricsCsv
 
 _log = logging.getLogger(__name__)
@@ -124,7 +126,7 @@ class WandbFactory:
             "tags": self.tags,
             "dir": str(directory),
         }
-        earlier = list((directory / "wandb").glob("*run-*"))
+        earlier = list((directory / "wandb").glob(f"*run-*-{signature}"))
         self.run = self._init(arguments)
         if self.run is None:
             return []
@@ -177,7 +179,7 @@ class WandbFactory:
         import polars as pl
         import wandb
 
-        for earlier in (directory / "wandb").glob("offline-run-*"):
+        for earlier in (directory / "wandb").glob(f"offline-run-*-sweep-{glob.escape(directory.name)}"):
             if not _may_be_at_the_service(earlier):
                 shutil.rmtree(earlier)
         own: dict[str, Any] = {
@@ -194,7 +196,8 @@ class WandbFactory:
             table = pl.read_csv(directory / "table.csv")
             content: Any = {"columns": table.columns, "data": [list(row) for row in table.rows()]}
             self.run.log({"table": wandb.Table(**content)})
-        self.log_figures({path.stem: path for path in sorted(directory.glob("*.png"))})
+        drawn = [name for name in published(directory) if name.endswith(".png")]
+        self.log_figures({Path(name).stem: directory / name for name in drawn})
         self.finish()
 
     def finish(self) -> None:

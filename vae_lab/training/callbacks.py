@@ -10,6 +10,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from vae_lab.files import replace
+
 
 class EvaluateAt(pl.Callback):
     """Runs Lightning's validation loop after the given steps.
@@ -123,4 +125,4 @@ class Checkpoints(pl.Callback):
             partial.unlink(missing_ok=True)
             raise
         if trainer.is_global_zero:
-            partial.replace(self.folder / f"{name}.ckpt")
+            replace(partial, self.folder / f"{name}.ckpt")
