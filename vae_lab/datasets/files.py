@@ -1,6 +1,7 @@
 """Data files, found and verified."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from vae_lab.files import checksum
@@ -24,9 +25,13 @@ def verified_files(
     folder = Path(root).expanduser()
     reason = ""
     if download and not all((folder / name).is_file() for name in files):
+        absent = _absent_folders(folder, files)
         try:
             download(folder)
         except (OSError, RuntimeError) as error:
+            for path in absent:
+                with suppress(OSError):  # where it is absent still, or something was put into it
+                    path.rmdir()
             reason = f" and could not be downloaded ({type(error).__name__})"
     for name, expected in files.items():
         path = folder / name
@@ -39,3 +44,9 @@ def verified_files(
                 f"get it again: {how_to_get}"
             )
     return [folder / name for name in files]
+
+
+def _absent_folders(folder: Path, files: Iterable[str]) -> list[Path]:
+    """The folders on the way to files that are not there, the innermost first."""
+    ways = {parent for name in files for parent in (folder / name).absolute().parents}
+    return sorted((path for path in ways if not path.exists()), reverse=True)
