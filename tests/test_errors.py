@@ -101,7 +101,7 @@ MISTAKES = {
     "trainer.evaluate_at=''": "trainer.evaluate_at must not be empty.",
     "trainer.checkpoint_at=''": "trainer.checkpoint_at must not be empty.",
     "trainer.accelerator=tpu": "trainer.accelerator must be cpu here, got tpu: torch finds no such device;",
-    "trainer.precision=16-true": "trainer.precision must be bf16-mixed or 32-true on a CPU, got 16-true.",
+    "trainer.precision=16-true": "trainer.precision must be 32-true, bf16-mixed or 64-true on a CPU, got 16",
     "estimator=gumbel_softmax estimator.final_temperature=0.1": (
         "estimator.final_temperature and annealing need each other, got 0.1 and 0; give both or neither."
     ),
