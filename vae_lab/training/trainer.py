@@ -32,8 +32,9 @@ def _is_there(accelerator: str) -> bool:
     """Whether a kind of device is on this machine; an unknown kind is Lightning's to refuse."""
     if accelerator in ("gpu", "cuda"):
         return torch.cuda.is_available()
-    others = {"mps": MPSAccelerator.is_available, "tpu": XLAAccelerator.is_available}
-    return accelerator not in others or others[accelerator]()
+    if accelerator == "mps":
+        return MPSAccelerator.is_available()
+    return XLAAccelerator.is_available() if accelerator == "tpu" else True
 
 
 class _NoProfiler(PassThroughProfiler):
