@@ -84,14 +84,14 @@ def show(result: dict[str, Any], directory: Path) -> None:
         table.add_row("fit", f"{timing['training_seconds']:,.1f}", f"seconds, {metrics['samples']:,} data")
     console = Console(highlight=False)
     console.print(table)
-    for note in result["notes"]:
+    for note in [*result["notes"], *result.get("doubts", [])]:
         console.print(f"note: {note}", style="yellow", soft_wrap=True)
     console.print(f"in {directory}", soft_wrap=True)
 
 
 def show_evaluation(result: dict[str, Any], directory: Path) -> None:
     """Prints what was measured of a trained model, with the two standard errors of each mean."""
-    metrics, settings = result["metrics"], result["definition"]
+    settings = result["definition"]
     split, numbers = settings["split"], settings["measures.importance_samples"]
     most = max(numbers, default=0)
     sizes = {
@@ -108,11 +108,11 @@ def show_evaluation(result: dict[str, Any], directory: Path) -> None:
     for name in EVALUATED:
         if name == "log_likelihood":
             for number in sorted(set(numbers) - {most}):
-                _add_measure(table, metrics, split, f"L_{number}", "")
+                _add_measure(table, result, split, f"L_{number}", "")
         note = EVALUATED[name].format(**sizes)
         if name == "log_likelihood":
             note = LOG_LIKELIHOODS.get(result["log_likelihood"], note)
-        _add_measure(table, metrics, split, name, note)
+        _add_measure(table, result, split, name, note)
     console = Console(highlight=False)
     console.print(table)
     for note in result["notes"]:
@@ -120,12 +120,15 @@ def show_evaluation(result: dict[str, Any], directory: Path) -> None:
     console.print(f"in {directory}", soft_wrap=True)
 
 
-def _add_measure(table: Table, metrics: dict[str, float], split: str, name: str, note: str) -> None:
+def _add_measure(table: Table, result: dict[str, Any], split: str, name: str, note: str) -> None:
+    metrics = result["metrics"]
     if (value := metrics.get(f"{split}/{name}")) is None:
         return
     errors = (metrics.get(f"{kind}/{name}") for kind in ("standard_error", "monte_carlo_error"))
+    data, samples = (f"{error:.3f}" if error else "" for error in errors)
     shown = f"{value:.0f}" if name.startswith("active") else f"{value:,.3f}"
-    table.add_row(name, shown, *(f"{error:.3f}" if error else "" for error in errors), note)
+    unknown = name in result.get("unknown_errors", [])
+    table.add_row(name, shown, data, "unknown" if unknown else samples, note)
 
 
 def show_use(result: dict[str, Any], directory: Path) -> None:

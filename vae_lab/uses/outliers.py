@@ -17,6 +17,8 @@ from vae_lab.errors import did_you_mean
 from vae_lab.evaluation.detection import Detection, detection
 from vae_lab.evaluation.imputation.baselines import mean_of
 from vae_lab.evaluation.outlier_scores import (
+    OF_LIKELIHOOD,
+    OF_WEIGHTS,
     SCORES,
     likelihood_ratio,
     outlier_scores,
@@ -24,6 +26,8 @@ from vae_lab.evaluation.outlier_scores import (
     scores_of,
     typicality,
 )
+from vae_lab.evaluation.settings import BY_CHANCE
+from vae_lab.evaluation.weights import doubts
 from vae_lab.figures.images import image_grid
 from vae_lab.figures.outliers import histograms
 from vae_lab.incomplete import filled
@@ -166,7 +170,7 @@ class Outliers:
         aurocs = {name: each.auroc for name, each in found.items()}
         histograms(pairs, aurocs, [inliers.title, outliers.title], folder / "histograms.png")
         self._extremes(prepared, pairs, folder / "most_and_least_likely.png")
-        return self._outcome(model, prepared, found)
+        return self._outcome(model, prepared, found, self._doubts(prepared, both))
 
     def _entropy(self, model: TrainedModel, prepared: Prepared) -> float:
         """The mean of -log p(x) over data like those that were trained on."""
@@ -189,12 +193,29 @@ class Outliers:
         likelihood = torch.from_numpy(scores["negative_log_likelihood"])
         scores["typicality"] = typicality(likelihood, entropy).numpy()
         if prepared.background is not None:
-            of_background = [
-                each["negative_log_likelihood"] for each in self._of_model(prepared.background, part)
-            ]
-            background = torch.from_numpy(np.concatenate(of_background))
+            of_background = list(self._of_model(prepared.background, part))
+            found = {
+                name: np.concatenate([each[name] for each in of_background]) for name in of_background[0]
+            }
+            background = torch.from_numpy(found["negative_log_likelihood"])
             scores["likelihood_ratio"] = likelihood_ratio(likelihood, background).numpy()
+            scores |= {f"background/{name}": found[name] for name in OF_WEIGHTS if name in found}
         return scores
+
+    def _doubts(self, prepared: Prepared, both: Sequence[Mapping[str, np.ndarray]]) -> list[str]:
+        """What must be said of the importance weights, by which likelihoods are estimated."""
+        if not set(prepared.scores) & set(OF_LIKELIHOOD):
+            return []
+        consequence = "they may look less likely than they are, and more importance_samples tell"
+        notes = []
+        for kind, scores in zip(("inliers", "outliers"), both, strict=True):
+            for prefix, of in {"": "", "background/": " by the background"}.items():
+                sizes, in_doubt = (scores.get(f"{prefix}{name}") for name in OF_WEIGHTS)
+                if sizes is None or in_doubt is None or not in_doubt.mean() > BY_CHANCE:
+                    continue
+                share, size = float(in_doubt.mean()), float(sizes.mean())
+                notes.append(f"{kind}{of}: {doubts(share, size, self.importance_samples, consequence)}")
+        return notes
 
     def _of_model(self, model: TrainedModel | Alternative, part: Part) -> Iterator[dict[str, np.ndarray]]:
         """What a model says of some data after another."""
@@ -216,7 +237,9 @@ class Outliers:
                 groups.append((f"{part.whole.name}\n{what} likely", part.whole.split.x[ends]))
         image_grid(groups, path, columns=5)
 
-    def _outcome(self, model: TrainedModel, prepared: Prepared, found: Mapping[str, Detection]) -> Outcome:
+    def _outcome(
+        self, model: TrainedModel, prepared: Prepared, found: Mapping[str, Detection], said: list[str]
+    ) -> Outcome:
         metrics: dict[str, float] = {}
         for name, each in found.items():
             metrics |= {f"auroc/{name}": each.auroc, f"aupr/{name}": each.aupr, f"fpr95/{name}": each.fpr95}
@@ -231,6 +254,7 @@ class Outliers:
             *model.result["notes"],
             *prepared.outliers.whole.notes,
             f"{number[0]:,} inliers, {number[1]:,} outliers ({prepared.outliers.whole.name})",
+            *said,
         ]
         shown = Shown(("score", "AUROC", "AUPR", "FPR95"), rows)
         background = prepared.background
