@@ -26,7 +26,8 @@ class Sample:
 
     with C_b the covariance of the gradient at the outputs of datum b: the cross terms between data, whose
     expectation is zero, are left out exactly. Where the data of a batch are coupled, and for the parameters
-    of the decoder, the gradients of whole replicates are compared, vectorised by `torch.func`.
+    of the decoder, the gradients of whole replicates are compared, vectorised by `torch.func`; so they are
+    for the encoder if it sees other data than the batch.
 
     Args:
         objective: The surrogate of one estimator.
@@ -57,7 +58,7 @@ class Sample:
         self.groups = groups
         self.generative = generative
         self.wants_variances = variances
-        self.by_datum = not objective.estimator.couples_data
+        self.by_datum = objective.by_outputs and not objective.estimator.couples_data
         self.outputs = Moments()
         self.degrees = 0  # of freedom: each chunk is compared with its own mean
         self.deviations: dict[str, Tensor] = {}
@@ -93,6 +94,8 @@ class Sample:
             for name, total in self.block_sums.items()
         }
         outputs = means.pop("").view_as(self.block_sums[""]).to(self.jacobian.outputs.dtype)
+        if not self.objective.by_outputs:
+            return means
         gradients = self.jacobian.gradients(outputs)
         scaled = outputs * len(self.batch.x) ** 0.5  # squares then average over the data
         at_encoder = {f"encoder.{name}": part for name, part in gradients.items()}
@@ -135,7 +138,7 @@ class Sample:
             squares[f"outputs.{name}"] = part.sum(-1)
         if self.by_datum:
             squares |= self._add_by_datum(centred, mean)
-        else:
+        elif self.objective.by_outputs:
             gradients = self.jacobian.gradients(at_outputs)
             of_parameters = of_parameters | {f"encoder.{name}": part for name, part in gradients.items()}
         for name, part in of_parameters.items():
