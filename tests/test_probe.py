@@ -5,23 +5,40 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import exact_elbo, gaussian_batch, linear_gaussian_vae, nonlinear_vae
+from conftest import binary_vae, exact_elbo, gaussian_batch, linear_gaussian_vae, nonlinear_vae
 from torch import nn
 from torch.func import functional_call, jacrev
 
+from vae_lab import estimators
 from vae_lab.estimators import (
+    ARM,
+    CIWAE,
     IWAE,
     LAX,
+    MIWAE,
     OVIS,
+    PIWAE,
+    REBAR,
+    RELAX,
     STLIWAE,
     VIMCO,
+    Autoencoder,
     DeltaMethod,
+    DisARM,
     DReG,
+    Enumeration,
+    FullVariationalBayes,
+    GumbelSoftmax,
+    MaximumLikelihood,
     MeasureValued,
+    MonteCarloEM,
     Reparameterized,
+    ReweightedWakeSleep,
     ScoreFunction,
     StickingTheLanding,
+    StraightThrough,
     Taylor,
+    WakeSleep,
 )
 from vae_lab.estimators.baselines import BatchMean, LeaveOneOut, Network, RunningMean, VarianceNormalization
 from vae_lab.likelihoods import Bernoulli, ScalarGaussian
@@ -55,7 +72,26 @@ ESTIMATORS = {
     "lax": partial(LAX, partial(MLP, hidden=[3], activation="tanh")),
     "ovis": partial(OVIS, 3, num_auxiliary=2),
     "iwae_groups": partial(IWAE, 4, num_groups=2),
+    "ciwae": partial(CIWAE, 3),
+    "piwae": partial(PIWAE, 4, num_groups=2),
+    "miwae": partial(MIWAE, 3),
+    "reweighted_wake_sleep": partial(ReweightedWakeSleep, 3),
+    "wake_sleep": partial(WakeSleep, 2),
+    "free_bits": partial(Reparameterized, free_bits=0.5),
 }
+OF_DISCRETE = {
+    "arm": ARM,
+    "disarm": DisARM,
+    "rebar": REBAR,
+    "relax": partial(RELAX, partial(MLP, hidden=[3], activation="tanh")),
+    "gumbel_softmax": GumbelSoftmax,
+    "straight_through": StraightThrough,
+    "enumeration": Enumeration,
+    "rws_of_discrete": partial(ReweightedWakeSleep, 3),
+    "wake_sleep_of_discrete": WakeSleep,
+}
+REFUSED = {Autoencoder, FullVariationalBayes, MonteCarloEM, MaximumLikelihood}  # by `prepare_probe`
+ENCODE_OTHERS = {"wake_sleep", "wake_sleep_of_discrete"}
 
 
 class Normalised(nn.Module):
@@ -107,8 +143,9 @@ def images(size=6):
 
 def prepared(name):
     torch.manual_seed(6)
-    estimator = ESTIMATORS[name]()
-    estimator.prepare(nonlinear_vae(), (1, 2, 2), dataset_size=6)
+    estimator = (ESTIMATORS | OF_DISCRETE)[name]()
+    vae = binary_vae() if name in OF_DISCRETE else nonlinear_vae()
+    estimator.prepare(vae, (1, 2, 2), dataset_size=6)
     return estimator.double()
 
 
@@ -182,18 +219,39 @@ def test_the_encoder_variance_is_the_sum_of_j_c_j(encoder, chunk):
     )
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
+def test_every_estimator_is_measured_or_refused():
+    made = {type(prepared(name)) for name in ESTIMATORS | OF_DISCRETE}
+    assert made | REFUSED == {getattr(estimators, name) for name in estimators.__all__}
+
+
+@pytest.mark.parametrize("name", ESTIMATORS | OF_DISCRETE)
 def test_replicates_are_those_of_backward(name):
     """The same mean for all; the same variance wherever whole replicates are compared."""
-    estimator = prepared(name)
-    probe = Probe(model(), images(), NoiseSource(0), num_replicates=32, chunk=3)
+    estimator, vae = prepared(name), binary_vae() if name in OF_DISCRETE else model()
+    probe = Probe(vae, images(), NoiseSource(0), num_replicates=32, chunk=8)
     sample, expected = probe.sample(estimator), by_backward(probe, estimator, 32)
     blocks = sample.blocks()
+    assert expected.keys() <= blocks.keys()
     for parameter, gradients in expected.items():
         assert torch.allclose(blocks[parameter].mean(0), gradients.mean(0).flatten(), atol=1e-12)
         if not (sample.by_datum and parameter.startswith("encoder")):
             assert torch.allclose(sample.variance(parameter), gradients.var(0))
-    assert sample.by_datum == (name != "batch_mean")
+    assert sample.by_datum == (name not in {"batch_mean", "free_bits"} | ENCODE_OTHERS)
+    assert ("outputs" in sample.groups) == (name not in ENCODE_OTHERS)
+
+
+def test_wake_sleep_is_measured_at_the_data_that_it_dreams():
+    """Its encoder descends another objective, while its model ascends the bound."""
+    vae, batch = model(), images()
+    rows = Probe(vae, batch, NoiseSource(0), 200, chunk=50).measure({"it": WakeSleep()})
+    by_group = {row.group: row for row in rows}
+    assert by_group["outputs"].status == "it encodes other data than the batch"
+    assert math.isnan(by_group["outputs"].trace)
+    encoder, decoder = by_group["encoder"], by_group["decoder"]
+    assert (encoder.status, encoder.path) == ("ok", "replicates")
+    assert encoder.bias_p < 1e-6
+    assert decoder.bias_p > 0.01
+    assert encoder.minibatch_trace < 0.1 * encoder.trace  # dreams do not depend on the data
 
 
 @pytest.mark.parametrize("name", ["reparameterized", "score_function", "rloo", "dreg"])
