@@ -149,7 +149,7 @@ class Measures:
         is_complete = not bool(looked_at.isnan().any())
         if judged and is_complete and scorer.levels is not None and is_on_levels(looked_at, scorer.levels):
             statistics["bits_per_dimension"] = _in_bits(statistics[judged], batch.x.shape[1:].numel())
-        return Measured(statistics, terms, kl, _notes(vae, statistics, trust, gap))
+        return Measured(statistics, terms, kl, _notes(vae, len(batch.x), statistics, trust, gap))
 
     @property
     def _whole(self) -> list[str]:
@@ -215,7 +215,11 @@ def _without_error(term: Term, trust: Trust) -> Term:
 
 
 def _notes(
-    vae: VAE | Alternative, statistics: Mapping[str, Statistic], trust: Trust | None, gap: Gap | None
+    vae: VAE | Alternative,
+    number: int,
+    statistics: Mapping[str, Statistic],
+    trust: Trust | None,
+    gap: Gap | None,
 ) -> list[str]:
     notes = []
     if isinstance(vae, VAE) and trust is not None and "exact_log_likelihood" not in statistics:
@@ -224,6 +228,11 @@ def _notes(
     if gap is not None:
         of_fitted = gap.trust.notes("approximation_gap may be too small there")
         notes += [f"q fitted to {len(gap.trust.in_doubt):,} data: {note}" for note in of_fitted]
+    if "mutual_information" in statistics and statistics["mutual_information"].value > math.log(number) - 1:
+        notes.append(
+            f"mutual_information is at most log {number:,} = {math.log(number):.3f} for so many data: so "
+            "near to it, it may be too low and marginal_kl too high"
+        )
     if "active_units" in statistics and statistics["active_units"].value == 0:
         notes.append("posterior collapse: no latent dimension is active")
     return notes

@@ -155,7 +155,7 @@ class Evaluation:
         if isinstance(vae, Alternative):
             return {"log_likelihood": vae.log_prob(batch.x).double()}
         terms = self._bound(vae, estimator, batch, noise, purpose) if vae.has_encoder else {}
-        return terms | self._marginal_likelihood(vae, batch, noise)
+        return terms | self._marginal_likelihood(vae, batch, noise.of_part(purpose))
 
     def at_the_end(
         self, vae: VAE | Alternative, estimator: Estimator, batch: Batch, noise: NoiseSource

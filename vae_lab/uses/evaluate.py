@@ -61,7 +61,9 @@ class Evaluate:
         vae = model.model
         if isinstance(vae, VAE) and bool(some(prepared.x).isnan().any()):
             vae = of_observed(vae)
-        measured = self.measures(vae, prepared, model.noise, lambda done: progress(done, total))
+        measured = self.measures(
+            vae, prepared, model.noise.of_part(self.split), lambda done: progress(done, total)
+        )
         _write(measured, folder)
         metrics = {}
         for name, (value, error, monte_carlo_error) in measured.statistics.items():

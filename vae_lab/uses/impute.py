@@ -19,7 +19,7 @@ from vae_lab.evaluation.imputation.scores import scores
 from vae_lab.evaluation.terms import Statistic
 from vae_lab.evaluation.weights import doubts
 from vae_lab.figures.imputations import draw_imputations
-from vae_lab.noise import EVALUATION_BLOCK, some_of
+from vae_lab.noise import EVALUATION_BLOCK, PARTS, TEST, NoiseSource, some_of
 from vae_lab.sampling import tensor_of
 from vae_lab.trained import TrainedModel
 from vae_lab.uses.base import Outcome, Progress, Shown
@@ -135,7 +135,7 @@ class Impute:
                     "left, right, or a .npy or .png file."
                 )
             return torch.zeros_like(x, dtype=torch.bool)
-        mask = given_mask("missing", self.missing, model.data_shape, number, model.noise)
+        mask = given_mask("missing", self.missing, model.data_shape, number, self._noise(model))
         missing = mask(chosen) & ~x.isnan()
         if not bool(missing.any()):
             raise ValueError(f"missing={self.missing} hides nothing that data={self.data} have.")
@@ -177,11 +177,11 @@ class Impute:
             missing = prepared.missing[places].to(like.device)
             whole = Batch(prepared.x[places].to(like), prepared.numbers[places].to(like.device))
             seen = whole._replace(x=whole.x.masked_fill(missing, torch.nan))
-            parts.append(imputers(model.model, seen, fill, means, model.noise))
+            parts.append(imputers(model.model, seen, fill, means, self._noise(model)))
             if self.missing is not None:
                 held_out.append(
                     held_out_log_likelihood(
-                        model.model, whole, missing, fill, model.noise, self.importance_samples
+                        model.model, whole, missing, fill, self._noise(model), self.importance_samples
                     )
                 )
             progress(int(places[-1]) + 1, len(prepared.x))
@@ -189,6 +189,9 @@ class Impute:
         by_method = dict(zip(map(str, self.methods), of_each, strict=True))
         of_all = (torch.cat(each).cpu() for each in zip(*held_out, strict=True))
         return by_method, HeldOut(*of_all) if held_out else None
+
+    def _noise(self, model: TrainedModel) -> NoiseSource:
+        return model.noise.of_part(self.data if self.data in PARTS else TEST)
 
     def _doubts(self, imputed: dict[str, Imputed], held_out: HeldOut | None) -> list[str]:
         """What must be said of the importance weights."""

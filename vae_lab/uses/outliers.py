@@ -46,10 +46,11 @@ SHOWN = 25
 
 
 class Part(NamedTuple):
-    """Data, and the numbers of those among them that are scored, which key their noise too."""
+    """Data, and the numbers of those among them that are scored, which key their noise beside `key`."""
 
     whole: Given
     numbers: Tensor
+    key: str
 
     @property
     def title(self) -> str:
@@ -135,9 +136,9 @@ class Outliers:
                 )
             wanted.remove("typicality")
         return Prepared(
-            _part(inliers, self.max_data, "outliers"),
-            _part(outliers, self.max_data, "outliers"),
-            _part(Given(dataset.measured_part(held_out), held_out), OF_ENTROPY, "entropy"),
+            _part(inliers, self.max_data, "outliers", self.split),
+            _part(outliers, self.max_data, "outliers", "outliers"),
+            _part(Given(dataset.measured_part(held_out), held_out), OF_ENTROPY, "entropy", held_out),
             self._background(model) if "likelihood_ratio" in wanted else None,
             wanted,
         )
@@ -223,7 +224,7 @@ class Outliers:
             if isinstance(model, Alternative):
                 found = {"negative_log_likelihood": -model.log_prob(x).double()}
             else:
-                found = _one_batch(model, x, numbers, self.importance_samples)
+                found = _one_batch(model, x, numbers, self.importance_samples, part.key)
             yield {name: values.cpu().numpy() for name, values in found.items()}
 
     def _extremes(
@@ -262,12 +263,12 @@ class Outliers:
         return Outcome(metrics, f"auroc/{judged_by}", shown, notes, checkpoints=others)
 
 
-def _one_batch(model: TrainedModel, x: Any, numbers: Any, num_samples: int) -> dict[str, Any]:
+def _one_batch(model: TrainedModel, x: Any, numbers: Any, num_samples: int, part: str) -> dict[str, Any]:
     batch = model.batch(x, numbers)
-    vae = model.model if isinstance(model.model, Alternative) else model.with_posterior(batch)
+    vae = model.model if isinstance(model.model, Alternative) else model.with_posterior(batch, part)
     if not model.parts.has_density and not isinstance(vae, Alternative):
         return {"reconstruction_error": reconstruction_error(vae, batch)}
-    return outlier_scores(vae, batch, model.noise, num_samples)
+    return outlier_scores(vae, batch, model.noise.of_part(part), num_samples)
 
 
 def _independent_pixels(model: TrainedModel) -> Alternative:
@@ -289,9 +290,9 @@ def _independent_pixels(model: TrainedModel) -> Alternative:
     return pixels.to(model.device)
 
 
-def _part(whole: Given, most: int | None, purpose: str) -> Part:
+def _part(whole: Given, most: int | None, purpose: str, key: str) -> Part:
     number = len(whole.split.x)
-    return Part(whole, some_of(number, number if most is None else most, seed=0, purpose=purpose))
+    return Part(whole, some_of(number, number if most is None else most, seed=0, purpose=purpose), key)
 
 
 def _table(prepared: Prepared, both: Sequence[Mapping[str, np.ndarray]]) -> pl.DataFrame:
