@@ -1,5 +1,6 @@
 """Which of the data a trained model finds unlike those that it was trained on."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -244,10 +245,10 @@ class Outliers:
         metrics: dict[str, float] = {}
         for name, each in found.items():
             metrics |= {f"auroc/{name}": each.auroc, f"aupr/{name}": each.aupr, f"fpr95/{name}": each.fpr95}
-            metrics[f"standard_error/auroc/{name}"] = each.auroc_error
+            if not math.isnan(each.auroc_error):
+                metrics[f"standard_error/auroc/{name}"] = each.auroc_error
         rows = [
-            (name, f"{each.auroc:.3f} ± {each.auroc_error:.3f}", f"{each.aupr:.3f}", f"{each.fpr95:.3f}")
-            for name, each in found.items()
+            (name, _with_error(each), f"{each.aupr:.3f}", f"{each.fpr95:.3f}") for name, each in found.items()
         ]
         number = len(prepared.inliers.numbers), len(prepared.outliers.numbers)
         judged_by = "negative_log_likelihood" if "negative_log_likelihood" in found else prepared.scores[0]
@@ -261,6 +262,12 @@ class Outliers:
         background = prepared.background
         others = [background.checkpoint] if isinstance(background, TrainedModel) else []
         return Outcome(metrics, f"auroc/{judged_by}", shown, notes, checkpoints=others)
+
+
+def _with_error(found: Detection) -> str:
+    """The AUROC and its standard error, where it is known."""
+    error = "" if math.isnan(found.auroc_error) else f" ± {found.auroc_error:.3f}"
+    return f"{found.auroc:.3f}{error}"
 
 
 def _one_batch(model: TrainedModel, x: Any, numbers: Any, num_samples: int, part: str) -> dict[str, Any]:
