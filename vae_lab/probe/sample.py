@@ -63,7 +63,7 @@ class Sample:
         self.degrees = 0  # of freedom: each chunk is compared with its own mean
         self.deviations: dict[str, Tensor] = {}
         self.parameters: dict[str, Moments] = {}
-        self.squares: dict[str, list[Tensor]] = {group: [] for group in groups}  # a number for each replicate
+        self.traces: dict[str, Moments] = {group: Moments() for group in groups}
         self.block_sizes = torch.zeros(num_blocks, dtype=torch.float64)
         self.block_sums: dict[str, Tensor] = {}
 
@@ -109,16 +109,11 @@ class Sample:
         return self.parameters[name].variance
 
     def trace(self, group: str) -> tuple[float, float]:
-        """The trace of the covariance of a group's gradient, and its standard error.
-
-        The jackknife's over the replicates, for the logarithm of the trace, times the trace.
-        """
+        """The trace of the covariance of a group's gradient, and its standard error by the jackknife."""
+        values = self.traces[group]
         total = sum(float(self.variance(name).sum()) for name in self.groups[group])
-        squares = torch.cat(self.squares[group]).double()
-        left = (total * self.degrees - squares).clamp(min=1e-12 * total) / max(1, self.degrees - 1)
-        number = len(squares)
-        error = float((left.log().var() * (number - 1) ** 2 / number).sqrt()) if total > 0 else 0.0
-        return total, total * error
+        left_out = values.variance / max(1, self.degrees - 1) ** 2  # the variance of the trace without one
+        return total, float((left_out * (values.count - 1) ** 2 / values.count).sqrt())
 
     def _replicates(self, draws: list[dict[str, Tensor]]) -> tuple[Tensor, dict[str, Tensor]]:
         """Gradients at the outputs, of the minibatch mean, `(R, B, P)`, and by the other parameters."""
@@ -156,7 +151,7 @@ class Sample:
             self.deviations[f"outputs.{name}"] = variance
         for group, names in self.groups.items():
             total = torch.stack([squares[name].reshape(number, -1).sum(1) for name in names]).sum(0)
-            self.squares[group].append(total * number / (number - 1))  # lost without the replicate
+            self.traces[group].add(total * number / (number - 1))  # what the sum loses without the replicate
 
     def _add_by_datum(self, centred: Tensor, mean: Tensor) -> dict[str, Tensor]:
         """Adds the chunk's deviations from its mean and the step of the running mean towards it."""
