@@ -66,6 +66,11 @@ def test_the_sources_behind_a_training():
     assert len(found) < 80
 
 
+def test_what_is_left_out_exists():
+    folders = (ROOT / name.replace(".", "/") for name in sources.WITHOUT_NUMBERS)
+    assert all(folder.is_dir() or folder.with_suffix(".py").is_file() for folder in folders)
+
+
 def test_they_are_found_without_torch():
     program = (
         "import sys; from vae_lab.orchestration import sources; "
