@@ -257,7 +257,7 @@ def test_a_run_as_one_types_it(vae_lab, runs, tmp_path):
     process = vae_lab("embed", f"run={runs[0].name}", "logger=none", "out=codes.parquet")
     assert process.returncode == 0, process.stderr
     assert process.stderr == ""
-    assert max(map(len, process.stdout.partition("in /")[0].splitlines())) <= 88
+    assert max(map(len, process.stdout.partition("\nin ")[0].splitlines())) <= 88
     assert "codes in codes.parquet" in process.stdout
     directory = only(tmp_path / "outputs" / "embed")
     metrics = result(directory)["metrics"]

@@ -24,6 +24,12 @@ LEFT_SECONDS = 86_400.0  # after which a draft is taken for left behind, whoever
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
+def near(path: Path) -> Path:
+    """A path as one types it in the folder where one is."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def checksum(path: Path, algorithm: str = "sha256") -> str:
     """The checksum of a file, in hexadecimal digits."""
     with path.open("rb") as file:
@@ -90,16 +96,6 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     text = path.read_bytes().decode()
     whole = text[: text.rfind("\n") + 1]
     return [row for row in csv.DictReader(io.StringIO(whole)) if None not in row.values() and None not in row]
-
-
-def as_text(name: str) -> str:
-    r"""A file's name as it can be written into a table: what is no UTF-8 in it by its bytes.
-
-    Example:
-        >>> print(as_text(os.fsdecode(b"caf\xe9.png")))
-        caf\xe9.png
-    """
-    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def image_files(folder: Path) -> list[str]:

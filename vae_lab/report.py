@@ -7,12 +7,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from vae_lab.files import near
+
 if TYPE_CHECKING:
     from vae_lab.orchestration.table import Results
 
 EXPECTED = {"test/elbo", "test/reconstruction", "test/kl", "test/log_likelihood"}  # of most models
-
-EVIDENCE = 0.05  # a p-value below which an estimator is taken for biased
 
 LOG_LIKELIHOODS = {"exact": "exact", "predictive": "of the predictive density"}
 
@@ -86,14 +86,14 @@ def show(result: dict[str, Any], directory: Path) -> None:
         table.add_row("fit", f"{timing['training_seconds']:,.1f}", f"seconds, {metrics['samples']:,} data")
     console = Console(highlight=False)
     console.print(table)
-    for note in [*result["notes"], *result.get("doubts", [])]:
+    for note in result["notes"]:
         console.print(f"note: {note}", style="yellow", soft_wrap=True)
-    console.print(f"in {directory}", soft_wrap=True)
+    console.print(f"in {near(directory)}", soft_wrap=True)
 
 
 def show_evaluation(result: dict[str, Any], directory: Path) -> None:
     """Prints what was measured of a trained model, with the two standard errors of each mean."""
-    settings = result["definition"]
+    metrics, settings = result["metrics"], result["definition"]
     split, numbers = settings["split"], settings["measures.importance_samples"]
     most = max(numbers, default=0)
     sizes = {
@@ -110,27 +110,24 @@ def show_evaluation(result: dict[str, Any], directory: Path) -> None:
     for name in EVALUATED:
         if name == "log_likelihood":
             for number in sorted(set(numbers) - {most}):
-                _add_measure(table, result, split, f"L_{number}", "")
+                _add_measure(table, metrics, split, f"L_{number}", "")
         note = EVALUATED[name].format(**sizes)
         if name == "log_likelihood":
             note = LOG_LIKELIHOODS.get(result["log_likelihood"], note)
-        _add_measure(table, result, split, name, note)
+        _add_measure(table, metrics, split, name, note)
     console = Console(highlight=False)
     console.print(table)
     for note in result["notes"]:
         console.print(f"note: {note}", style="yellow", soft_wrap=True)
-    console.print(f"in {directory}", soft_wrap=True)
+    console.print(f"in {near(directory)}", soft_wrap=True)
 
 
-def _add_measure(table: Table, result: dict[str, Any], split: str, name: str, note: str) -> None:
-    metrics = result["metrics"]
+def _add_measure(table: Table, metrics: dict[str, float], split: str, name: str, note: str) -> None:
     if (value := metrics.get(f"{split}/{name}")) is None:
         return
     errors = (metrics.get(f"{kind}/{name}") for kind in ("standard_error", "monte_carlo_error"))
-    data, samples = (f"{error:.3f}" if error else "" for error in errors)
     shown = f"{value:.0f}" if name.startswith("active") else f"{value:,.3f}"
-    unknown = name in result.get("unknown_errors", [])
-    table.add_row(name, shown, data, "unknown" if unknown else samples, note)
+    table.add_row(name, shown, *(f"{error:.3f}" if error else "" for error in errors), note)
 
 
 def show_use(result: dict[str, Any], directory: Path) -> None:
@@ -149,7 +146,7 @@ def show_use(result: dict[str, Any], directory: Path) -> None:
         console.print(table)
     for note in result["notes"]:
         console.print(f"note: {note}", style="yellow", soft_wrap=True, markup=False)
-    console.print(f"in {directory}", soft_wrap=True)
+    console.print(f"in {near(directory)}", soft_wrap=True)
 
 
 def show_settings(results: "Results", console: Console) -> None:
@@ -184,7 +181,7 @@ def show_gradients(directory: Path) -> None:
             soft_wrap=True,
         )
         console.print(_gradient_table(part.to_dicts()))
-    console.print(f"in {directory}", soft_wrap=True)
+    console.print(f"in {near(directory)}", soft_wrap=True)
 
 
 def _gradient_table(rows: list[dict[str, Any]]) -> Table:
@@ -206,22 +203,10 @@ def _gradient_table(rows: list[dict[str, Any]]) -> Table:
             f"±{100 * (row['variance_high'] / row['variance'] - 1):.0f} %" if row["variance"] else "",
             f"{row['variance_times_evaluations']:.3g}",
             f"{row['snr']:.3g}",
-            f"{row['bias_z']:.1f}" + _mark(row),
+            f"{row['bias_z']:.1f}" + ("*" if row["declared_bias"] else ""),
             f"{1e3 * row['seconds']:.2f}",
         )
-    marks = {_mark(row) for row in rows if row["status"] == "ok"}
-    said = {
-        "*": "* biased, as it says itself",
-        "!": f"! biased by evidence: p below {EVIDENCE:.0%} for all rows together".replace("%", " %"),
-    }
-    if captions := [text for mark, text in said.items() if mark in marks]:
-        table.caption = "\n".join(captions)
+    if any(row["declared_bias"] for row in rows):
+        table.caption = "* biased, as it says itself"
         table.caption_justify = "left"
     return table
-
-
-def _mark(row: dict[str, Any]) -> str:
-    """Whether an estimator is biased by its own word, or by evidence."""
-    if row["declared_bias"]:
-        return "*"
-    return "!" if row["bias_p"] < EVIDENCE else ""

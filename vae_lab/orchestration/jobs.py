@@ -10,7 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vae_lab.config import rerun
-from vae_lab.files import checksum
+from vae_lab.files import checksum, near
 from vae_lab.orchestration.axes import literal
 from vae_lab.orchestration.code import is_as_now
 from vae_lab.orchestration.run_directory import FAILURE, RunDirectory
@@ -140,9 +140,7 @@ def line(command: str, directory: Path) -> list[str]:
 
 def pasted(command: str, directory: Path) -> str:
     """That line as one types it in the folder where one is."""
-    here = Path.cwd()
-    near = directory.relative_to(here) if directory.is_relative_to(here) else directory
-    return shlex.join(["vae-lab", *line(command, near)])
+    return shlex.join(["vae-lab", *line(command, near(directory))])
 
 
 def _is_as_measured(known: tuple[str, str]) -> bool:
