@@ -5,6 +5,7 @@ import os
 import subprocess
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import FAST
@@ -15,9 +16,10 @@ from vae_lab import config
 from vae_lab.cli import _as_hydra_reads
 from vae_lab.errors import UserError
 from vae_lab.files import LEFT_SECONDS, own_suffix, read_rows, write_atomically
-from vae_lab.orchestration import manifest, ownership, signature, sweep_name
+from vae_lab.orchestration import lease, manifest, ownership, signature, sweep_name
 from vae_lab.orchestration.axes import axes
-from vae_lab.orchestration.run_directory import EARLIER, RunDirectory, is_finished, result_of
+from vae_lab.orchestration.pool import Pool, Task
+from vae_lab.orchestration.run_directory import EARLIER, RunDirectory, is_finished, result_of, write_failure
 from vae_lab.paths import CONF
 from vae_lab.tracking import MetricsCsv
 
@@ -341,3 +343,23 @@ def test_a_sweep_of_a_name_grows_and_leaves_what_is_not_its_own(vae_lab, tmp_pat
     assert anew.returncode == 0, anew.stderr
     assert read_rows(mine / "table.csv")[0]["repeats"] == "2"
     assert (mine / "notes.md").read_text() == (mine / "paper_table.csv").read_text() == "mine"
+
+
+def test_a_run_that_failed_here_is_followed_elsewhere_and_tried_once(tmp_path):
+    directory = finished_run(tmp_path / "run")
+    job = SimpleNamespace(directory=directory.path, is_done=directory.finished)
+    pool = Pool([], lambda tasks: None, None, None)
+
+    def state_after(before, error="killed by SIGKILL"):
+        task = Task(job, state=before, error=error)
+        pool._look_elsewhere([task])
+        return task.state
+
+    assert state_after("failed") == "done"
+    write_failure(directory.path, "the earlier result came back")
+    assert state_after("failed") == "failed"
+    directory.metrics_json.unlink()
+    with lease.hold(directory.path):
+        assert state_after("failed") == "elsewhere"
+    assert state_after("elsewhere") == "failed"
+    assert state_after("elsewhere", error="") == "waiting"
