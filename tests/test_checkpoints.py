@@ -37,9 +37,6 @@ def directory_of(path, *overrides):
 
 def trained(path, *overrides):
     cfg, directory = directory_of(path, *overrides)
-    hydra = path / ".hydra"
-    hydra.mkdir(parents=True, exist_ok=True)
-    (hydra / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
     result = run(cfg, directory)
     return directory, json.loads(json.dumps(result))
 

@@ -54,8 +54,8 @@ MISTAKES = {
     "estimator.num_samples=0": "estimator.num_samples must be at least 1, got 0.",
     "estimator.beta=-1": "estimator.beta must not be negative, got -1.",
     "optimizer.lr=-1": "optimizer.lr must be above 0 and finite, got -1.",
-    "optimizer.lr=nan": "optimizer.lr must be above 0 and finite, got nan.",
-    "optimizer.lr=inf": "optimizer.lr must be above 0 and finite, got inf.",
+    "optimizer.lr=nan": "optimizer.lr must be finite, got nan.",
+    "optimizer.lr=inf": "optimizer.lr must be finite, got inf.",
     "optimizer.weight_decay=-1": "optimizer.weight_decay must be finite and not negative, got -1.",
     "dataset.batch_size=5000": "dataset.batch_size must be at most 1237, the size of the training part",
     "dataset.batch_size=0": "dataset.batch_size must be at least 1, got 0.",
@@ -69,6 +69,42 @@ MISTAKES = {
     "evaluation.importance_samples=0": "evaluation.importance_samples must be at least 1, got 0.",
     "evaluation.fit.num_steps=0": "evaluation.fit.num_steps must be at least 1, got 0.",
     "evaluation.fit.lr=0": "evaluation.fit.lr must be above 0, got 0.",
+    # sizes and words without sense, which would end a run late or a machine at once
+    "model.latent_dim=1000000000": "model.latent_dim must be at most 100,000, got 1000000000.",
+    "model.latent_dim=100000000000000000000": "model.latent_dim must be at most 100,000, got 1000000000000",
+    "model.encoder.hidden=[100000,100000]": "the memory does not suffice",
+    "model.encoder.hidden=[1099511627776]": "model.encoder.hidden must be at most 100,000, got 1099",
+    "estimator=nvil estimator.baseline.network.network.hidden=[100000,100000]": "the memory does not suffice",
+    "estimator=nvil estimator.baseline.network.network.hidden=[0]": (
+        "estimator: hidden must hold widths of at least 1, got [0]."
+    ),
+    "estimator.num_samples=4294967296": "estimator.num_samples must be at most 1,000,000, got 4294967296.",
+    "estimator.num_samples=1000000 dataset.batch_size=1000": (
+        "estimator: the memory does not suffice: num_samples=1000000 with dataset.batch_size=1000 would need"
+    ),
+    "estimator.free_bits=1e300": "estimator.free_bits must be at most 10,000, got 1e+300.",
+    "estimator.beta=inf": "estimator.beta must be finite, got inf.",
+    "estimator.warm_up=1e300": "estimator.warm_up must be at most 1e+15, got 1e+300.",
+    "dataset.test_size=0": "dataset.test_size must be at least 1: the trained model is measured on",
+    "optimizer.algorithm.eps=-1": "optimizer.algorithm cannot take a step with its settings (Invalid epsilon",
+    "optimizer.algorithm.betas=[3,3]": "optimizer.algorithm cannot take a step with its settings (Invalid",
+    "optimizer.algorithm.eps=nan": "optimizer.algorithm.eps must be finite, got nan.",
+    "+optimizer.algorithm.lr=-5": "optimizer.algorithm.lr must be left out, as it has no effect; use lr.",
+    "optimizer=sgd optimizer.algorithm.momentum=3": (
+        "optimizer.algorithm.momentum must be at least 0 and below 1, got 3."
+    ),
+    "optimizer/schedule=cosine optimizer.schedule.T_max=0": "optimizer.schedule cannot take a step with its",
+    "optimizer/schedule=exponential optimizer.schedule.gamma=nan": (
+        "optimizer.schedule.gamma must be finite, got nan."
+    ),
+    "optimizer/schedule=exponential optimizer.schedule.gamma=-1": "must be at least 0 and below 10, got -1",
+    "trainer.evaluate_at=''": "trainer.evaluate_at must not be empty.",
+    "trainer.checkpoint_at=''": "trainer.checkpoint_at must not be empty.",
+    "trainer.accelerator=tpu": "trainer.accelerator must be cpu here, got tpu: torch finds no such device;",
+    "trainer.precision=16-true": "trainer.precision must be 32-true, bf16-mixed or 64-true on a CPU, got 16",
+    "estimator=gumbel_softmax estimator.final_temperature=0.1": (
+        "estimator.final_temperature and annealing need each other, got 0.1 and 0; give both or neither."
+    ),
     # combinations that cannot work
     "dataset=ppca": "model.likelihood: Bernoulli needs data in [0, 1], but the data go from",
     "dataset=ppca model=conv": "model.encoder: a convolutional network needs images of shape (C, H, W), got",

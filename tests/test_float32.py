@@ -42,8 +42,8 @@ POSTERIORS = {
     "gamma": posteriors.Gamma,
     "bernoulli": posteriors.Bernoulli,
     "categorical": partial(posteriors.Categorical, num_categories=2),
-    "flow": partial(posteriors.Flow, hidden=[8], context=4),
-    "flow-spline": partial(posteriors.Flow, kind="spline", hidden=[8], context=4),
+    "flow": partial(posteriors.Flow, num_transforms=2, hidden=[8], context=4),
+    "flow-spline": partial(posteriors.Flow, kind="spline", num_transforms=1, hidden=[8], context=4),
     "hierarchical": lambda latent_dim: posteriors.Hierarchical(**layers),
 }
 PRIORS = {
@@ -53,8 +53,8 @@ PRIORS = {
     "bernoulli": partial(priors.Bernoulli, learned=True),
     "categorical": partial(priors.Categorical, num_categories=2, learned=True),
     "gaussian_mixture": partial(priors.GaussianMixture, num_components=3),
-    "flow": partial(priors.Flow, hidden=[8]),
-    "flow-splines": partial(priors.Flow, kind="nsf", hidden=[8]),
+    "flow": partial(priors.Flow, num_transforms=1, hidden=[8]),
+    "flow-splines": partial(priors.Flow, kind="nsf", num_transforms=1, hidden=[8]),
     "hierarchical": lambda latent_dim: priors.Hierarchical(**layers),
     "vamp": lambda latent_dim: vamp_prior(),
 }

@@ -158,6 +158,13 @@ def test_files_that_are_no_leases_are_left_alone(tmp_path, name):
     assert (tmp_path / name).read_text() == "a copy"
 
 
+def test_what_is_no_progress_is_no_holder():
+    whole = lease_file.own("0", 1, {"samples": 1, "total": 2.5, "value": None, "metric": "a"})
+    assert lease_file.parse(whole.content()) == whole
+    for wrong in ({"samples": "1"}, {"total": [1]}, {"value": {}}, [], None):
+        assert lease_file.parse(whole._replace(progress=wrong).content()) is None
+
+
 def test_to_look_needs_not_to_write(tmp_path, monkeypatch):
     edit(lease._take(tmp_path).path, machine="elsewhere", host="n2", pid=1)
     for name in ("link", "unlink", "utime", "pwrite", "write"):

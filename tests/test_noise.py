@@ -2,7 +2,7 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, NoiseSpec, permutation
+from vae_lab.noise import EVALUATION_BLOCK, AntitheticNoise, NoiseSource, NoiseSpec, permutation
 from vae_lab.sobol import SobolNoise
 
 SPECS = {"posterior": NoiseSpec("normal", 3, (2,)), "pixels": NoiseSpec("uniform", 1, (4,))}
@@ -135,3 +135,19 @@ def test_sobol_leaves_shared_and_evaluation_noise_as_they_are():
         kind(0).evaluation(specs, purpose="e", indices=indices)["z"] for kind in (SobolNoise, NoiseSource)
     ]
     assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("source", [NoiseSource(3), AntitheticNoise(3)])
+def test_each_part_of_the_data_has_evaluation_noise_of_its_own(source):
+    """The test part's is that of a source that knows of no part, and training noise is of none."""
+
+    def drawn(source):
+        specs = {"posterior": NoiseSpec("normal", 4, (2,))}
+        return source.evaluation(specs, purpose="importance", indices=torch.arange(5))["posterior"]
+
+    assert torch.equal(drawn(source.of_part("test")), drawn(source))
+    assert type(source.of_part("validation")) is type(source)
+    parts = [drawn(source.of_part(part)) for part in ("test", "validation", "train")]
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        assert not (parts[first] == parts[second]).any()
+    assert torch.equal(drawn(source.of_part("validation")), parts[1])

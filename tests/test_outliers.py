@@ -120,6 +120,20 @@ def test_standard_error_of_auroc_is_its_spread():
     assert mean == pytest.approx(spread, rel=4 / (2 * 400) ** 0.5)  # 4 standard errors of a spread
 
 
+@pytest.mark.parametrize("shift", [0.3, 1.2])
+def test_intervals_of_auroc_cover_while_it_is_far_from_one(shift):
+    rng = np.random.default_rng(2)
+    exact = 0.5 * (1 + math.erf(shift / 2))
+    found = [detection(rng.normal(size=200), rng.normal(loc=shift, size=200)) for _ in range(600)]
+    covered = np.mean([abs(each.auroc - exact) < 1.96 * each.auroc_error for each in found])
+    assert 0.93 - 2 * 0.009 < covered < 0.97 + 2 * 0.009  # two standard errors of the simulation
+
+
+def test_where_all_pairs_are_in_order_or_tied_the_error_is_unknown():
+    for outliers in ([3.0, 4.0], [0.5, 0.5]):
+        assert math.isnan(detection(np.full(3, 0.5), np.array(outliers)).auroc_error)
+
+
 @pytest.fixture(scope="module")
 def once(command_line, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")

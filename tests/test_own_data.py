@@ -374,7 +374,7 @@ def test_what_lies_beside_parts(tmp_path):
         dataset.found()
 
 
-@pytest.mark.parametrize("output", ["outputs", "results/of mine", "."])
+@pytest.mark.parametrize("output", ["outputs", "."])
 def test_results_in_the_folder_are_no_data(tmp_path, monkeypatch, capsys, output):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "photos"

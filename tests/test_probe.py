@@ -5,23 +5,40 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import exact_elbo, gaussian_batch, linear_gaussian_vae, nonlinear_vae
+from conftest import binary_vae, exact_elbo, gaussian_batch, linear_gaussian_vae, nonlinear_vae
 from torch import nn
 from torch.func import functional_call, jacrev
 
+from vae_lab import estimators
 from vae_lab.estimators import (
+    ARM,
+    CIWAE,
     IWAE,
     LAX,
+    MIWAE,
     OVIS,
+    PIWAE,
+    REBAR,
+    RELAX,
     STLIWAE,
     VIMCO,
+    Autoencoder,
     DeltaMethod,
+    DisARM,
     DReG,
+    Enumeration,
+    FullVariationalBayes,
+    GumbelSoftmax,
+    MaximumLikelihood,
     MeasureValued,
+    MonteCarloEM,
     Reparameterized,
+    ReweightedWakeSleep,
     ScoreFunction,
     StickingTheLanding,
+    StraightThrough,
     Taylor,
+    WakeSleep,
 )
 from vae_lab.estimators.baselines import BatchMean, LeaveOneOut, Network, RunningMean, VarianceNormalization
 from vae_lab.likelihoods import Bernoulli, ScalarGaussian
@@ -30,7 +47,7 @@ from vae_lab.noise import AntitheticNoise, NoiseSource
 from vae_lab.posteriors import Gaussian
 from vae_lab.priors import StandardNormal
 from vae_lab.probe import Probe
-from vae_lab.probe.bias import squared_length, standard_error
+from vae_lab.probe.bias import BLOCKS, corrected, detectable, p_value, z_score
 from vae_lab.probe.jacobian import EncoderJacobian
 from vae_lab.probe.moments import Moments
 from vae_lab.probe.warm_up import warm_up
@@ -55,7 +72,26 @@ ESTIMATORS = {
     "lax": partial(LAX, partial(MLP, hidden=[3], activation="tanh")),
     "ovis": partial(OVIS, 3, num_auxiliary=2),
     "iwae_groups": partial(IWAE, 4, num_groups=2),
+    "ciwae": partial(CIWAE, 3),
+    "piwae": partial(PIWAE, 4, num_groups=2),
+    "miwae": partial(MIWAE, 3),
+    "reweighted_wake_sleep": partial(ReweightedWakeSleep, 3),
+    "wake_sleep": partial(WakeSleep, 2),
+    "free_bits": partial(Reparameterized, free_bits=0.5),
 }
+OF_DISCRETE = {
+    "arm": ARM,
+    "disarm": DisARM,
+    "rebar": REBAR,
+    "relax": partial(RELAX, partial(MLP, hidden=[3], activation="tanh")),
+    "gumbel_softmax": GumbelSoftmax,
+    "straight_through": StraightThrough,
+    "enumeration": Enumeration,
+    "rws_of_discrete": partial(ReweightedWakeSleep, 3),
+    "wake_sleep_of_discrete": WakeSleep,
+}
+REFUSED = {Autoencoder, FullVariationalBayes, MonteCarloEM, MaximumLikelihood}  # by `prepare_probe`
+ENCODE_OTHERS = {"wake_sleep", "wake_sleep_of_discrete"}
 
 
 class Normalised(nn.Module):
@@ -107,8 +143,9 @@ def images(size=6):
 
 def prepared(name):
     torch.manual_seed(6)
-    estimator = ESTIMATORS[name]()
-    estimator.prepare(nonlinear_vae(), (1, 2, 2), dataset_size=6)
+    estimator = (ESTIMATORS | OF_DISCRETE)[name]()
+    vae = binary_vae() if name in OF_DISCRETE else nonlinear_vae()
+    estimator.prepare(vae, (1, 2, 2), dataset_size=6)
     return estimator.double()
 
 
@@ -182,18 +219,39 @@ def test_the_encoder_variance_is_the_sum_of_j_c_j(encoder, chunk):
     )
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
+def test_every_estimator_is_measured_or_refused():
+    made = {type(prepared(name)) for name in ESTIMATORS | OF_DISCRETE}
+    assert made | REFUSED == {getattr(estimators, name) for name in estimators.__all__}
+
+
+@pytest.mark.parametrize("name", ESTIMATORS | OF_DISCRETE)
 def test_replicates_are_those_of_backward(name):
     """The same mean for all; the same variance wherever whole replicates are compared."""
-    estimator = prepared(name)
-    probe = Probe(model(), images(), NoiseSource(0), num_replicates=20, chunk=3)
-    sample, expected = probe.sample(estimator), by_backward(probe, estimator, 20)
+    estimator, vae = prepared(name), binary_vae() if name in OF_DISCRETE else model()
+    probe = Probe(vae, images(), NoiseSource(0), num_replicates=32, chunk=8)
+    sample, expected = probe.sample(estimator), by_backward(probe, estimator, 32)
     blocks = sample.blocks()
+    assert expected.keys() <= blocks.keys()
     for parameter, gradients in expected.items():
         assert torch.allclose(blocks[parameter].mean(0), gradients.mean(0).flatten(), atol=1e-12)
         if not (sample.by_datum and parameter.startswith("encoder")):
             assert torch.allclose(sample.variance(parameter), gradients.var(0))
-    assert sample.by_datum == (name != "batch_mean")
+    assert sample.by_datum == (name not in {"batch_mean", "free_bits"} | ENCODE_OTHERS)
+    assert ("outputs" in sample.groups) == (name not in ENCODE_OTHERS)
+
+
+def test_wake_sleep_is_measured_at_the_data_that_it_dreams():
+    """Its encoder descends another objective, while its model ascends the bound."""
+    vae, batch = model(), images()
+    rows = Probe(vae, batch, NoiseSource(0), 200, chunk=50).measure({"it": WakeSleep()})
+    by_group = {row.group: row for row in rows}
+    assert by_group["outputs"].status == "it encodes other data than the batch"
+    assert math.isnan(by_group["outputs"].trace)
+    encoder, decoder = by_group["encoder"], by_group["decoder"]
+    assert (encoder.status, encoder.path) == ("ok", "replicates")
+    assert encoder.bias_p < 1e-6
+    assert decoder.bias_p > 0.01
+    assert encoder.minibatch_trace < 0.1 * encoder.trace  # dreams do not depend on the data
 
 
 @pytest.mark.parametrize("name", ["reparameterized", "score_function", "rloo", "dreg"])
@@ -284,17 +342,65 @@ def test_bias_is_found_where_it_is_and_nowhere_else():
     assert rows["dreg"].cosine > 0.99
 
 
-def test_the_z_score_is_standard_where_there_is_no_bias():
-    torch.manual_seed(0)
-    scores = []
-    for _ in range(500):
-        blocks = torch.randn(10, 300, dtype=torch.float64) * torch.linspace(0.1, 1, 300)
-        gram = blocks @ blocks.T
-        scores.append(squared_length(gram) / standard_error(gram))
-    scores = torch.tensor(scores)
-    assert abs(scores.mean()) < 0.15
-    assert abs(scores.std() - 1) < 0.15
-    assert math.isnan(standard_error(torch.eye(3)))
+SPECTRA = {
+    "one": torch.ones(1),
+    "two": torch.tensor([1.0, 0.1]),
+    "five": 0.5 ** torch.arange(5),
+    "twenty": 1 / torch.arange(1.0, 21),
+    "one of many": torch.cat([torch.tensor([30.0]), torch.ones(100)]),
+    "many": torch.linspace(0.1, 1, 300).square(),
+}
+
+
+def blocks_of(spectrum, experiments, seed=0, shift=0.0):
+    generator = torch.Generator().manual_seed(seed)
+    normal = torch.randn(experiments, BLOCKS, len(spectrum), generator=generator, dtype=torch.float64)
+    direction = torch.randn(experiments, 1, len(spectrum), generator=generator, dtype=torch.float64)
+    direction /= direction.norm(dim=-1, keepdim=True)
+    return normal * spectrum.double().sqrt() + shift * direction
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+def test_a_bias_is_found_in_five_per_cent_of_groups_without_one_whatever_their_size(name):
+    p = torch.tensor([p_value(each @ each.T) for each in blocks_of(SPECTRA[name], 1000)])
+    for level in (0.05, 0.01):
+        error = (level * (1 - level) / 1000) ** 0.5
+        assert abs((p <= level).double().mean() - level) < 3 * error
+    z = torch.tensor([z_score(float(each)) for each in p])
+    assert abs(z.mean()) < 3 / 1000**0.5
+    assert abs(z.std() - 1) < 3 / 2000**0.5
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+def test_a_detectable_bias_is_found_four_times_in_five(name):
+    """By one of fifty tests; with one direction of large variance among many, the average one is no guide."""
+    limits = [detectable(each @ each.T, 50) for each in blocks_of(SPECTRA[name], 50)]
+    limit = sorted(limits)[25]
+    found = [p_value(each @ each.T) for each in blocks_of(SPECTRA[name], 150, seed=1, shift=limit)]
+    power = sum(corrected(p, 50) < 0.05 for p in found) / 150
+    assert (0.4 if name == "one of many" else 0.65) < power < 0.95
+
+
+def test_a_large_bias_has_a_large_score_and_nothing_has_none():
+    far = blocks_of(SPECTRA["five"], 1, shift=30.0)[0]
+    assert 10 < z_score(p_value(far @ far.T)) < 38
+    assert math.isnan(p_value(torch.zeros(BLOCKS, BLOCKS, dtype=torch.float64)))
+    assert math.isnan(p_value(torch.eye(3)))
+    assert corrected(0.01, 1) == pytest.approx(0.01)
+    assert corrected(0.001, 100) == pytest.approx(1 - 0.999**100)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1 + 1e-13])
+def test_rounding_errors_are_no_bias(factor):
+    """The noise of a pathwise gradient by the mean that the decoder does not pass on."""
+    vae = linear_gaussian_vae()
+    with torch.no_grad():
+        vae.decoder.layers[0].weight.zero_()
+    scaled = Reparameterized(beta=factor)
+    rows = Probe(vae, gaussian_batch(size=4), NoiseSource(0), 32, minibatch=False).measure({"it": scaled})
+    (row,) = (row for row in rows if row.group == "outputs.mean")
+    assert row.bias_z == pytest.approx(0, abs=1e-3)
+    assert row.bias_p > 0.9
 
 
 def test_signal_to_noise_and_single_gradients():

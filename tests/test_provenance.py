@@ -11,9 +11,10 @@ from test_orchestration import composed
 from vae_lab import run as training
 from vae_lab.errors import UserError
 from vae_lab.orchestration import code, provenance, sources
-from vae_lab.orchestration.jobs import kept
+from vae_lab.orchestration.jobs import Job, kept
 from vae_lab.orchestration.manifest import Entry, Manifest
 from vae_lab.orchestration.signature import definition
+from vae_lab.orchestration.sweep import _tell_of_other_code
 from vae_lab.orchestration.table import collect
 from vae_lab.paths import ROOT
 
@@ -63,6 +64,11 @@ def test_the_sources_behind_a_training():
                  "vae_lab/report.py", "vae_lab/tracking/wandb.py", "vae_lab/probe/probe.py"):  # fmt: skip
         assert path not in found
     assert len(found) < 80
+
+
+def test_what_is_left_out_exists():
+    folders = (ROOT / name.replace(".", "/") for name in sources.WITHOUT_NUMBERS)
+    assert all(folder.is_dir() or folder.with_suffix(".py").is_file() for folder in folders)
 
 
 def test_they_are_found_without_torch():
@@ -211,6 +217,25 @@ def test_a_table_names_mixtures_and_runs_that_ended_early(tmp_path):
     ]
     assert results.runs["provenance.code"].to_list() == ["unknown"] * 3  # as these results have no such entry
     assert isinstance(results.settings, pl.DataFrame)
+
+
+def test_a_sweep_says_of_how_many_finished_runs_the_code_has_changed(tmp_path, capsys):
+    own = "vae_lab/estimators/vimco.py"
+    as_now = {"hash": "1", "sources": {own: {"part": "estimator", "hash": sources.hash_of(own)}}}
+    jobs = []
+    for name, made in {"a": one_source(own, "2"), "b": as_now, "c": None}.items():
+        cfg, directory = directory_of(tmp_path / name)
+        directory.begin()
+        result = {"definition": directory.definition, "metrics": {}}
+        directory.finish(result | ({"code": made} if made else {}))
+        jobs.append(Job(name, "train", [], cfg, directory.path))
+    _tell_of_other_code(jobs[1:2])
+    assert capsys.readouterr().out == ""
+    _tell_of_other_code(jobs)
+    assert capsys.readouterr().out == (
+        f"note: the code of 2 of the 3 finished runs has changed since: estimator ({own}), unknown code; "
+        "rerun=code does these again.\n"
+    )
 
 
 def test_a_process_that_lives_on_remembers_the_sources_that_it_imported(package, monkeypatch):

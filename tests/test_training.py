@@ -142,6 +142,40 @@ def test_the_window_begins_anew_when_full_and_survives_a_checkpoint():
         assert copy.means().tolist() == [15.0]
 
 
+def test_a_term_that_some_steps_lack_is_averaged_over_the_others(monkeypatch):
+    """What memory holds that was not written to is no value of a step: here it would be NaN."""
+
+    def of_nan(make):
+        return lambda *args, **kwargs: make(*args, **kwargs).fill_(math.nan)
+
+    monkeypatch.setattr(torch, "empty", of_nan(torch.empty))
+    monkeypatch.setattr(torch.Tensor, "new_empty", of_nan(torch.Tensor.new_empty))
+    window = Window(size=4)
+    window.add({"elbo": torch.tensor([1.0]), "early": torch.tensor([2.0])})
+    window.add({"elbo": torch.tensor([2.0])})
+    window.add({"late": torch.tensor([7.0]), "elbo": torch.tensor([3.0])})
+    restored = Window(size=4)
+    restored.load_state_dict(window.state_dict())
+    for copy in (window, restored):
+        copy.add({"elbo": torch.tensor([6.0]), "late": torch.tensor([8.0])})
+        assert copy.first_not_finite() is None
+        assert dict(zip(copy.names, copy.means().tolist(), strict=True)) == {
+            "elbo": 3.0,
+            "early": 2.0,
+            "late": 7.5,
+        }
+        copy.add({"elbo": torch.tensor([1.0])})
+        assert copy.names == ["elbo"]
+    assert restored.steps[0][1].equal(window.steps[0][1])
+
+
+def test_a_value_that_is_not_finite_is_found_at_its_step_when_terms_change():
+    window = Window(size=4)
+    window.add({"elbo": torch.tensor([1.0])})
+    window.add({"late": torch.tensor([math.inf]), "elbo": torch.tensor([2.0])})
+    assert window.first_not_finite() == (1, "late", math.inf)
+
+
 @pytest.mark.parametrize("algorithm", [torch.optim.Adam, torch.optim.Adagrad, torch.optim.SGD])
 def test_optimizers_are_fused(algorithm):
     optimizer = OptimizerFactory(algorithm, lr=0.1).optimizer([nn.Parameter(torch.zeros(2))])

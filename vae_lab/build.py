@@ -19,6 +19,7 @@ from vae_lab.estimators.base import Estimator
 from vae_lab.evaluation.settings import Evaluation
 from vae_lab.likelihoods.base import Likelihood
 from vae_lab.likelihoods.support import check_support, extremes
+from vae_lab.memory import fitting
 from vae_lab.networks import MLP, Constant, NoEncoder, PerDatum
 from vae_lab.networks.causal import CausalNetwork
 from vae_lab.noise import NoiseSource
@@ -152,6 +153,10 @@ def build(cfg: DictConfig, checkpoints: Path, load: Load = load_dataset) -> Trai
     pl.seed_everything(cfg.seed, verbose=False)
     model = _model(cfg, dataset)
     prepare_estimator(estimator, "estimator", model, noise, dataset, trainer.world_size)
+    try:
+        optimizer.check()
+    except ValueError as error:
+        raise UserError(named(error, "optimizer", cfg.optimizer)) from error
     if estimator.has_weight_prior and optimizer.weight_decay:
         raise UserError(
             "optimizer.weight_decay must be 0 for an estimator whose bound has the prior on the weights "
@@ -209,7 +214,11 @@ def _model(cfg: DictConfig, dataset: SplitDataset) -> Model:
             "model=logistic_regression."
         )
     sizes = {"data_shape": dataset.shape, "dataset_size": len(x), "mean_datum": lambda: some(x).nanmean(0)}
-    model: Model = _sized(cfg.model, "model", Model, sizes)
+    try:
+        with fitting("the networks"):
+            model: Model = _sized(cfg.model, "model", Model, sizes)
+    except ValueError as error:
+        raise UserError(f"model: {error}") from error
     networks = isinstance(model, VAE) and model.is_amortized and not isinstance(model.encoder, Constant)
     if dataset.sees_parts and networks:
         raise UserError(
@@ -374,6 +383,8 @@ def _check_split(settings: TrainerFactory, dataset: SplitDataset, world_size: in
             f"dataset.batch_size must be divisible by the number of processes, {world_size}, got "
             f"{dataset.batch_size}."
         )
+    if len(dataset.data.test.x) == 0:
+        raise UserError("dataset.test_size must be at least 1: the trained model is measured on that part.")
     if settings.select == "best" and len(dataset.data.validation.x) == 0:
         raise UserError(
             "trainer.select=best needs a validation part, but dataset.validation_size is 0; give it one or "

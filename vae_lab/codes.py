@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.datasets.base import EVALUATION_BATCH, EVALUATION_NUMBERS
-from vae_lab.noise import EVALUATION_BLOCK, NoiseSpec
+from vae_lab.noise import EVALUATION_BLOCK, TEST, NoiseSpec
 from vae_lab.posteriors.base import Conditional
 from vae_lab.rows import Rows, in_batches
 from vae_lab.trained import TrainedModel
@@ -29,27 +29,30 @@ class Encoded(NamedTuple):
     q: Conditional
 
 
-def encoded(model: TrainedModel, x: Tensor | Rows, batch_size: int | None = None) -> Iterator[Encoded]:
+def encoded(
+    model: TrainedModel, x: Tensor | Rows, batch_size: int | None = None, part: str = TEST
+) -> Iterator[Encoded]:
     """Reads and encodes data, one batch after another; no result depends on the batches.
 
     Args:
         model: The model, with an encoder.
         x: Data `(N, *data_shape)`, in memory or on disk.
         batch_size: How many at a time; None for as many as suit the memory.
+        part: Their name, which keys the noise of a fit.
     """
     size = batch_size or max(1, min(EVALUATION_BATCH, EVALUATION_NUMBERS // math.prod(x.shape[1:])))
     for some, numbers in in_batches(x, torch.arange(len(x)).split(size)):
-        yield Encoded(some, numbers, model.encode(some, numbers))
+        yield Encoded(some, numbers, model.encode(some, numbers, part))
 
 
-def samples_of(model: TrainedModel, batch: Encoded, number: int) -> Tensor:
-    """Samples of q(z|x), `(number, B, D)`: a function of the noise's seed and the datum's number alone."""
+def samples_of(model: TrainedModel, batch: Encoded, number: int, part: str = TEST) -> Tensor:
+    """Samples of q(z|x), `(number, B, D)`: a function of the noise's seed and the datum's part and number."""
     vae = model.model
     assert isinstance(vae, VAE)  # as whatever has been encoded by
     blocks = []
     for block, start in enumerate(range(0, number, EVALUATION_BLOCK)):
         size = min(EVALUATION_BLOCK, number - start)
-        eps = model.noise.evaluation(
+        eps = model.noise.of_part(part).evaluation(
             {"posterior": NoiseSpec(vae.posterior.noise_law, size, (vae.latent_dim,))},
             purpose="codes",
             indices=batch.numbers,

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid, one_hot, softplus
+from torch.nn.functional import logsigmoid, softplus
 
 from vae_lab.noise import open_interval
 
@@ -152,7 +152,8 @@ class CategoricalLaw(DiscreteLaw):
     @property
     def log_probs(self) -> Tensor:
         """log pi, in the places of the logits."""
-        return self._vectors(self.logits).log_softmax(-1).flatten(-2)
+        log_probs = self._vectors(self.logits).log_softmax(-1).flatten(-2)
+        return log_probs.clamp_min(torch.finfo(log_probs.dtype).min)  # as 0 times -inf is no number
 
     @property
     def mean(self) -> Tensor:
@@ -180,7 +181,9 @@ class CategoricalLaw(DiscreteLaw):
 
     def harden(self, perturbed: Tensor) -> Tensor:
         """The value of perturbed log-probabilities; no gradient passes."""
-        return one_hot(self._vectors(perturbed).argmax(-1), self.num_categories).flatten(-2).to(perturbed)
+        largest = self._vectors(perturbed).argmax(-1, keepdim=True)
+        numbers = torch.arange(self.num_categories, device=perturbed.device)
+        return (largest == numbers).flatten(-2).to(perturbed)
 
     def relax(self, perturbed: Tensor, temperature: float | Tensor) -> Tensor:
         """The value relaxed to a point of the simplex."""

@@ -98,6 +98,16 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return [row for row in csv.DictReader(io.StringIO(whole)) if None not in row.values() and None not in row]
 
 
+def as_text(name: str) -> str:
+    r"""A file's name as it can be written into a table: what is no UTF-8 in it by its bytes.
+
+    Example:
+        >>> print(as_text(os.fsdecode(b"caf\xe9.png")))
+        caf\xe9.png
+    """
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
 def image_files(folder: Path) -> list[str]:
     """The images in a folder and those below it, by their paths inside it, in order; hidden ones are none.
 

@@ -157,7 +157,8 @@ def _refuse_overrides(taken: set[str]) -> None:
     machine = {f"trainer.{name}" for name in NOT_DEFINING["trainer"]}
     for override in HydraConfig.get().overrides.task:
         key = override.lstrip("+~").partition("=")[0]
-        if key.split(".")[0].split("/")[0].split("@")[0] in taken and key not in machine:
+        place = key.partition("@")[2] or key  # +estimator@estimators.mine adds to the estimators
+        if place.split(".")[0].split("/")[0] in taken and key not in machine:
             raise UserError(f"run= gives the model and its training: leave out {override}.")
 
 

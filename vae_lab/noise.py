@@ -1,9 +1,10 @@
 """Noise as an explicit input: what a computation needs, and counter-based sources that draw it."""
 
+import copy
 import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -11,6 +12,10 @@ from torch import Tensor
 
 Law = Literal["normal", "uniform"]
 EVALUATION_BLOCK = 50  # samples per counter in evaluation; fixed, so that no result depends on a chunk size
+
+
+TEST = "test"  # the part whose noise a source draws unless told otherwise
+PARTS = (TEST, "train", "validation", "left_out")  # of a dataset
 
 
 class NoiseSpec(NamedTuple):
@@ -33,9 +38,10 @@ class NoiseSource:
     r"""Draws noise as a pure function of a key, so that no draw depends on what was drawn before it.
 
     Training noise is keyed by (seed, purpose, step) and drawn for the global batch, of which each process
-    takes its slice. Evaluation noise is keyed by (seed, purpose, datum, block of samples): it depends on
-    neither batch, chunk nor number of processes. On the CPU the generator is Philox 4x64 with its 128-bit
-    key, on CUDA torch's own Philox 4x32; numbers are drawn in float64 on the CPU and rounded to `dtype`.
+    takes its slice. Evaluation noise is keyed by (seed, purpose, part of the data, datum, block of samples):
+    it depends on neither batch, chunk nor number of processes. On the CPU the generator is Philox 4x64 with
+    its 128-bit key, on CUDA torch's own Philox 4x32; numbers are drawn in float64 on the CPU and rounded to
+    `dtype`.
 
     References:
         Parallel random numbers: as easy as 1, 2, 3 (Salmon et al., 2011), section 3.
@@ -61,6 +67,13 @@ class NoiseSource:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
+        self.part = TEST
+
+    def of_part(self, part: str) -> Self:
+        """The source for another part: its evaluation noise is not that of the test part."""
+        source = copy.copy(self)
+        source.part = part
+        return source
 
     def training(
         self,
@@ -101,7 +114,8 @@ class NoiseSource:
         """
         noise = {}
         for name, (law, num_samples, event_shape, shared) in specs.items():
-            key = _hash(self.seed, purpose, name, block)
+            of_part = () if self.part == TEST else (self.part,)
+            key = _hash(self.seed, purpose, name, block, *of_part)
             shape = (num_samples, *event_shape)
             draws = [_draw_on_cpu(law, shape, key, datum) for datum in ([0] if shared else indices.tolist())]
             noise[name] = torch.stack(draws, dim=1).to(device=device, dtype=dtype)

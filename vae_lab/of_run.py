@@ -129,6 +129,11 @@ def _use(cfg: DictConfig) -> Use:
         raise UserError(f"seed must be at least 0 and below 2^32, got {cfg.seed}.")
     if cfg.trainer.accelerator not in ("cpu", "gpu"):
         raise UserError(f"trainer.accelerator must be cpu or gpu, got {cfg.trainer.accelerator!r}.")
+    for name in ("devices", "num_nodes"):
+        if cfg.trainer[name] != 1:
+            raise UserError(
+                f"trainer.{name} must be 1, as one process uses a trained model, got {cfg.trainer[name]!r}."
+            )
     use: Use = instantiate(
         OmegaConf.masked_copy(cfg, ["_target_", *(name for name in own if name in cfg)]), "", Use
     )

@@ -8,6 +8,8 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+CHECKED_STEPS = 4  # of a schedule
+
 
 class OptimizerFactory:
     """An algorithm with its settings, waiting for parameters; fused where torch has a fused implementation.
@@ -64,6 +66,40 @@ class OptimizerFactory:
             return self.algorithm(parameters, **settings, fused=True)
         except (RuntimeError, TypeError, ValueError):  # no fused implementation for this algorithm or device
             return self.algorithm(parameters, **settings)
+
+    def check(self) -> None:
+        """Takes some steps with a parameter of one number, and with the schedule's rates.
+
+        Raises:
+            ValueError: If a setting has no effect, torch refuses one, or the rates are no rates.
+        """
+        for name in ("lr", "weight_decay"):
+            if name in getattr(self.algorithm, "keywords", {}):
+                raise ValueError(f"algorithm.{name} must be left out, as it has no effect; use {name}.")
+        parameter = torch.nn.Parameter(torch.zeros(1))
+        parameter.grad = torch.ones(1)
+        try:
+            optimizer = self.algorithm([parameter], lr=self.lr, weight_decay=self.weight_decay)
+            optimizer.step()
+        except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
+            raise ValueError(f"algorithm cannot take a step with its settings ({error}).") from error
+        try:
+            rates = self._rates(optimizer)
+        except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
+            raise ValueError(f"schedule cannot take a step with its settings ({error}).") from error
+        if not all(math.isfinite(rate) and rate >= 0 for rate in rates):
+            raise ValueError(f"schedule must give rates that are finite and not negative, got {rates}.")
+
+    def _rates(self, optimizer: Optimizer) -> list[float]:
+        """The first learning rates."""
+        if self.schedule is None:
+            return [self.lr]
+        schedule, rates = self.schedule(optimizer), []
+        for _ in range(CHECKED_STEPS):
+            rates.append(float(optimizer.param_groups[0]["lr"]))
+            optimizer.step()
+            schedule.step()
+        return rates
 
     def lightning(
         self,

@@ -1,5 +1,6 @@
 """Estimators and probes made ready for a model and its data, or refused where they cannot serve them."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,8 @@ from vae_lab.datasets.base import SplitDataset
 from vae_lab.errors import UserError
 from vae_lab.estimators import MaximumLikelihood
 from vae_lab.estimators.base import Estimator
-from vae_lab.noise import NoiseSource
+from vae_lab.memory import check_fits, fitting
+from vae_lab.noise import NoiseSource, NoiseSpec
 from vae_lab.probing import ProbeSettings
 from vae_lab.vae import VAE, Batch
 
@@ -68,10 +70,12 @@ def prepare_estimator(
         specs = estimator.noise_spec(vae, _one_datum(dataset))
         if not specs and type(noise) is not NoiseSource:
             raise ValueError(f"it has no noise, and {type(noise).__name__} no effect; use noise=independent.")
+        _check_memory(specs, vae, dataset)
         noise.training(specs, purpose="check", step=0, batch_size=1)
+        with fitting("its networks"):
+            estimator.prepare(vae, dataset.shape, len(dataset.data.train.x))
     except ValueError as error:
         raise UserError(f"{key}: {error}") from error
-    estimator.prepare(vae, dataset.shape, len(dataset.data.train.x))
 
 
 def prepare_probe(
@@ -132,6 +136,15 @@ def _check_encoder(estimator: Estimator, vae: VAE | Alternative) -> None:
             "it asks q(z|x) of data that it dreams, and model/encoder=per_datum knows the training data "
             "alone; use another encoder."
         )
+
+
+def _check_memory(specs: Mapping[str, NoiseSpec], vae: Any, dataset: SplitDataset) -> None:
+    """Raises `ValueError` if a batch's noise, or what the decoder makes of it, cannot fit into memory."""
+    pixels = math.prod(dataset.shape) if isinstance(vae, VAE) else 1
+    for _, samples, event, is_shared in specs.values():
+        rows = samples * (1 if is_shared else dataset.batch_size)
+        size = max(math.prod(event), 1 if is_shared else pixels)
+        check_fits(rows * size, f"num_samples={samples} with dataset.batch_size={dataset.batch_size}")
 
 
 def _one_datum(dataset: SplitDataset) -> Batch:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 EXPECTED = {"test/elbo", "test/reconstruction", "test/kl", "test/log_likelihood"}  # of most models
 
+EVIDENCE = 0.05  # a p-value below which an estimator is taken for biased
+
 LOG_LIKELIHOODS = {"exact": "exact", "predictive": "of the predictive density"}
 
 EVALUATED = {  # in this order; K, G and A stand for the numbers of samples, and of data of gap and annealing
@@ -86,14 +88,14 @@ def show(result: dict[str, Any], directory: Path) -> None:
         table.add_row("fit", f"{timing['training_seconds']:,.1f}", f"seconds, {metrics['samples']:,} data")
     console = Console(highlight=False)
     console.print(table)
-    for note in result["notes"]:
+    for note in [*result["notes"], *result.get("doubts", [])]:
         console.print(f"note: {note}", style="yellow", soft_wrap=True)
     console.print(f"in {near(directory)}", soft_wrap=True)
 
 
 def show_evaluation(result: dict[str, Any], directory: Path) -> None:
     """Prints what was measured of a trained model, with the two standard errors of each mean."""
-    metrics, settings = result["metrics"], result["definition"]
+    settings = result["definition"]
     split, numbers = settings["split"], settings["measures.importance_samples"]
     most = max(numbers, default=0)
     sizes = {
@@ -110,11 +112,11 @@ def show_evaluation(result: dict[str, Any], directory: Path) -> None:
     for name in EVALUATED:
         if name == "log_likelihood":
             for number in sorted(set(numbers) - {most}):
-                _add_measure(table, metrics, split, f"L_{number}", "")
+                _add_measure(table, result, split, f"L_{number}", "")
         note = EVALUATED[name].format(**sizes)
         if name == "log_likelihood":
             note = LOG_LIKELIHOODS.get(result["log_likelihood"], note)
-        _add_measure(table, metrics, split, name, note)
+        _add_measure(table, result, split, name, note)
     console = Console(highlight=False)
     console.print(table)
     for note in result["notes"]:
@@ -122,12 +124,15 @@ def show_evaluation(result: dict[str, Any], directory: Path) -> None:
     console.print(f"in {near(directory)}", soft_wrap=True)
 
 
-def _add_measure(table: Table, metrics: dict[str, float], split: str, name: str, note: str) -> None:
+def _add_measure(table: Table, result: dict[str, Any], split: str, name: str, note: str) -> None:
+    metrics = result["metrics"]
     if (value := metrics.get(f"{split}/{name}")) is None:
         return
     errors = (metrics.get(f"{kind}/{name}") for kind in ("standard_error", "monte_carlo_error"))
+    data, samples = (f"{error:.3f}" if error else "" for error in errors)
     shown = f"{value:.0f}" if name.startswith("active") else f"{value:,.3f}"
-    table.add_row(name, shown, *(f"{error:.3f}" if error else "" for error in errors), note)
+    unknown = name in result.get("unknown_errors", [])
+    table.add_row(name, shown, data, "unknown" if unknown else samples, note)
 
 
 def show_use(result: dict[str, Any], directory: Path) -> None:
@@ -203,10 +208,22 @@ def _gradient_table(rows: list[dict[str, Any]]) -> Table:
             f"±{100 * (row['variance_high'] / row['variance'] - 1):.0f} %" if row["variance"] else "",
             f"{row['variance_times_evaluations']:.3g}",
             f"{row['snr']:.3g}",
-            f"{row['bias_z']:.1f}" + ("*" if row["declared_bias"] else ""),
+            f"{row['bias_z']:.1f}" + _mark(row),
             f"{1e3 * row['seconds']:.2f}",
         )
-    if any(row["declared_bias"] for row in rows):
-        table.caption = "* biased, as it says itself"
+    marks = {_mark(row) for row in rows if row["status"] == "ok"}
+    said = {
+        "*": "* biased, as it says itself",
+        "!": f"! biased by evidence: p below {EVIDENCE:.0%} for all rows together".replace("%", " %"),
+    }
+    if captions := [text for mark, text in said.items() if mark in marks]:
+        table.caption = "\n".join(captions)
         table.caption_justify = "left"
     return table
+
+
+def _mark(row: dict[str, Any]) -> str:
+    """Whether an estimator is biased by its own word, or by evidence."""
+    if row["declared_bias"]:
+        return "*"
+    return "!" if row["bias_p"] < EVIDENCE else ""

@@ -233,6 +233,7 @@ def _measure(
         "parameters": parts.model.num_parameters,
         "log_likelihood": _log_likelihood(parts),
         "notes": parts.notes,
+        "doubts": parts.evaluation.doubts(module.test_metrics),
         "checkpoint_sha256": checksum(tested),
         "definition": directory.definition,
         "config": flatten(OmegaConf.to_container(cfg, resolve=True)),

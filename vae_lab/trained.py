@@ -84,7 +84,7 @@ class TrainedModel:
         return self.parts.dataset.shape
 
     @torch.no_grad()
-    def encode(self, x: Tensor, numbers: Tensor | None = None) -> Conditional:
+    def encode(self, x: Tensor, numbers: Tensor | None = None, part: str = "test") -> Conditional:
         """q(z|x) of data `(B, *data_shape)`, of which `mean` is `(B, D)` and `transform` makes samples.
 
         Where the model has parameters of q for each training datum instead of an encoder, q is fitted to
@@ -93,12 +93,13 @@ class TrainedModel:
         Args:
             x: The data.
             numbers: Theirs, `(B,)`, by which the noise of such a fit is keyed; None for 0, 1, ...
+            part: Of the data, which keys it too.
 
         Raises:
             ValueError: If the model has no q(z|x), or the data have another shape.
         """
         batch = self.batch(x, numbers)
-        return self.with_posterior(batch).encode(batch).detach()
+        return self.with_posterior(batch, part).encode(batch).detach()
 
     @torch.no_grad()
     def decode(self, z: Tensor, pixels: Centre = "mean") -> Tensor:

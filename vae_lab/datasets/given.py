@@ -12,7 +12,7 @@ from vae_lab.datasets.array import Array
 from vae_lab.datasets.base import Parts, Split, SplitDataset
 from vae_lab.datasets.image_folder import ImageFiles, ImageFolder, readable
 from vae_lab.errors import UserError, did_you_mean
-from vae_lab.files import IMAGES, image_files
+from vae_lab.files import IMAGES, as_text, image_files
 from vae_lab.likelihoods.support import extremes
 from vae_lab.orchestration.instantiate import instantiate
 from vae_lab.paths import CONF
@@ -159,7 +159,8 @@ def _images(key: str, path: Path, own: SplitDataset, resize: bool) -> Given:
     kept = [names[number] for number in good]
     files = ImageFiles(folder, kept, (size[0], size[1]), channels)
     rows = Rows(files, lambda x, numbers: x.float() / 255, num_workers=2)
-    return Given(Split(rows, _labels(kept)), path.name, kept, _of_spoilt(key, spoilt, len(names)))
+    shown = [as_text(name) for name in kept]
+    return Given(Split(rows, _labels(kept)), path.name, shown, _of_spoilt(key, spoilt, len(names)))
 
 
 def _labels(names: Sequence[str]) -> Tensor | None:

@@ -28,7 +28,7 @@ class GumbelSoftmax(SingleSampleEstimator):
 
     Args:
         temperature: $\lambda$, above 0; with `annealing` that at the start.
-        final_temperature: That to which it falls, above 0.
+        final_temperature: That to which it falls, above 0; needs `annealing`. None for a constant one.
         annealing: Training samples over which it falls so; 0 for none.
         straight_through: Whether the decoder sees the discrete sample, with the gradient of the relaxed one.
         num_samples: `K`, at least 1.
@@ -48,7 +48,7 @@ class GumbelSoftmax(SingleSampleEstimator):
     def __init__(
         self,
         temperature: float = 0.5,
-        final_temperature: float = 0.5,
+        final_temperature: float | None = None,
         annealing: int | float = 0,
         straight_through: bool = False,
         num_samples: int = 1,
@@ -60,12 +60,17 @@ class GumbelSoftmax(SingleSampleEstimator):
     ) -> None:
         super().__init__(num_samples, kl, beta, warm_up, cycles, free_bits)
         for name, value in {"temperature": temperature, "final_temperature": final_temperature}.items():
-            if not value > 0:
+            if value is not None and not value > 0:
                 raise ValueError(f"{name} must be above 0, got {value}.")
         if not annealing >= 0:
             raise ValueError(f"annealing must not be negative, got {annealing}.")
+        if bool(annealing) != (final_temperature is not None):
+            raise ValueError(
+                f"final_temperature and annealing need each other, got {final_temperature} and {annealing}; "
+                "give both or neither."
+            )
         self.temperature = temperature
-        self.final_temperature = final_temperature
+        self.final_temperature = temperature if final_temperature is None else final_temperature
         self.annealing = annealing
         self.straight_through = straight_through
         if not straight_through:

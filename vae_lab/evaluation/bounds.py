@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vae_lab.evaluation.importance_sampling import CHUNK_ROWS, ImportanceSamples, importance_samples
 from vae_lab.evaluation.terms import Term, join, mean_of_samples, of_unknown_error
-from vae_lab.evaluation.weights import effective_sample_size, monte_carlo_variance, pareto_shape
+from vae_lab.evaluation.weights import Trust, monte_carlo_variance
 from vae_lab.noise import NoiseSource
 from vae_lab.vae import VAE, Batch
 
@@ -44,18 +44,20 @@ def bounds(
 
 
 def _of_samples(samples: ImportanceSamples, numbers: Sequence[int]) -> dict[str, Term]:
-    log_weight = samples.log_weight
+    log_weight, trust = samples.log_weight, Trust.of(samples.log_weight)
     terms = {f"L_{number}": _importance_weighted(log_weight, number) for number in numbers}
     return terms | {
         "log_likelihood": terms[f"L_{numbers[-1]}"],
         "elbo_sampled_kl": mean_of_samples(log_weight),
         "reconstruction": mean_of_samples(samples.reconstruction),
-        "effective_sample_size": of_unknown_error(effective_sample_size(log_weight)),
-        "pareto_shape": Term(pareto_shape(log_weight)),
+        "effective_sample_size": of_unknown_error(trust.effective_sample_size),
+        "pareto_shape": Term(trust.pareto_shape),
     }
 
 
 def _importance_weighted(log_weight: Tensor, number: int) -> Term:
     groups = len(log_weight) // number
     parts = log_weight[: groups * number].unflatten(0, (groups, number)).logsumexp(1) - math.log(number)
-    return mean_of_samples(parts) if groups > 1 else Term(parts[0], monte_carlo_variance(log_weight[:number]))
+    if groups > 1:
+        return mean_of_samples(parts)
+    return Term(parts[0], monte_carlo_variance(log_weight[:number]))

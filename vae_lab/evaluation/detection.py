@@ -1,5 +1,6 @@
 """How well a score tells outliers from inliers."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ class Detection(NamedTuple):
 
     Args:
         auroc: The probability that an outlier scores higher than an inlier: 0.5 by chance, 1 at best.
-        auroc_error: Its standard error.
+        auroc_error: Its standard error; nan where all pairs are in order or tied, which do not tell.
         aupr: Average precision with outliers as what is looked for; their share among the data by chance.
         fpr95: The share of outliers that pass where 95 % of the inliers do: 0.95 by chance, 0 at best.
     """
@@ -43,7 +44,7 @@ def detection(inliers: np.ndarray, outliers: np.ndarray) -> Detection:
 
     Example:
         >>> detection(np.array([0.0, 1.0, 2.0]), np.array([3.0, 4.0]))
-        Detection(auroc=1.0, auroc_error=0.0, aupr=1.0, fpr95=0.0)
+        Detection(auroc=1.0, auroc_error=nan, aupr=1.0, fpr95=0.0)
     """
     scores = np.concatenate([inliers, outliers])
     if np.isnan(scores).any():
@@ -64,4 +65,5 @@ def _delong(low: np.ndarray, high: np.ndarray) -> float:
     """The standard error from the variance of each datum's own share of well-ordered pairs."""
     of_high = (rankdata(np.concatenate([low, high]))[len(low) :] - rankdata(high)) / len(low)
     of_low = 1 - (rankdata(np.concatenate([low, high]))[: len(low)] - rankdata(low)) / len(high)
-    return float((of_high.var(ddof=1) / len(high) + of_low.var(ddof=1) / len(low)) ** 0.5)
+    error = float((of_high.var(ddof=1) / len(high) + of_low.var(ddof=1) / len(low)) ** 0.5)
+    return error or math.nan

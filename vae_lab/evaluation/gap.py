@@ -1,28 +1,41 @@
 """What the evidence lower bound loses, and to what."""
 
-from vae_lab.evaluation.bounds import bounds
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
 from vae_lab.evaluation.fit_posterior import FitPosterior
-from vae_lab.evaluation.importance_sampling import CHUNK_ROWS
-from vae_lab.evaluation.terms import Term, difference
+from vae_lab.evaluation.importance_sampling import CHUNK_ROWS, MAX_WEIGHTS, importance_samples
+from vae_lab.evaluation.terms import Term, join, mean_of_samples
+from vae_lab.evaluation.weights import Trust, gap_variance, join_trust
 from vae_lab.noise import NoiseSource
 from vae_lab.vae import VAE, Batch
+
+
+class Gap(NamedTuple):
+    """The parts of the gap of each datum, and how far the weights of the fitted q can be trusted."""
+
+    terms: dict[str, Term]
+    trust: Trust
 
 
 def split_gap(
     vae: VAE,
     batch: Batch,
-    elbo: Term,
     noise: NoiseSource,
     fit: FitPosterior,
     num_samples: int,
     chunk_rows: int = CHUNK_ROWS,
-) -> dict[str, Term]:
-    r"""The two parts of log p(x) - ELBO: what the family of q cannot do, and what the encoder does not.
+) -> Gap:
+    r"""The two parts of log p(x) - ELBO: what the family of q cannot do, and what the encoder does not do.
 
     $$\log p(x) - \mathcal L(q) = [\log p(x) - \mathcal L(q^*)] + [\mathcal L(q^*) - \mathcal L(q)]$$
 
-    with q* fitted to each datum, and log p(x) by importance samples of q*. The errors over the samples are
-    those of the bounds, added as if they were independent; that of log p(x) is smaller.
+    with q* fitted to each datum, and log p(x) by importance samples of q*. All three come from the same
+    noise, and the errors over the samples are those of the differences. Where the weights of q* cannot be
+    trusted, the first part may be too small.
 
     References:
         Inference Suboptimality in Variational Autoencoders (Cremer, Li & Duvenaud, 2018), equation 5.
@@ -30,15 +43,31 @@ def split_gap(
     Args:
         vae: The model, with an amortised q.
         batch: `B` data.
-        elbo: Their bound with the encoder's q.
         noise: Source of evaluation noise.
         fit: How q is fitted.
         num_samples: Importance samples.
         chunk_rows: Decoder rows at a time.
     """
-    terms = bounds(fit(vae, batch, noise, "test"), batch, noise, [num_samples], chunk_rows)
-    best = terms["elbo_sampled_kl"]
+    best = fit(vae, batch, noise, "test")
+    size = max(1, MAX_WEIGHTS // num_samples)
+    parts = []
+    for start in range(0, len(batch.x), size):
+        some = batch.take(slice(start, start + size))
+        parts.append(
+            _of_weights(*(_log_weights(q, some, noise, num_samples, chunk_rows) for q in (best, vae)))
+        )
+    terms, trusts = zip(*parts, strict=True)
+    return Gap(join(terms), join_trust(list(trusts)))
+
+
+def _log_weights(vae: VAE, batch: Batch, noise: NoiseSource, num_samples: int, chunk_rows: int) -> Tensor:
+    parts = importance_samples(vae, batch, noise, num_samples, chunk_rows)
+    return torch.cat([part.log_weight for part in parts], dim=1)
+
+
+def _of_weights(best: Tensor, encoder: Tensor) -> tuple[dict[str, Term], Trust]:
+    lost = best.logsumexp(0) - math.log(len(best)) - best.mean(0)
     return {
-        "approximation_gap": Term(terms["log_likelihood"].values - best.values, best.variances),
-        "amortization_gap": difference(best, elbo),
-    }
+        "approximation_gap": Term(lost, gap_variance(best)),
+        "amortization_gap": mean_of_samples(best - encoder),
+    }, Trust.of(best)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vae_lab.evaluation.weights import Trust, join_trust
 from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, NoiseSpec
 from vae_lab.posteriors.base import Conditional
 from vae_lab.vae import VAE, Batch
@@ -50,8 +51,18 @@ def importance_weighted_log_likelihood(
     Raises:
         ValueError: If `num_samples` is below 1.
     """
-    parts = importance_samples(vae, batch, noise, num_samples)
-    return torch.cat([part.log_weight.logsumexp(0) for part in parts]) - math.log(num_samples)
+    return judged_log_likelihood(vae, batch, noise, num_samples)[0]
+
+
+def judged_log_likelihood(
+    vae: VAE, batch: Batch, noise: NoiseSource, num_samples: int
+) -> tuple[Tensor, Trust]:
+    """The same, and how far its weights can be trusted."""
+    sums, trusts = [], []
+    for log_weight, _ in importance_samples(vae, batch, noise, num_samples):
+        sums.append(log_weight.logsumexp(0))
+        trusts.append(Trust.of(log_weight))
+    return torch.cat(sums) - math.log(num_samples), join_trust(trusts)
 
 
 def importance_samples(

@@ -16,12 +16,12 @@ from vae_lab.evaluation.annealed_importance_sampling import (
 from vae_lab.evaluation.bounds import bounds
 from vae_lab.evaluation.exact import exact_log_likelihood, has_exact_log_likelihood
 from vae_lab.evaluation.fit_posterior import FitPosterior
-from vae_lab.evaluation.gap import split_gap
+from vae_lab.evaluation.gap import Gap, split_gap
 from vae_lab.evaluation.importance_sampling import CHUNK_ROWS
 from vae_lab.evaluation.in_threads import in_threads
 from vae_lab.evaluation.latent_space import latent_space
 from vae_lab.evaluation.terms import Statistic, Term, difference, join, statistic
-from vae_lab.evaluation.weights import UNRELIABLE
+from vae_lab.evaluation.weights import Trust
 from vae_lab.likelihoods.support import is_on_levels
 from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, some_of
 from vae_lab.rows import some
@@ -130,21 +130,37 @@ class Measures:
             progress: Is told how many data are done.
         """
         terms = self._terms(vae, batch, noise, progress)
+        trust = self._trust(terms)
+        if trust is not None:
+            for name in ("log_likelihood", *self._whole):
+                terms[name] = _without_error(terms[name], trust)
         statistics = {name: statistic(term) for name, term in terms.items() if name != "pareto_shape"}
-        kl = None
+        kl, gap = None, None
         if isinstance(vae, VAE):
             if self.latent_space and vae.is_amortized:
                 others, kl = latent_space(vae, batch, noise)
                 statistics |= others
-            for name, term in self._of_some(vae, batch, noise, terms).items():
-                statistics[name] = statistic(term)
+            gap = self._gap(vae, batch, noise)
+            of_some = ({} if gap is None else gap.terms) | self._annealed(vae, batch, noise, terms)
+            statistics |= {name: statistic(term) for name, term in of_some.items()}
         scorer = vae.likelihood if isinstance(vae, VAE) else vae
         judged = next((name for name in ("exact_log_likelihood", "log_likelihood") if name in terms), None)
         looked_at = some(batch.x)
         is_complete = not bool(looked_at.isnan().any())
         if judged and is_complete and scorer.levels is not None and is_on_levels(looked_at, scorer.levels):
             statistics["bits_per_dimension"] = _in_bits(statistics[judged], batch.x.shape[1:].numel())
-        return Measured(statistics, terms, kl, _notes(vae, statistics, terms))
+        return Measured(statistics, terms, kl, _notes(vae, len(batch.x), statistics, trust, gap))
+
+    @property
+    def _whole(self) -> list[str]:
+        """The bounds of so many samples that there is one group of them."""
+        return [f"L_{number}" for number in self._numbers if 2 * number > self._numbers[-1]]
+
+    def _trust(self, terms: Mapping[str, Term]) -> Trust | None:
+        if "pareto_shape" not in terms:
+            return None
+        shapes, sizes = (terms[name].values for name in ("pareto_shape", "effective_sample_size"))
+        return Trust(shapes, sizes, self._numbers[-1])
 
     def _terms(
         self, vae: VAE | Alternative, batch: Batch, noise: NoiseSource, progress: Callable[[int], None]
@@ -171,29 +187,55 @@ class Measures:
             terms["exact_log_likelihood"] = Term(exact_log_likelihood(vae, batch.x))
         return terms
 
-    def _of_some(
+    def _gap(self, vae: VAE, batch: Batch, noise: NoiseSource) -> Gap | None:
+        if not (self.gap and self._can_fit(vae)):
+            return None
+        some_data = batch.take(_random(batch, self.gap))
+        gap = split_gap(vae, some_data, noise, self.fit, self._numbers[-1], self.chunk_rows)
+        gap.terms["approximation_gap"] = _without_error(gap.terms["approximation_gap"], gap.trust)
+        return gap
+
+    def _annealed(
         self, vae: VAE, batch: Batch, noise: NoiseSource, terms: Mapping[str, Term]
     ) -> dict[str, Term]:
-        """What takes too long for all data, beside what was measured of them."""
-        found = {}
-        if self.gap and self._can_fit(vae):
-            chosen = _random(batch, self.gap)
-            found = split_gap(
-                vae,
-                batch.take(chosen),
-                terms["elbo_sampled_kl"].of(chosen),
-                noise,
-                self.fit,
-                self._numbers[-1],
-                self.chunk_rows,
-            )
-        if self.annealed is not None:
-            chosen = _random(batch, self.annealed_data)
-            found |= annealed_log_likelihood(vae, batch.take(chosen), noise, self.annealed)
-            if "log_likelihood" in terms:
-                weighted = terms["log_likelihood"].of(chosen)
-                found["annealing_gain"] = difference(found["log_likelihood_ais"], weighted)
+        if self.annealed is None:
+            return {}
+        chosen = _random(batch, self.annealed_data)
+        found = annealed_log_likelihood(vae, batch.take(chosen), noise, self.annealed)
+        if "log_likelihood" in terms:
+            weighted = terms["log_likelihood"].of(chosen)
+            found["annealing_gain"] = difference(found["log_likelihood_ais"], weighted)
         return found
+
+
+def _without_error(term: Term, trust: Trust) -> Term:
+    """The same, its error unknown where the weights cannot be trusted."""
+    assert term.variances is not None
+    return term._replace(variances=term.variances.masked_fill(trust.in_doubt, math.nan))
+
+
+def _notes(
+    vae: VAE | Alternative,
+    number: int,
+    statistics: Mapping[str, Statistic],
+    trust: Trust | None,
+    gap: Gap | None,
+) -> list[str]:
+    notes = []
+    if isinstance(vae, VAE) and trust is not None and "exact_log_likelihood" not in statistics:
+        remedy = "measures=annealed tells" if vae.prior.support == "real" else "more samples tell"
+        notes += trust.notes(f"log_likelihood may be too low there, its s.e. MC is unknown, and {remedy}")
+    if gap is not None:
+        of_fitted = gap.trust.notes("approximation_gap may be too small there")
+        notes += [f"q fitted to {len(gap.trust.in_doubt):,} data: {note}" for note in of_fitted]
+    if "mutual_information" in statistics and statistics["mutual_information"].value > math.log(number) - 1:
+        notes.append(
+            f"mutual_information is at most log {number:,} = {math.log(number):.3f} for so many data: so "
+            "near to it, it may be too low and marginal_kl too high"
+        )
+    if "active_units" in statistics and statistics["active_units"].value == 0:
+        notes.append("posterior collapse: no latent dimension is active")
+    return notes
 
 
 def _random(batch: Batch, number: int) -> Tensor:
@@ -204,20 +246,3 @@ def _random(batch: Batch, number: int) -> Tensor:
 def _in_bits(log_likelihood: Statistic, dimensions: int) -> Statistic:
     value, *errors = (each / (math.log(2) * dimensions) for each in log_likelihood)
     return Statistic(-value, *errors)
-
-
-def _notes(
-    vae: VAE | Alternative, statistics: Mapping[str, Statistic], terms: Mapping[str, Term]
-) -> list[str]:
-    notes = []
-    if isinstance(vae, VAE) and "pareto_shape" in terms and "exact_log_likelihood" not in terms:
-        doubtful = (terms["pareto_shape"].values > UNRELIABLE).double().mean().item()
-        remedy = "measures=annealed tells" if vae.prior.support == "real" else "more samples tell"
-        if doubtful > 0:
-            notes.append(
-                f"the importance weights of {100 * doubtful:.2g} % of the data have a Pareto shape above "
-                f"{UNRELIABLE}: log_likelihood may be too low there, and {remedy}"
-            )
-    if "active_units" in statistics and statistics["active_units"].value == 0:
-        notes.append("posterior collapse: no latent dimension is active")
-    return notes

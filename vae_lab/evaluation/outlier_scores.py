@@ -7,11 +7,13 @@ from torch import Tensor
 
 from vae_lab.alternatives.base import Alternative
 from vae_lab.evaluation.importance_sampling import importance_samples
+from vae_lab.evaluation.weights import Trust, join_trust
 from vae_lab.noise import NoiseSource
 from vae_lab.vae import VAE, Batch
 
 OF_CODES = ("kl", "negative_elbo", "reconstruction_error")  # which need a q(z|x)
 OF_LIKELIHOOD = ("negative_log_likelihood", "likelihood_ratio", "typicality")  # which need a p(x)
+OF_WEIGHTS = ("effective_sample_size", "in_doubt")
 SCORES = (*OF_CODES, *OF_LIKELIHOOD)
 
 
@@ -44,12 +46,14 @@ def outlier_scores(
         num_samples: `K`, at least 1.
 
     Returns:
-        `(B,)` in float64 for each score, in nats but for the reconstruction error.
+        `(B,)` in float64 for each score, in nats but for the reconstruction error; and beside these the
+        `effective_sample_size` of the importance weights, and `in_doubt` where they cannot be trusted.
     """
     if isinstance(vae, Alternative):
         return {"negative_log_likelihood": -vae.log_prob(batch.x).double()}
     q = vae.encode(batch)
     parts = list(importance_samples(vae, batch, noise, num_samples))
+    trust = join_trust([Trust.of(part.log_weight) for part in parts])
     log_weight = torch.cat([part.log_weight for part in parts], dim=1)
     reconstruction = torch.cat([part.reconstruction for part in parts], dim=1)
     closed = vae.posterior.has_analytic_kl(vae.prior)
@@ -59,6 +63,8 @@ def outlier_scores(
         "negative_elbo": -log_weight.mean(0),
         "reconstruction_error": reconstruction_error(vae, batch),
         "negative_log_likelihood": math.log(num_samples) - log_weight.logsumexp(0),
+        "effective_sample_size": trust.effective_sample_size,
+        "in_doubt": trust.in_doubt,
     }
 
 

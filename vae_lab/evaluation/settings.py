@@ -1,5 +1,6 @@
 """What is measured of a model, along training and at its end."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,12 +9,17 @@ from torch import Tensor
 from vae_lab.alternatives.base import Alternative
 from vae_lab.estimators.base import Estimator
 from vae_lab.evaluation.fit_posterior import FitPosterior
-from vae_lab.evaluation.importance_sampling import importance_weighted_log_likelihood
+from vae_lab.evaluation.importance_sampling import judged_log_likelihood
 from vae_lab.evaluation.marginal_likelihood import GOOD_BELOW, WARN_ABOVE, MarginalLikelihood
+from vae_lab.evaluation.weights import doubts
 from vae_lab.incomplete import of_observed
 from vae_lab.noise import NoiseSource, NoiseSpec
 from vae_lab.vae import VAE, Batch
 
+IN_DOUBT = "weights_in_doubt"  # the share of the data whose importance weights cannot be trusted
+BY_CHANCE = (
+    0.05  # of the data may be in doubt without a note: fewer than 1,000 good weights look bad at times
+)
 PREDICTIVE_SAMPLES = 100  # of q(z|x), over which predictions are averaged
 
 
@@ -126,6 +132,14 @@ class Evaluation:
             notes.append("log_likelihood is that of the mean weights, elbo an average over weights")
         return notes
 
+    def doubts(self, metrics: Mapping[str, float]) -> list[str]:
+        """What must be said of the test's log-likelihood, given the means of what was measured."""
+        if self.importance_samples is None or not metrics.get(IN_DOUBT, 0.0) > BY_CHANCE:
+            return []
+        consequence = "test/log_likelihood may be too low there; see vae-lab evaluate"
+        size = metrics["effective_sample_size"]
+        return [doubts(metrics[IN_DOUBT], size, self.importance_samples, consequence)]
+
     def with_posterior(self, vae: Any, batch: Batch, noise: NoiseSource, purpose: str) -> Any:
         """The model with a q(z|x) that serves the data: itself; with q fitted if it is not amortised; or that
         of the observed pixels, where some are NaN.
@@ -141,7 +155,7 @@ class Evaluation:
         if isinstance(vae, Alternative):
             return {"log_likelihood": vae.log_prob(batch.x).double()}
         terms = self._bound(vae, estimator, batch, noise, purpose) if vae.has_encoder else {}
-        return terms | self._marginal_likelihood(vae, batch, noise)
+        return terms | self._marginal_likelihood(vae, batch, noise.of_part(purpose))
 
     def at_the_end(
         self, vae: VAE | Alternative, estimator: Estimator, batch: Batch, noise: NoiseSource
@@ -151,9 +165,9 @@ class Evaluation:
         if isinstance(vae, Alternative):
             return terms
         if self.importance_samples is not None and estimator.target != "reconstruction":
-            terms["log_likelihood"] = importance_weighted_log_likelihood(
-                vae, batch, noise, self.importance_samples
-            )
+            terms["log_likelihood"], trust = judged_log_likelihood(vae, batch, noise, self.importance_samples)
+            terms["effective_sample_size"] = trust.effective_sample_size
+            terms[IN_DOUBT] = trust.in_doubt.double()
         if self.amortization_gap:
             fitted = self._bound(self.fit(vae, batch, noise, "test"), estimator, batch, noise, "test")
             terms["amortization_gap"] = fitted["elbo"] - terms["elbo"]

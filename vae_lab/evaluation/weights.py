@@ -1,12 +1,82 @@
 """Whether importance weights can be trusted."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from vae_lab.percent import percent
+
 UNRELIABLE = 0.7  # a shape above which the mean of the weights converges too slowly to be estimated
+FEWEST = (
+    10  # effective samples, below which the log of the mean is too low by about 1 / (2 * 10) nats or more
+)
 PRIOR_WEIGHT, PRIOR_SHAPE = 10, 0.5  # so many weights' worth of belief in this shape
+LEAST_TAIL = 5  # weights above the cutoff, to which a shape can be fitted
+TINY = 1e-300
+
+
+class Trust(NamedTuple):
+    """How far the importance weights of each of `B` data can be trusted.
+
+    Args:
+        pareto_shape: `(B,)`.
+        effective_sample_size: `(B,)`.
+        num_samples: `K`.
+
+    Example:
+        >>> trust = Trust(torch.tensor([0.2, 5.0]), torch.tensor([80.0, 1.5]), num_samples=100)
+        >>> trust.in_doubt.tolist()
+        [False, True]
+    """
+
+    pareto_shape: Tensor
+    effective_sample_size: Tensor
+    num_samples: int
+
+    @classmethod
+    def of(cls, log_weight: Tensor) -> "Trust":
+        """That of weights `(K, B)`."""
+        return cls(pareto_shape(log_weight), effective_sample_size(log_weight), len(log_weight))
+
+    @property
+    def in_doubt(self) -> Tensor:
+        """Whose weights cannot be trusted, `(B,)`."""
+        return (self.pareto_shape > UNRELIABLE) | ~(self.effective_sample_size >= fewest(self.num_samples))
+
+    def notes(self, consequence: str) -> list[str]:
+        """One sentence if the weights of any of the data cannot be trusted; what follows comes last."""
+        share = self.in_doubt.double().mean().item()
+        size = self.effective_sample_size.double().mean().item()
+        return [doubts(share, size, self.num_samples, consequence)] if share else []
+
+
+def fewest(num_samples: int) -> float:
+    """The effective sample size below which the weights of `num_samples` samples cannot be trusted."""
+    return min(FEWEST, num_samples / 2)
+
+
+def doubts(share: float, size: float, num_samples: int, consequence: str) -> str:
+    """One sentence on the share of the data whose weights cannot be trusted.
+
+    Args:
+        share: Of the data.
+        size: The mean effective sample size.
+        num_samples: `K`.
+        consequence: What follows for these data.
+    """
+    return (
+        f"the importance weights of {percent(share)} of the data cannot be trusted (a Pareto shape above "
+        f"{UNRELIABLE} or an effective sample size below {fewest(num_samples):g}; its mean is {size:,.3g} of "
+        f"{num_samples:,}): {consequence}"
+    )
+
+
+def join_trust(parts: list[Trust]) -> Trust:
+    """That of all data, from those of some after another."""
+    shapes, sizes, numbers = zip(*parts, strict=True)
+    return Trust(torch.cat(shapes), torch.cat(sizes), numbers[0])
 
 
 def effective_sample_size(log_weight: Tensor) -> Tensor:
@@ -31,16 +101,39 @@ def effective_sample_size(log_weight: Tensor) -> Tensor:
 
 
 def monte_carlo_variance(log_weight: Tensor) -> Tensor:
-    r"""The variance over the samples of $\log \frac1K \sum_k w_k$, by the delta method, `(B,)`.
+    r"""The variance over the samples of $\log \frac1K \sum_k w_k$, by the jackknife, `(B,)`.
 
-    $$\frac{s^2(w)}{K \bar w^2} = \frac{K / \mathrm{ESS} - 1}{K - 1}$$
+    $$\frac{K - 1}{K} \sum_k (L_{-k} - \bar L)^2, \quad L_{-k} = \log \frac{1}{K - 1} \sum_{j \ne k} w_j$$
+
+    The delta method is bounded by 1 nat² and falls short of the truth where few weights rule.
+
+    References:
+        Bootstrap methods: another look at the jackknife (Efron, 1979), section 3.
 
     Args:
         log_weight: `(K, B)`, with `K` at least 2; with one sample nothing is known, and it is nan.
     """
     if len(log_weight) == 1:
         return log_weight.new_full(log_weight.shape[1:], math.nan)
-    return (len(log_weight) / effective_sample_size(log_weight) - 1).clamp(min=0) / (len(log_weight) - 1)
+    return _jackknife(_left_out(log_weight))
+
+
+def gap_variance(log_weight: Tensor) -> Tensor:
+    r"""The same of $\log \frac1K \sum_k w_k - \frac1K \sum_k \log w_k$, whose parts share their samples."""
+    if len(log_weight) == 1:
+        return log_weight.new_full(log_weight.shape[1:], math.nan)
+    return _jackknife(_left_out(log_weight) + log_weight / (len(log_weight) - 1))
+
+
+def _left_out(log_weight: Tensor) -> Tensor:
+    """The log of the sum of all weights but one, less that of all, `(K, B)`."""
+    total, largest = log_weight.logsumexp(0), log_weight.argmax(0, keepdim=True)
+    others = log_weight.scatter(0, largest, -math.inf).logsumexp(0) - total  # 1 - w would round to 0
+    return torch.log1p(-(log_weight - total).exp()).scatter(0, largest, others.unsqueeze(0))
+
+
+def _jackknife(left_out: Tensor) -> Tensor:
+    return left_out.var(0) * (len(left_out) - 1) ** 2 / len(left_out)
 
 
 def pareto_shape(log_weight: Tensor) -> Tensor:
@@ -58,17 +151,22 @@ def pareto_shape(log_weight: Tensor) -> Tensor:
         log_weight: `(K, B)`, with `K` at least 25.
 
     Returns:
-        `(B,)`; nan with fewer samples, -inf where the largest weights are all alike.
+        `(B,)` in float64; nan with fewer samples, -inf where the largest weights are all alike, inf where at
+        most 4 of them are above the cutoff, the least number that float64 holds included.
     """
     number = min(len(log_weight) // 5, math.ceil(3 * math.sqrt(len(log_weight))))
-    if number < 5:
-        return log_weight.new_full(log_weight.shape[1:], math.nan)
-    largest = (log_weight - log_weight.amax(0)).topk(number + 1, dim=0).values.flip(0).exp()
-    exceedances = largest[1:] - largest[0]
-    alike = exceedances[-1] <= 1e-10
-    shape = _fitted_shape(torch.where(alike, torch.ones_like(exceedances), exceedances))
-    shape = (number * shape + PRIOR_WEIGHT * PRIOR_SHAPE) / (number + PRIOR_WEIGHT)
-    return torch.where(alike, -math.inf, shape)
+    if number < LEAST_TAIL:
+        return torch.full_like(log_weight[0], math.nan, dtype=torch.float64)
+    scaled = log_weight.double() - log_weight.double().amax(0)
+    largest = scaled.topk(number + 1, dim=0).values.flip(0)
+    cutoff = largest[0].clamp(min=math.log(torch.finfo(torch.float64).tiny))
+    counts = (largest > cutoff).sum(0)
+    exceedances = largest.exp() - cutoff.exp()
+    shapes = torch.full_like(cutoff, math.inf)
+    for count in counts[counts >= LEAST_TAIL].unique().tolist():
+        chosen = counts == count
+        shapes[chosen] = _fitted_shape(exceedances[-count:, chosen])
+    return torch.where(exceedances[-1] <= 1e-10, -math.inf, shapes)
 
 
 def _fitted_shape(exceedances: Tensor) -> Tensor:
@@ -76,9 +174,10 @@ def _fitted_shape(exceedances: Tensor) -> Tensor:
     number = len(exceedances)
     candidates = 30 + math.isqrt(number)
     places = torch.arange(1, candidates + 1, dtype=exceedances.dtype, device=exceedances.device)
-    quartile = exceedances[int(number / 4 + 0.5) - 1].clamp(min=1e-30)
+    quartile = exceedances[int(number / 4 + 0.5) - 1].clamp(min=TINY)
     theta = 1 / exceedances[-1] + (1 - (candidates / (places[:, None] - 0.5)).sqrt()) / (3 * quartile)
     shape = torch.stack([torch.log1p(-each * exceedances).mean(0) for each in theta])
     log_profile = number * ((-theta / shape).log() - shape - 1)
     mean = (log_profile.softmax(0) * theta).sum(0)
-    return torch.log1p(-mean * exceedances).mean(0)
+    fitted = torch.log1p(-mean * exceedances).mean(0)
+    return (number * fitted + PRIOR_WEIGHT * PRIOR_SHAPE) / (number + PRIOR_WEIGHT)

@@ -13,7 +13,8 @@ from omegaconf.errors import OmegaConfBaseException
 from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from vae_lab import trust
-from vae_lab.errors import UserError, did_you_mean
+from vae_lab.errors import UserError, did_you_mean, shortened
+from vae_lab.orchestration.ranges import check_range
 from vae_lab.too_large import too_large
 
 SPECIAL = ("_target_", "_partial_", "_recursive_")  # keys that are no arguments
@@ -90,6 +91,9 @@ def check(node: Any, key: str, given: Iterable[str] = ()) -> None:
             _check_nodes(node[name], annotation, full_key)
         elif name in annotations:
             _check_type(values[name], annotation, full_key)
+        if not _holds_nodes(node[name]) and not _is_node(node[name]):
+            of_package = str(node["_target_"]).startswith("vae_lab.")
+            check_range(values[name], str(name), full_key, of_package)
     _check_missing(parameters.values(), node, key, given)
 
 
@@ -233,7 +237,7 @@ def parameters_of(node: Any, key: str) -> set[str]:
 
 def _target(node: Any, key: str) -> Callable[..., Any]:
     if not isinstance(node, DictConfig | dict) or "_target_" not in node:
-        raise UserError(f"{key} must be one of its group's options, got {node!r}.")
+        raise UserError(f"{key} must be one of its group's options, got {shortened(repr(node))}.")
     return trust.find(node["_target_"], key)
 
 
@@ -253,7 +257,7 @@ def _check_type(value: Any, annotation: Any, full_key: str) -> None:
     if not fits and isinstance(value, str) and _is_mapping(annotation):
         raise UserError(f"{full_key} is a group of options: write {full_key.replace('.', '/')}={value}.")
     if stray_bool or not fits:
-        raise UserError(f"{full_key} must be {_describe(annotation)}, got {value!r}.")
+        raise UserError(f"{full_key} must be {_describe(annotation)}, got {shortened(repr(value))}.")
 
 
 def _is_mapping(annotation: Any) -> bool:

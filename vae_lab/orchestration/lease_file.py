@@ -125,7 +125,14 @@ def parse(content: bytes) -> Holder | None:
         return None
     numbers = (holder.pid, holder.started, holder.beats)
     is_whole = all(type(number) is int and 0 <= number < 2**63 for number in numbers)
-    return holder if is_whole and isinstance(holder.progress, dict) else None
+    return holder if is_whole and _is_progress(holder.progress) else None
+
+
+def _is_progress(found: Any) -> bool:
+    names = ("samples", "total", "value")
+    return isinstance(found, dict) and all(
+        isinstance(found.get(name, 0), int | float | None) for name in names
+    )
 
 
 def own(token: str, beats: int, progress: Progress) -> Holder:

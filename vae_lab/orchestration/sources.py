@@ -21,13 +21,20 @@ WITHOUT_NUMBERS = (
     "vae_lab.errors",
     "vae_lab.explain",
     "vae_lab.figures",
+    "vae_lab.foreign",
+    "vae_lab.malformed",
     "vae_lab.orchestration",
     "vae_lab.out",
     "vae_lab.paths",
     "vae_lab.report",
+    "vae_lab.suggest",
+    "vae_lab.surroundings",
+    "vae_lab.too_large",
     "vae_lab.tracking",
+    "vae_lab.training.not_finite",
     "vae_lab.training.options",
     "vae_lab.training.progress",
+    "vae_lab.trust",
 )
 DIGITS = 16  # of a hash
 

@@ -5,21 +5,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
+from scipy.stats import t as student
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimator
 from vae_lab.noise import NoiseSource, NoiseSpec
-from vae_lab.probe.bias import squared_length, standard_error
+from vae_lab.probe.bias import BLOCKS, corrected, detectable, p_value, squared_length, z_score
 from vae_lab.probe.cost import Cost, costs
 from vae_lab.probe.jacobian import EncoderJacobian
 from vae_lab.probe.minibatch import minibatch_traces
 from vae_lab.probe.reference import reference
-from vae_lab.probe.replicates import Objective, stacked
+from vae_lab.probe.replicates import Objective, encodes_the_batch_alone, stacked
 from vae_lab.probe.sample import Groups, NotFiniteError, Sample
 from vae_lab.vae import VAE, Batch
 
-BLOCKS = 10  # independent parts of the replicates, from which lengths and biases are estimated
-Z = 1.959964  # of a 95 % interval
+ROUNDING = 32  # units of the least digit, within which two gradients are the same
 NAN = float("nan")
 NOTHING = {"nothing": NoiseSpec("uniform", 2, (1,))}  # what replicates are told apart by that need no noise
 
@@ -51,14 +51,18 @@ class Measurement:
         cosine_of_one: Between a single gradient and the reference, from the squares' expectations.
         bias: Length of the mean's difference from the reference, over the reference's; 0 if the unbiased
             estimate of its square is negative.
-        bias_limit: The bias whose square would lie five standard errors above 0: what the replicates resolve.
-        bias_z: Standard errors by which that squared length lies above 0.
+        bias_limit: The bias that is found with a probability of about 80 %, at 5 % for all rows together:
+            what the replicates resolve.
+        bias_z: How unlikely so long a difference is without bias, as a quantile of the standard normal
+            distribution; nan for fewer than 16 replicates.
+        bias_p: The same as a p-value, corrected for the number of rows that are measured together.
         seconds: Wall time of one gradient.
         decoder_evaluations: Passes through the decoder per datum.
         memory: Bytes kept for the backward pass.
         variance_times_evaluations: `variance` at the cost of one decoder evaluation per datum.
         variance_times_seconds: `variance` at the cost of one second.
-        status: `ok`, or what was not finite.
+        status: `ok`, or why there are no values: some were not finite, or the encoder's outputs for the batch
+            have no part in the gradient.
     """
 
     estimator: str
@@ -87,6 +91,7 @@ class Measurement:
     bias: float
     bias_limit: float
     bias_z: float
+    bias_p: float
     seconds: float
     decoder_evaluations: float
     memory: int
@@ -152,7 +157,7 @@ class Probe:
         return [
             row
             for name, estimator in estimators.items()
-            for row in self._measure(name, estimator, costs_of[name])
+            for row in self._measure(name, estimator, costs_of[name], len(estimators) * len(self.groups))
         ]
 
     def sample(self, estimator: Estimator, purpose: str = "probe", variances: bool = True) -> Sample:
@@ -161,13 +166,16 @@ class Probe:
         Raises:
             NotFiniteError: If a gradient is NaN or infinite.
         """
-        blocks = torch.arange(self.num_replicates) * min(BLOCKS, self.num_replicates // 2)
-        blocks //= self.num_replicates
+        blocks = torch.arange(self.num_replicates) * min(BLOCKS, self.num_replicates) // self.num_replicates
+        objective = self._objective(estimator)
+        groups = self.groups
+        if not objective.by_outputs:
+            groups = {name: of_group for name, of_group in groups.items() if not _is_of_outputs(name)}
         sample = Sample(
-            Objective(self.vae, estimator),
+            objective,
             self.jacobian,
             self.batch,
-            self.groups,
+            groups,
             self.vae.posterior.outputs,
             int(blocks[-1]) + 1,
             self.generative,
@@ -179,7 +187,7 @@ class Probe:
             sample.add(draws, blocks[part])
         return sample
 
-    def _measure(self, name: str, estimator: Estimator, cost: Cost) -> Iterator[Measurement]:
+    def _measure(self, name: str, estimator: Estimator, cost: Cost, tests: int) -> Iterator[Measurement]:
         try:
             sample = self.sample(estimator)
             reference = self._reference(estimator)
@@ -190,8 +198,11 @@ class Probe:
             yield from (self._row(name, estimator, group, cost, status) for group in self.groups)
             return
         for group, names in self.groups.items():
+            if group not in sample.groups:
+                yield self._row(name, estimator, group, cost, "it encodes other data than the batch")
+                continue
             trace, error = sample.trace(group)
-            values = _lengths(blocks, reference, names)
+            values = _lengths(blocks, reference, names, tests, self.jacobian.outputs.dtype)
             mean_square = values["mean"] if estimator.bias else values["reference"]
             between = spread.get(group, (NAN, NAN))
             yield self._row(
@@ -206,16 +217,17 @@ class Probe:
                 trace=trace,
                 **_interval("trace", trace, error, self.num_replicates),
                 minibatch_trace=between[0],
-                minibatch_trace_low=between[0] - Z * between[1],
-                minibatch_trace_high=between[0] + Z * between[1],
+                minibatch_trace_low=between[0] - _quantile(len(self.batch.x) - 1) * between[1],
+                minibatch_trace_high=between[0] + _quantile(len(self.batch.x) - 1) * between[1],
                 total_trace=trace + between[0],
                 snr=_root(mean_square) / trace**0.5 if trace > 0 else math.inf,
                 cosine=values["cosine"],
                 cosine_of_one=values["product"]
                 / _root(values["reference"] * (max(mean_square, 0.0) + trace), NAN),
                 bias=_root(values["difference"]) / _root(values["reference"], NAN),
-                bias_limit=_root(5 * values["error"]) / _root(values["reference"], NAN),
-                bias_z=values["difference"] / values["error"] if values["error"] else NAN,
+                bias_limit=values["detectable"] / _root(values["reference"], NAN),
+                bias_z=z_score(values["p"]),
+                bias_p=corrected(values["p"], tests),
             )
 
     def _row(
@@ -270,16 +282,21 @@ class Probe:
                 stacked([self._draw(of, f"minibatch {half}", index) for index in range(count)])
                 for half in (0, 1)
             ]
-            groups = {group: part for group, part in self.groups.items() if not group.startswith("outputs")}
+            groups = {group: part for group, part in self.groups.items() if not _is_of_outputs(group)}
             centre = {key: blocks.mean(0) for key, blocks in means.items() if key in self._names}
             self._minibatch[key] = minibatch_traces(
-                Objective(self.vae, of), self.vae.encoder, self.batch, (halves[0], halves[1]), centre, groups
+                self._objective(of), self.vae.encoder, self.batch, (halves[0], halves[1]), centre, groups
             )
         return self._minibatch[key]
 
     @property
     def _names(self) -> set[str]:
         return {name for name, _ in self.vae.named_parameters()}
+
+    def _objective(self, estimator: Estimator) -> Objective:
+        noise = self._draw(estimator, "cost", 0)
+        by_outputs = encodes_the_batch_alone(self.vae, estimator, self.batch, noise)
+        return Objective(self.vae, estimator, by_outputs)
 
     def _draw(self, estimator: Estimator, purpose: str, step: int) -> dict[str, Tensor]:
         comparing = estimator.needs_independent_samples and not self.noise.independent_samples  # a reference
@@ -324,8 +341,16 @@ def parameter_groups(vae: VAE, generative: bool = True) -> Groups:
     return groups
 
 
+def _is_of_outputs(group: str) -> bool:
+    return group.split(".")[0] == "outputs"
+
+
 def _lengths(
-    blocks: Mapping[str, Tensor], reference: Mapping[str, Tensor], names: list[str]
+    blocks: Mapping[str, Tensor],
+    reference: Mapping[str, Tensor],
+    names: list[str],
+    tests: int,
+    dtype: torch.dtype,
 ) -> dict[str, float]:
     """Squared lengths, inner products and bias of a group's mean gradient against the reference."""
     size = len(next(iter(blocks.values())))
@@ -341,13 +366,16 @@ def _lengths(
         square += float(mine.mean(0).square().sum())
         reference_square += float(theirs.mean(0).square().sum())
     several = size > 1
+    precision = ROUNDING * torch.finfo(dtype).eps
+    is_same = float(of_difference.diagonal().max()) <= precision**2 * reference_square
     return {
         "mean": squared_length(gram) if several else square,
         "reference": squared_length(of_reference) if several else reference_square,
         "difference": squared_length(of_difference) if several else NAN,
         "product": product,
         "cosine": product / _root(square * reference_square, NAN),
-        "error": standard_error(of_difference),
+        "p": 0.5 if is_same and size == BLOCKS else p_value(of_difference),  # of rounding errors nothing
+        "detectable": detectable(of_difference, tests) if size == BLOCKS else NAN,
     }
 
 
@@ -362,11 +390,8 @@ def _interval(name: str, value: float, error: float, replicates: int) -> dict[st
 
 
 def _quantile(degrees: int) -> float:
-    """The 97.5 % quantile of Student's t (Abramowitz & Stegun, 26.7.5)."""
-    first = (Z**3 + Z) / 4
-    second = (5 * Z**5 + 16 * Z**3 + 3 * Z) / 96
-    third = (3 * Z**7 + 19 * Z**5 + 17 * Z**3 - 15 * Z) / 384
-    return Z + first / degrees + second / degrees**2 + third / degrees**3
+    """The 97.5 % quantile of Student's t."""
+    return float(student.ppf(0.975, degrees))
 
 
 def _root(square: float, otherwise: float = 0.0) -> float:

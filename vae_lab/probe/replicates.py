@@ -19,26 +19,43 @@ class _Given(nn.Module):
         return self.outputs
 
 
+def encodes_the_batch_alone(
+    vae: VAE, estimator: Estimator, batch: Batch, noise: Mapping[str, Tensor]
+) -> bool:
+    """Whether the encoder sees the data of the batch and nothing else, such as data that the model dreams."""
+    seen: list[Tensor] = []
+    hook = vae.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    try:
+        estimator(vae, batch, noise)
+    finally:
+        hook.remove()
+    return all(torch.equal(x, batch.x) for x in seen)
+
+
 class Objective(nn.Module):
     """An estimator's surrogate as a function of the encoder's outputs and the remaining parameters.
 
     Args:
         vae: The model.
         estimator: The estimator.
+        by_outputs: Whether the encoder's outputs for the batch stand for the encoder; else its parameters are
+            among the remaining ones.
     """
 
-    def __init__(self, vae: VAE, estimator: Estimator) -> None:
+    def __init__(self, vae: VAE, estimator: Estimator, by_outputs: bool = True) -> None:
         super().__init__()
-        self.vae = VAE(_Given(), vae.decoder, vae.posterior, vae.likelihood, vae.prior, vae.latent_dim)
+        self.vae = vae.with_encoder(_Given() if by_outputs else vae.encoder)
         self.estimator = estimator
+        self.by_outputs = by_outputs
         state = dict(self.named_parameters()) | dict(self.named_buffers())
         self.state = {name: value.detach() for name, value in state.items()}
         of_model = dict(self.vae.named_parameters())
-        self.generative = {name: self.state[f"vae.{name}"] for name in of_model}
+        self.others = {name: self.state[f"vae.{name}"] for name in of_model}
 
     def forward(self, outputs: Tensor, batch: Batch, noise: Mapping[str, Tensor]) -> Tensor:
         encoder = self.vae.encoder
-        assert isinstance(encoder, _Given)
+        if not isinstance(encoder, _Given):
+            return self.estimator(self.vae, batch, noise).surrogate
         encoder.outputs = outputs
         try:
             return self.estimator(self.vae, batch, noise).surrogate
@@ -46,10 +63,10 @@ class Objective(nn.Module):
             del encoder.outputs
 
     def surrogate(
-        self, generative: Mapping[str, Tensor], outputs: Tensor, batch: Batch, noise: Mapping[str, Tensor]
+        self, others: Mapping[str, Tensor], outputs: Tensor, batch: Batch, noise: Mapping[str, Tensor]
     ) -> Tensor:
         """The surrogate, `(B,)`, without a graph to any parameter but those given."""
-        state = self.state | {f"vae.{name}": value for name, value in generative.items()}
+        state = self.state | {f"vae.{name}": value for name, value in others.items()}
         return functional_call(self, state, (outputs, batch, noise))
 
     def replicates(
@@ -58,13 +75,17 @@ class Objective(nn.Module):
         """Gradients of `R` replicates, the noise having `R` in front.
 
         Returns:
-            By the encoder's outputs, of the sum over the data, `(R, B, P)`; and, if `generative`, by every
-            parameter but the encoder's, of the mean over the data, with `R` in front.
+            By the encoder's outputs, of the sum over the data, `(R, B, P)`; and by the remaining parameters,
+            of the mean over the data, with `R` in front: by all of them, or by those of the encoder alone if
+            `generative` is false.
         """
+        others = self.others
         if not generative:
+            others = {name: value for name, value in others.items() if name.startswith("encoder.")}
+        if not others:
 
             def total(own: Tensor, eps: dict[str, Tensor]) -> Tensor:
-                return self.surrogate(self.generative, own, batch, eps).sum()
+                return self.surrogate({}, own, batch, eps).sum()
 
             return vmap(grad(total), in_dims=(None, 0))(outputs, dict(noise)), {}
 
@@ -72,7 +93,7 @@ class Objective(nn.Module):
             return self.surrogate(parameters, own, batch, eps).sum()
 
         of_outputs, of_parameters = vmap(grad(both, argnums=(0, 1)), in_dims=(None, None, 0))(
-            outputs, self.generative, dict(noise)
+            outputs, others, dict(noise)
         )
         return of_outputs, {name: part / len(batch.x) for name, part in of_parameters.items()}
 
@@ -103,7 +124,7 @@ def per_datum_gradients(
 
     of_datum = {name: eps.permute(2, 1, 0, *range(3, eps.dim())) for name, eps in noise.items()}
     inference, generative = vmap(grad(mean, argnums=(0, 1)), in_dims=(None, None, 0, 0))(
-        own, objective.generative, batch.x, of_datum
+        own, objective.others, batch.x, of_datum
     )
     return {f"encoder.{name}": part for name, part in inference.items()} | generative
 

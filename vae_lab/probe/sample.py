@@ -26,7 +26,8 @@ class Sample:
 
     with C_b the covariance of the gradient at the outputs of datum b: the cross terms between data, whose
     expectation is zero, are left out exactly. Where the data of a batch are coupled, and for the parameters
-    of the decoder, the gradients of whole replicates are compared, vectorised by `torch.func`.
+    of the decoder, the gradients of whole replicates are compared, vectorised by `torch.func`; so they are
+    for the encoder if it sees other data than the batch.
 
     Args:
         objective: The surrogate of one estimator.
@@ -57,7 +58,7 @@ class Sample:
         self.groups = groups
         self.generative = generative
         self.wants_variances = variances
-        self.by_datum = not objective.estimator.couples_data
+        self.by_datum = objective.by_outputs and not objective.estimator.couples_data
         self.outputs = Moments()
         self.degrees = 0  # of freedom: each chunk is compared with its own mean
         self.deviations: dict[str, Tensor] = {}
@@ -93,6 +94,8 @@ class Sample:
             for name, total in self.block_sums.items()
         }
         outputs = means.pop("").view_as(self.block_sums[""]).to(self.jacobian.outputs.dtype)
+        if not self.objective.by_outputs:
+            return means
         gradients = self.jacobian.gradients(outputs)
         scaled = outputs * len(self.batch.x) ** 0.5  # squares then average over the data
         at_encoder = {f"encoder.{name}": part for name, part in gradients.items()}
@@ -106,10 +109,11 @@ class Sample:
         return self.parameters[name].variance
 
     def trace(self, group: str) -> tuple[float, float]:
-        """The trace of the covariance of a group's gradient, and its standard error."""
+        """The trace of the covariance of a group's gradient, and its standard error by the jackknife."""
         values = self.traces[group]
         total = sum(float(self.variance(name).sum()) for name in self.groups[group])
-        return total, float((values.variance.sum() / self.degrees).sqrt())
+        left_out = values.variance / max(1, self.degrees - 1) ** 2  # the variance of the trace without one
+        return total, float((left_out * (values.count - 1) ** 2 / values.count).sqrt())
 
     def _replicates(self, draws: list[dict[str, Tensor]]) -> tuple[Tensor, dict[str, Tensor]]:
         """Gradients at the outputs, of the minibatch mean, `(R, B, P)`, and by the other parameters."""
@@ -135,7 +139,7 @@ class Sample:
             squares[f"outputs.{name}"] = part.sum(-1)
         if self.by_datum:
             squares |= self._add_by_datum(centred, mean)
-        else:
+        elif self.objective.by_outputs:
             gradients = self.jacobian.gradients(at_outputs)
             of_parameters = of_parameters | {f"encoder.{name}": part for name, part in gradients.items()}
         for name, part in of_parameters.items():
@@ -146,8 +150,8 @@ class Sample:
         for name, variance in self._by_output(self.outputs.deviations * len(self.batch.x)).items():
             self.deviations[f"outputs.{name}"] = variance
         for group, names in self.groups.items():
-            total = torch.stack([squares[name] for name in names]).sum(0)
-            self.traces[group].add(total * number / (number - 1))
+            total = torch.stack([squares[name].reshape(number, -1).sum(1) for name in names]).sum(0)
+            self.traces[group].add(total * number / (number - 1))  # what the sum loses without the replicate
 
     def _add_by_datum(self, centred: Tensor, mean: Tensor) -> dict[str, Tensor]:
         """Adds the chunk's deviations from its mean and the step of the running mean towards it."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.accelerators import MPSAccelerator, XLAAccelerator
 from pytorch_lightning.plugins.environments import (
     LightningEnvironment,
     SLURMEnvironment,
@@ -25,6 +26,15 @@ from vae_lab.training.schedule import Points, steps_at
 
 MOST_SAMPLES = 10**15  # a budget, which nobody will see the end of
 MOST_PROCESSES = 1024  # on one machine
+
+
+def _is_there(accelerator: str) -> bool:
+    """Whether a kind of device is on this machine; an unknown kind is Lightning's to refuse."""
+    if accelerator in ("gpu", "cuda"):
+        return torch.cuda.is_available()
+    if accelerator == "mps":
+        return MPSAccelerator.is_available()
+    return XLAAccelerator.is_available() if accelerator == "tpu" else True
 
 
 class _NoProfiler(PassThroughProfiler):
@@ -92,9 +102,10 @@ class TrainerFactory:
             raise ValueError(f"devices must be at most {MOST_PROCESSES}, got {devices}.")
         if not checkpoint_seconds >= 0:
             raise ValueError(f"checkpoint_seconds must not be negative, got {checkpoint_seconds}.")
-        if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        if not _is_there(accelerator):
+            device = "GPU" if accelerator in ("gpu", "cuda") else "such device"
             raise ValueError(
-                f"accelerator must be cpu here, got {accelerator}: torch finds no GPU; use trainer=cpu."
+                f"accelerator must be cpu here, got {accelerator}: torch finds no {device}; use trainer=cpu."
             )
         check_precision(precision, accelerator)
         check_options(options or {}, one_process=devices in (1, "1") and num_nodes == 1)

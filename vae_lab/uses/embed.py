@@ -18,7 +18,7 @@ from vae_lab.datasets.given import Given, given
 from vae_lab.evaluation.explained_variance import ExplainedVariance
 from vae_lab.evaluation.probing_codes import Labelled, Probe, Probed, with_components, without_gaps
 from vae_lab.figures.accuracy import accuracy
-from vae_lab.noise import some_of
+from vae_lab.noise import PARTS, TEST, some_of
 from vae_lab.out import check_place
 from vae_lab.trained import TrainedModel
 from vae_lab.uses.base import Outcome, Progress, Shown
@@ -160,14 +160,16 @@ class Embed:
         x, labels = found.split
         parts: dict[str, list[Tensor]] = {"mean": [], "scale": [], "sample": []}
         explained = ExplainedVariance()
-        for batch in encoded(model, x):
+        part = self.data if self.data in PARTS else TEST
+        for batch in encoded(model, x, part=part):
             mean, scale = batch.q.mean, batch.q.std
             explained.add(batch.x.to(mean.device), model.decode(mean))
             parts["mean"].append(mean.float().cpu())
             if scale is not None and model.parts.has_density:
                 parts["scale"].append(scale.float().cpu())
             if self.samples:
-                parts["sample"].append(samples_of(model, batch, self.samples).transpose(0, 1).float().cpu())
+                samples = samples_of(model, batch, self.samples, part)
+                parts["sample"].append(samples.transpose(0, 1).float().cpu())
             progress(int(batch.numbers[-1]) + 1, len(x))
         columns: dict[str, np.ndarray | list[str]] = {"index": np.arange(len(x))}
         columns |= {} if found.names is None else {"file": found.names}
@@ -178,7 +180,9 @@ class Embed:
         return explained.value
 
     def _probed(self, model: TrainedModel, parts: tuple[Split, Split], progress: Progress) -> Probed:
-        train, test = without_gaps(_features(model, parts[0]), _features(model, parts[1]))
+        train, test = without_gaps(
+            *(_features(model, *each) for each in zip(parts, ("train", TEST), strict=True))
+        )
         wanted = train.features["code"].shape[1]
         train, test = with_components(train, test, wanted)
         probe = Probe(self._numbers(train.labels), self.repeats, self.neighbours, model.noise.seed)
@@ -195,10 +199,10 @@ def _some(part: Split, most: int) -> Split:
     return part.take(some_of(len(part.x), most, seed=0, purpose="probe"))
 
 
-def _features(model: TrainedModel, part: Split) -> Labelled:
+def _features(model: TrainedModel, part: Split, name: str) -> Labelled:
     """Codes and pixels of data, in memory."""
     assert part.labels is not None
-    found = [(batch.q.mean.cpu(), batch.x.flatten(1).cpu()) for batch in encoded(model, part.x)]
+    found = [(batch.q.mean.cpu(), batch.x.flatten(1).cpu()) for batch in encoded(model, part.x, part=name)]
     code, pixels = (torch.cat(values).float().numpy() for values in zip(*found, strict=True))
     return Labelled({"code": code, "pixels": pixels}, part.labels.cpu())
 

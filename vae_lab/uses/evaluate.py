@@ -20,6 +20,8 @@ from vae_lab.trained import TrainedModel
 from vae_lab.uses.base import Outcome, Progress
 from vae_lab.vae import VAE, Batch
 
+OF_WEIGHTS = ("log_likelihood", "bits_per_dimension", "annealing_gain", "approximation_gap")
+
 
 @dataclass(frozen=True)
 class Evaluate:
@@ -59,7 +61,9 @@ class Evaluate:
         vae = model.model
         if isinstance(vae, VAE) and bool(some(prepared.x).isnan().any()):
             vae = of_observed(vae)
-        measured = self.measures(vae, prepared, model.noise, lambda done: progress(done, total))
+        measured = self.measures(
+            vae, prepared, model.noise.of_part(self.split), lambda done: progress(done, total)
+        )
         _write(measured, folder)
         metrics = {}
         for name, (value, error, monte_carlo_error) in measured.statistics.items():
@@ -73,7 +77,10 @@ class Evaluate:
             metrics | {f"kl_per_dimension/{number}": value for number, value in enumerate(kl)},
             metric=f"{self.split}/{_judged_by(measured)}",
             notes=[*model.result["notes"], *measured.notes],
-            details={"log_likelihood": self._log_likelihood(model)},
+            details={
+                "log_likelihood": self._log_likelihood(model),
+                "unknown_errors": _unknown(measured),
+            },
         )
 
     def _log_likelihood(self, model: TrainedModel) -> str:
@@ -88,6 +95,16 @@ def _write(measured: Measured, folder: Path) -> None:
     pl.DataFrame(columns).with_row_index("index").write_parquet(folder / "data.parquet")
     if measured.kl_per_dimension is not None:
         kl_per_dimension(measured.kl_per_dimension.tolist(), folder / "kl_per_dimension.png")
+
+
+def _unknown(measured: Measured) -> list[str]:
+    """The measures whose weights do not tell how far they are off."""
+    return [
+        name
+        for name, each in measured.statistics.items()
+        if name in OF_WEIGHTS or name.startswith("L_")
+        if math.isnan(each.monte_carlo_error)
+    ]
 
 
 def _judged_by(measured: Measured) -> str:

@@ -13,19 +13,19 @@ from vae_lab.datasets.given import given
 from vae_lab.datasets.given_mask import given_mask
 from vae_lab.evaluation.imputation.base import Imputed, joined
 from vae_lab.evaluation.imputation.baselines import NEIGHBOURS, by_nearest_neighbours, mean_of
-from vae_lab.evaluation.imputation.held_out import held_out_log_likelihood
+from vae_lab.evaluation.imputation.held_out import HeldOut, held_out_log_likelihood
 from vae_lab.evaluation.imputation.imputers import Imputers, Method
 from vae_lab.evaluation.imputation.scores import scores
 from vae_lab.evaluation.terms import Statistic
+from vae_lab.evaluation.weights import doubts
 from vae_lab.figures.imputations import draw_imputations
-from vae_lab.noise import EVALUATION_BLOCK, some_of
+from vae_lab.noise import EVALUATION_BLOCK, PARTS, TEST, NoiseSource, some_of
 from vae_lab.sampling import tensor_of
 from vae_lab.trained import TrainedModel
 from vae_lab.uses.base import Outcome, Progress, Shown
 from vae_lab.vae import VAE, Batch
 
 NUMBERS = 2**22  # pixels that are decoded at a time
-FEW = 5  # importance samples, in effect, below which their weights are in doubt
 JUDGED_BY = "log_likelihood/missing"
 
 
@@ -135,7 +135,7 @@ class Impute:
                     "left, right, or a .npy or .png file."
                 )
             return torch.zeros_like(x, dtype=torch.bool)
-        mask = given_mask("missing", self.missing, model.data_shape, number, model.noise)
+        mask = given_mask("missing", self.missing, model.data_shape, number, self._noise(model))
         missing = mask(chosen) & ~x.isnan()
         if not bool(missing.any()):
             raise ValueError(f"missing={self.missing} hides nothing that data={self.data} have.")
@@ -143,7 +143,7 @@ class Impute:
 
     def __call__(self, model: TrainedModel, prepared: Prepared, folder: Path, progress: Progress) -> Outcome:
         x, missing, seen = prepared.x, prepared.missing, prepared.seen
-        imputed, log_likelihood = self._impute(model, prepared, progress)
+        imputed, held_out = self._impute(model, prepared, progress)
         baselines = {
             "mean": incomplete.filled(seen, prepared.means),
             "knn": by_nearest_neighbours(prepared.train, seen),
@@ -153,42 +153,61 @@ class Impute:
         of_methods = {name: (each.mean, each.draws) for name, each in imputed.items()}
         draw_imputations(x, seen, of_methods, beside, folder / "imputations.png")
         singles = {name: each.mean for name, each in imputed.items()} | baselines
-        found = {} if log_likelihood is None else scores(singles, x, missing, log_likelihood)
+        found = {} if held_out is None else scores(singles, x, missing, held_out.log_likelihood)
         metrics = {name: each.value for name, each in found.items()}
         metrics |= {f"standard_error/{name}": each.error for name, each in found.items()}
         for each in imputed.values():
             metrics |= {name: values.double().mean().item() for name, values in each.diagnostics.items()}
-        notes = [*model.result["notes"], *prepared.notes, *_doubts(imputed)]
+        notes = [*model.result["notes"], *prepared.notes, *self._doubts(imputed, held_out)]
         if not found:
             return Outcome(metrics, next(iter(metrics), ""), self._filled(metrics, prepared), notes)
         return Outcome(metrics, JUDGED_BY, self._shown(found, metrics, len(prepared.train)), notes)
 
     def _impute(
         self, model: TrainedModel, prepared: Prepared, progress: Progress
-    ) -> tuple[dict[str, Imputed], Tensor | None]:
+    ) -> tuple[dict[str, Imputed], HeldOut | None]:
         """What each method makes of the data, and log p(x_m|x_o) of what is held out, if something is."""
         assert isinstance(model.model, VAE)
         like, imputers = tensor_of(model.model), self._imputers()
         means = prepared.means.to(like)
         fill = self._fill(model, means)
         size = max(1, NUMBERS // (max(EVALUATION_BLOCK, self.imputations) * means.numel()))
-        parts, log_likelihoods = [], []
+        parts, held_out = [], []
         for places in torch.arange(len(prepared.x)).split(size):
             missing = prepared.missing[places].to(like.device)
             whole = Batch(prepared.x[places].to(like), prepared.numbers[places].to(like.device))
             seen = whole._replace(x=whole.x.masked_fill(missing, torch.nan))
-            parts.append(imputers(model.model, seen, fill, means, model.noise))
+            parts.append(imputers(model.model, seen, fill, means, self._noise(model)))
             if self.missing is not None:
-                log_likelihoods.append(
+                held_out.append(
                     held_out_log_likelihood(
-                        model.model, whole, missing, fill, model.noise, self.importance_samples
-                    ).cpu()
+                        model.model, whole, missing, fill, self._noise(model), self.importance_samples
+                    )
                 )
             progress(int(places[-1]) + 1, len(prepared.x))
         of_each = (joined(of_method) for of_method in zip(*parts, strict=True))
-        return dict(zip(map(str, self.methods), of_each, strict=True)), torch.cat(
-            log_likelihoods
-        ) if log_likelihoods else None
+        by_method = dict(zip(map(str, self.methods), of_each, strict=True))
+        of_all = (torch.cat(each).cpu() for each in zip(*held_out, strict=True))
+        return by_method, HeldOut(*of_all) if held_out else None
+
+    def _noise(self, model: TrainedModel) -> NoiseSource:
+        return model.noise.of_part(self.data if self.data in PARTS else TEST)
+
+    def _doubts(self, imputed: dict[str, Imputed], held_out: HeldOut | None) -> list[str]:
+        """What must be said of the importance weights."""
+        if held_out is not None:
+            _, sizes, in_doubt = held_out
+            consequence = "log p(x_miss|x_obs) and imputations by them may be wrong there"
+        elif "importance_weighted" in imputed:
+            told = imputed["importance_weighted"].diagnostics
+            sizes, in_doubt = told["effective_sample_size"], told["in_doubt"]
+            consequence = "imputations by them may be wrong there"
+        else:
+            return []
+        if not (share := in_doubt.double().mean().item()):
+            return []
+        remedy = f"{consequence}, and more importance_samples tell"
+        return [doubts(share, sizes.mean().item(), self.importance_samples, remedy)]
 
     def _fill(self, model: TrainedModel, means: Tensor) -> incomplete.Fill:
         assert isinstance(model.model, VAE)
@@ -246,19 +265,6 @@ def _check(model: TrainedModel) -> None:
             "imputation needs."
         )
     model.model.likelihood.sample_spec(model.data_shape)
-
-
-def _doubts(imputed: dict[str, Imputed]) -> list[str]:
-    """What must be said of the importance weights."""
-    if "importance_weighted" not in imputed:
-        return []
-    sizes = imputed["importance_weighted"].diagnostics["effective_sample_size"]
-    if not (share := (sizes < FEW).double().mean().item()):
-        return []
-    return [
-        f"the importance weights of {100 * share:.2g} % of the data come to fewer than {FEW} samples: "
-        "log p(x_miss|x_obs) may be too high there, and more importance_samples tell"
-    ]
 
 
 def _write(folder: Path, prepared: Prepared, imputed: list[Imputed]) -> None:

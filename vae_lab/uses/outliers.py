@@ -1,5 +1,6 @@
 """Which of the data a trained model finds unlike those that it was trained on."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from vae_lab.errors import did_you_mean
 from vae_lab.evaluation.detection import Detection, detection
 from vae_lab.evaluation.imputation.baselines import mean_of
 from vae_lab.evaluation.outlier_scores import (
+    OF_LIKELIHOOD,
+    OF_WEIGHTS,
     SCORES,
     likelihood_ratio,
     outlier_scores,
@@ -24,6 +27,8 @@ from vae_lab.evaluation.outlier_scores import (
     scores_of,
     typicality,
 )
+from vae_lab.evaluation.settings import BY_CHANCE
+from vae_lab.evaluation.weights import doubts
 from vae_lab.figures.images import image_grid
 from vae_lab.figures.outliers import histograms
 from vae_lab.incomplete import filled
@@ -42,10 +47,11 @@ SHOWN = 25
 
 
 class Part(NamedTuple):
-    """Data, and the numbers of those among them that are scored, which key their noise too."""
+    """Data, and the numbers of those among them that are scored, which key their noise beside `key`."""
 
     whole: Given
     numbers: Tensor
+    key: str
 
     @property
     def title(self) -> str:
@@ -131,9 +137,9 @@ class Outliers:
                 )
             wanted.remove("typicality")
         return Prepared(
-            _part(inliers, self.max_data, "outliers"),
-            _part(outliers, self.max_data, "outliers"),
-            _part(Given(dataset.measured_part(held_out), held_out), OF_ENTROPY, "entropy"),
+            _part(inliers, self.max_data, "outliers", self.split),
+            _part(outliers, self.max_data, "outliers", "outliers"),
+            _part(Given(dataset.measured_part(held_out), held_out), OF_ENTROPY, "entropy", held_out),
             self._background(model) if "likelihood_ratio" in wanted else None,
             wanted,
         )
@@ -166,7 +172,7 @@ class Outliers:
         aurocs = {name: each.auroc for name, each in found.items()}
         histograms(pairs, aurocs, [inliers.title, outliers.title], folder / "histograms.png")
         self._extremes(prepared, pairs, folder / "most_and_least_likely.png")
-        return self._outcome(model, prepared, found)
+        return self._outcome(model, prepared, found, self._doubts(prepared, both))
 
     def _entropy(self, model: TrainedModel, prepared: Prepared) -> float:
         """The mean of -log p(x) over data like those that were trained on."""
@@ -189,12 +195,29 @@ class Outliers:
         likelihood = torch.from_numpy(scores["negative_log_likelihood"])
         scores["typicality"] = typicality(likelihood, entropy).numpy()
         if prepared.background is not None:
-            of_background = [
-                each["negative_log_likelihood"] for each in self._of_model(prepared.background, part)
-            ]
-            background = torch.from_numpy(np.concatenate(of_background))
+            of_background = list(self._of_model(prepared.background, part))
+            found = {
+                name: np.concatenate([each[name] for each in of_background]) for name in of_background[0]
+            }
+            background = torch.from_numpy(found["negative_log_likelihood"])
             scores["likelihood_ratio"] = likelihood_ratio(likelihood, background).numpy()
+            scores |= {f"background/{name}": found[name] for name in OF_WEIGHTS if name in found}
         return scores
+
+    def _doubts(self, prepared: Prepared, both: Sequence[Mapping[str, np.ndarray]]) -> list[str]:
+        """What must be said of the importance weights, by which likelihoods are estimated."""
+        if not set(prepared.scores) & set(OF_LIKELIHOOD):
+            return []
+        consequence = "they may look less likely than they are, and more importance_samples tell"
+        notes = []
+        for kind, scores in zip(("inliers", "outliers"), both, strict=True):
+            for prefix, of in {"": "", "background/": " by the background"}.items():
+                sizes, in_doubt = (scores.get(f"{prefix}{name}") for name in OF_WEIGHTS)
+                if sizes is None or in_doubt is None or not in_doubt.mean() > BY_CHANCE:
+                    continue
+                share, size = float(in_doubt.mean()), float(sizes.mean())
+                notes.append(f"{kind}{of}: {doubts(share, size, self.importance_samples, consequence)}")
+        return notes
 
     def _of_model(self, model: TrainedModel | Alternative, part: Part) -> Iterator[dict[str, np.ndarray]]:
         """What a model says of some data after another."""
@@ -202,7 +225,7 @@ class Outliers:
             if isinstance(model, Alternative):
                 found = {"negative_log_likelihood": -model.log_prob(x).double()}
             else:
-                found = _one_batch(model, x, numbers, self.importance_samples)
+                found = _one_batch(model, x, numbers, self.importance_samples, part.key)
             yield {name: values.cpu().numpy() for name, values in found.items()}
 
     def _extremes(
@@ -216,14 +239,16 @@ class Outliers:
                 groups.append((f"{part.whole.name}\n{what} likely", part.whole.split.x[ends]))
         image_grid(groups, path, columns=5)
 
-    def _outcome(self, model: TrainedModel, prepared: Prepared, found: Mapping[str, Detection]) -> Outcome:
+    def _outcome(
+        self, model: TrainedModel, prepared: Prepared, found: Mapping[str, Detection], said: list[str]
+    ) -> Outcome:
         metrics: dict[str, float] = {}
         for name, each in found.items():
             metrics |= {f"auroc/{name}": each.auroc, f"aupr/{name}": each.aupr, f"fpr95/{name}": each.fpr95}
-            metrics[f"standard_error/auroc/{name}"] = each.auroc_error
+            if not math.isnan(each.auroc_error):
+                metrics[f"standard_error/auroc/{name}"] = each.auroc_error
         rows = [
-            (name, f"{each.auroc:.3f} ± {each.auroc_error:.3f}", f"{each.aupr:.3f}", f"{each.fpr95:.3f}")
-            for name, each in found.items()
+            (name, _with_error(each), f"{each.aupr:.3f}", f"{each.fpr95:.3f}") for name, each in found.items()
         ]
         number = len(prepared.inliers.numbers), len(prepared.outliers.numbers)
         judged_by = "negative_log_likelihood" if "negative_log_likelihood" in found else prepared.scores[0]
@@ -231,6 +256,7 @@ class Outliers:
             *model.result["notes"],
             *prepared.outliers.whole.notes,
             f"{number[0]:,} inliers, {number[1]:,} outliers ({prepared.outliers.whole.name})",
+            *said,
         ]
         shown = Shown(("score", "AUROC", "AUPR", "FPR95"), rows)
         background = prepared.background
@@ -238,12 +264,18 @@ class Outliers:
         return Outcome(metrics, f"auroc/{judged_by}", shown, notes, checkpoints=others)
 
 
-def _one_batch(model: TrainedModel, x: Any, numbers: Any, num_samples: int) -> dict[str, Any]:
+def _with_error(found: Detection) -> str:
+    """The AUROC and its standard error, where it is known."""
+    error = "" if math.isnan(found.auroc_error) else f" ± {found.auroc_error:.3f}"
+    return f"{found.auroc:.3f}{error}"
+
+
+def _one_batch(model: TrainedModel, x: Any, numbers: Any, num_samples: int, part: str) -> dict[str, Any]:
     batch = model.batch(x, numbers)
-    vae = model.model if isinstance(model.model, Alternative) else model.with_posterior(batch)
+    vae = model.model if isinstance(model.model, Alternative) else model.with_posterior(batch, part)
     if not model.parts.has_density and not isinstance(vae, Alternative):
         return {"reconstruction_error": reconstruction_error(vae, batch)}
-    return outlier_scores(vae, batch, model.noise, num_samples)
+    return outlier_scores(vae, batch, model.noise.of_part(part), num_samples)
 
 
 def _independent_pixels(model: TrainedModel) -> Alternative:
@@ -265,9 +297,9 @@ def _independent_pixels(model: TrainedModel) -> Alternative:
     return pixels.to(model.device)
 
 
-def _part(whole: Given, most: int | None, purpose: str) -> Part:
+def _part(whole: Given, most: int | None, purpose: str, key: str) -> Part:
     number = len(whole.split.x)
-    return Part(whole, some_of(number, number if most is None else most, seed=0, purpose=purpose))
+    return Part(whole, some_of(number, number if most is None else most, seed=0, purpose=purpose), key)
 
 
 def _table(prepared: Prepared, both: Sequence[Mapping[str, np.ndarray]]) -> pl.DataFrame:

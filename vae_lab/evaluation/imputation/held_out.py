@@ -1,18 +1,34 @@
 """How likely what is missing is, given what is observed."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from vae_lab.evaluation.importance_sampling import importance_weighted_log_likelihood
+from vae_lab.evaluation.importance_sampling import judged_log_likelihood
 from vae_lab.incomplete import Fill, of_observed
 from vae_lab.noise import NoiseSource
 from vae_lab.vae import VAE, Batch
 
 
+class HeldOut(NamedTuple):
+    """log p(x_m|x_o) of each of `B` data, and whether importance weights behind it cannot be trusted.
+
+    Args:
+        log_likelihood: `(B,)` in float64, in nats.
+        effective_sample_size: The lesser one of the two bounds, `(B,)`.
+        in_doubt: `(B,)`.
+    """
+
+    log_likelihood: Tensor
+    effective_sample_size: Tensor
+    in_doubt: Tensor
+
+
 def held_out_log_likelihood(
     vae: VAE, batch: Batch, missing: Tensor, fill: Fill, noise: NoiseSource, num_samples: int
-) -> Tensor:
-    r"""$\log p(x_m|x_o) = \log p(x) - \log p(x_o)$, `(B,)` in float64, in nats per datum.
+) -> HeldOut:
+    r"""$\log p(x_m|x_o) = \log p(x) - \log p(x_o)$ in nats per datum.
 
     Both by importance weighting with as many samples, from the same noise. Each is a lower bound; their
     difference is none, but goes to the truth as `num_samples` grows.
@@ -27,7 +43,8 @@ def held_out_log_likelihood(
     """
     observed = of_observed(vae, fill)
     seen = Batch(batch.x.masked_fill(missing, torch.nan), batch.indices)
-    whole, part = (
-        importance_weighted_log_likelihood(observed, each, noise, num_samples) for each in (batch, seen)
+    (whole, of_whole), (part, of_part) = (
+        judged_log_likelihood(observed, each, noise, num_samples) for each in (batch, seen)
     )
-    return whole - part
+    size = torch.minimum(of_whole.effective_sample_size, of_part.effective_sample_size)
+    return HeldOut(whole - part, size, of_whole.in_doubt | of_part.in_doubt)

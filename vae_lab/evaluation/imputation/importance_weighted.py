@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.evaluation.imputation.base import Imputed, draws_of, pixel_spec
+from vae_lab.evaluation.weights import Trust
 from vae_lab.incomplete import Fill, filled, of_observed
 from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, NoiseSpec, component
 from vae_lab.vae import VAE, Batch
@@ -56,13 +57,14 @@ def importance_weighted(
         mean = mean + (pixels.mean * _beside(log_w - log_total, pixels.mean)).sum(0)
         samples.append(z)
         log_weights.append(log_w)
-    weights = torch.cat(log_weights).double().softmax(0)
+    log_weight = torch.cat(log_weights).double()
+    weights, trust = log_weight.softmax(0), Trust.of(log_weight)
     chosen = _resampled(torch.cat(samples), weights, noise, indices, imputations)
     spec = {"pixels": pixel_spec(vae, x.shape[1:], imputations)}
     eps = draws_of(noise, spec, "importance pixels", indices, 0, x)["pixels"]
     drawn = vae.decode(chosen).sample(eps)
-    size_of = {"effective_sample_size": 1 / weights.square().sum(0)}
-    return Imputed(filled(x, mean), filled(x, drawn), size_of)
+    told = {"effective_sample_size": trust.effective_sample_size, "in_doubt": trust.in_doubt}
+    return Imputed(filled(x, mean), filled(x, drawn), told)
 
 
 def _beside(log_factor: Tensor, values: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ def codes_of(
     Args:
         model: A VAE with a q(z|x).
         split: The data.
-        part: Their name, which keys the noise of a fit.
+        part: Their name, which keys the noise.
         most: How many codes.
         which: Whether a code is the mean of q(z|x), or a sample of it.
         progress: Is told how many data are done.
@@ -36,7 +36,7 @@ def codes_of(
     return encode(
         _batches(model, split, numbers, progress),
         lambda batch: model.with_posterior(batch, part),
-        model.noise,
+        model.noise.of_part(part),
         chosen,
         which,
         model.parts.has_density,
