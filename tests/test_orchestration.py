@@ -118,6 +118,13 @@ def test_a_directory_with_another_configuration_is_refused(tmp_path):
         RunDirectory(tmp_path / "a", composed("model.latent_dim=3")).finished()
 
 
+def test_the_file_of_metrics_is_there_before_the_first_checkpoint(tmp_path):
+    MetricsCsv(tmp_path / "metrics.csv")
+    again = MetricsCsv(tmp_path / "metrics.csv", resumed_at=7)
+    again.log_metrics({"train/elbo": -1.0}, step=50)
+    assert again.numbers() == [(50, {"train/elbo": -1.0})]
+
+
 def test_metrics_json_means_done(tmp_path):
     directory = RunDirectory(tmp_path / "a", composed())
     directory.claim()

@@ -31,6 +31,7 @@ class MetricsCsv(Logger):
         kept = [row for row in rows if int(row["step"]) <= resumed_at and not _is_test(row)]
         if len(kept) < len(rows) or not _ends_whole(path):
             self._rewrite(kept)
+        self._create()
 
     @property
     def name(self) -> str:
@@ -66,6 +67,11 @@ class MetricsCsv(Logger):
         if not self.path.is_file():
             return []
         return [row for row in read_rows(self.path) if row.get("step", "").isdigit()]
+
+    @rank_zero_only
+    def _create(self) -> None:
+        """Makes the file before its first row, since a checkpoint may come earlier."""
+        self.path.touch()
 
     @rank_zero_only
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
