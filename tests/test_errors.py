@@ -93,11 +93,11 @@ MISTAKES = {
     "optimizer=sgd optimizer.algorithm.momentum=3": (
         "optimizer.algorithm.momentum must be at least 0 and below 1, got 3."
     ),
-    "optimizer/schedule=cosine optimizer.schedule.T_max=0": "optimizer.schedule cannot take a step with its",
+    "optimizer/schedule=cosine optimizer.schedule.T_max=0": "optimizer.schedule.T_max must be at least 1 and",
     "optimizer/schedule=exponential optimizer.schedule.gamma=nan": (
         "optimizer.schedule.gamma must be finite, got nan."
     ),
-    "optimizer/schedule=exponential optimizer.schedule.gamma=-1": "must be at least 0 and below 10, got -1",
+    "optimizer/schedule=exponential optimizer.schedule.gamma=-1": "must be at least 1e-06 and below 10, got -1",
     "trainer.evaluate_at=''": "trainer.evaluate_at must not be empty.",
     "trainer.checkpoint_at=''": "trainer.checkpoint_at must not be empty.",
     "trainer.accelerator=tpu": "trainer.accelerator must be cpu here, got tpu: torch finds no such device;",

@@ -22,7 +22,6 @@ MOST: Mapping[str, float] = {
     "channels": 10**4,
     "num_blocks": 1000,
     "num_transforms": 1000,
-    "bins": 10**4,
     "context": 10**5,
     "num_components": 10**5,
     "num_categories": 10**5,
@@ -58,8 +57,9 @@ MOST: Mapping[str, float] = {
     "repeats": 10**4,
     "imputations": 10**4,
 }
+LEAST: Mapping[str, float] = {"split_seed": 0, "tolerance": 0}
 # Shares and the like, of torch's classes too: at least the first, below the second.
-BELOW: Mapping[str, tuple[float, float]] = {"momentum": (0, 1), "gamma": (0, 10)}
+BELOW: Mapping[str, tuple[float, float]] = {"momentum": (0, 1), "gamma": (1e-6, 10), "T_max": (1, SAMPLES)}
 
 
 def check_range(value: Any, name: str, full_key: str, of_package: bool) -> None:
@@ -98,13 +98,15 @@ def _check_number(value: float, name: str, full_key: str, of_package: bool) -> N
     most = MOST.get(name, 2**53 if whole else LARGEST) if of_package else LARGEST
     if value > most:
         raise UserError(f"{full_key} must be at most {_limit(most)}, got {_shown(value)}.")
+    if of_package and value < LEAST.get(name, value):
+        raise UserError(f"{full_key} must be at least {LEAST[name]:g}, got {_shown(value)}.")
     if value < -LARGEST or (whole and value < -(2**53)):
         raise UserError(f"{full_key} must be a number that is nearer to 0, got {_shown(value)}.")
     if 0 < abs(value) < 1 / LARGEST:
         raise UserError(f"{full_key} must be 0 or at least {1 / LARGEST:g}, got {value}.")
     if name in BELOW and not of_package and not BELOW[name][0] <= value < BELOW[name][1]:
         low, high = BELOW[name]
-        raise UserError(f"{full_key} must be at least {low} and below {high}, got {value}.")
+        raise UserError(f"{full_key} must be at least {low:g} and below {high:g}, got {value}.")
 
 
 def _limit(most: float) -> str:
