@@ -97,7 +97,7 @@ MISTAKES = {
     "optimizer/schedule=exponential optimizer.schedule.gamma=nan": (
         "optimizer.schedule.gamma must be finite, got nan."
     ),
-    "optimizer/schedule=exponential optimizer.schedule.gamma=-1": "must be at least 1e-06 and below 10, got -1",
+    "optimizer/schedule=exponential optimizer.schedule.gamma=-1": "must be at least 1e-06 and below 10",
     "trainer.evaluate_at=''": "trainer.evaluate_at must not be empty.",
     "trainer.checkpoint_at=''": "trainer.checkpoint_at must not be empty.",
     "trainer.accelerator=tpu": "trainer.accelerator must be cpu here, got tpu: torch finds no such device;",
