@@ -21,7 +21,7 @@ OF_RUN = {
     "explore": ["max_data=50", "steps=3"],
     "embed": ["max_train=50", "repeats=1"],
     "impute": ["missing=0.5", "max_data=5", "max_train=50", "steps=2", "importance_samples=5"],
-    "outliers": ["against=ppca", "max_data=20", "importance_samples=2"],
+    "outliers": ["against=digits", "max_data=20", "importance_samples=2"],
 }
 GRADIENTS = ["logger=none", "estimators=pathwise", "probe.num_replicates=4"]
 WITHOUT_FILES = (
