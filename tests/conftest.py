@@ -34,6 +34,12 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: -weight[item.path])
 
 
+@pytest.fixture(scope="session", autouse=True)
+def settings(tmp_path_factory):
+    """A folder for the settings of the user, whose own are neither read nor written."""
+    os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("settings"))
+
+
 @pytest.fixture
 def real_data(monkeypatch):
     """The folder with the real data sets."""

@@ -27,6 +27,7 @@ WORDS = {  # what is typed, what is to be written instead
     "model.encoder.hidden=[256, 128]": 'a list is one word; write "model.encoder.hidden=[256, 128]".',
     "trainer={max_epochs: 1": 'a bracket is not closed; write "trainer={max_epochs: 1}".',
     "model.latent_dim=\N{SNOWMAN}": "in quotes; write \"model.latent_dim='\N{SNOWMAN}'\".",
+    'output_dir=a"b(': r"""in quotes; write "output_dir='a\"b('".""",
     "model.latent_dim=2,8": "add -m to run each, or write model.latent_dim=[2,8] for a list.",
     "--epochs 10": "--epochs is not understood: write trainer.max_epochs=10;",
     "--batch-size=10": "--batch-size=10 is not understood: write dataset.batch_size=10;",
@@ -57,6 +58,11 @@ def test_words(words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert WORDS[words] in said(["train", *words.split(" ")])
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_to_be_written_is_what_was_meant():
+    (word,) = shlex.split(said(["train", 'output_dir=a"b(']).split("write ")[1].removesuffix("."))
+    assert OverridesParser.create().parse_override(word).value() == 'a"b('
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,8 @@ def test_the_name_of_a_sweep_is_one_plain_folder(name):
 def test_a_path_from_home_is_made_whole(monkeypatch):
     monkeypatch.setenv("HOME", "/home/a b")
     assert _as_hydra_reads(["output_dir=~/out", "~seed"]) == ["output_dir='/home/a b/out'", "~seed"]
+    paths = "dataset.path='/home/a b/x.npy','/home/a b/y.npy'"
+    assert _as_hydra_reads(["-m", "dataset.path=~/x.npy,~/y.npy"]) == ["-m", paths]  # an axis all the same
 
 
 def test_a_derived_name_is_a_name():

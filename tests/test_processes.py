@@ -2,6 +2,7 @@
 
 import errno
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -197,6 +198,17 @@ def test_what_reads_the_output_ends_nothing(tmp_path, redirection, variables, lo
     assert b"Traceback" not in done.stderr
     if not redirection:
         assert b"a line, " in done.stdout
+
+
+def test_unbuffered_output_is_there_at_once(tmp_path):
+    program = (
+        "import sys; from vae_lab import surroundings as s; s.make_usable(); print('now'); sys.stdin.read()"
+    )
+    command = [sys.executable, "-u", "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        is_there, _, _ = select.select([process.stdout], [], [], 30)
+        process.stdin.close()
+    assert is_there, "nothing is printed before the end"
 
 
 @pytest.fixture

@@ -160,6 +160,11 @@ def test_a_folder_of_options_may_not_set_hydra(here, tmp_path, marker, flags):
     option.write_text("# @package _global_\nestimator: {_target_: stranger.Thing}\n")
     done = here("train", *flags.format(option.parent.parent).split(), "experiment=x")
     assert "estimator._target_=stranger.Thing is neither of" in done.stderr
+    option.write_text("# @package _global_\n3: {}\n")
+    assert (
+        "3 does not exist"
+        in here("train", *flags.format(option.parent.parent).split(), "experiment=x").stderr
+    )
     assert not marker.exists()
 
 

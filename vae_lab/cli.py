@@ -99,8 +99,6 @@ def _check_flags(command: str, arguments: list[str]) -> None:
     """Raises `UserError` for what begins with a dash and is no flag of Hydra's."""
     from hydra._internal.utils import get_args_parser
 
-    from vae_lab.errors import UserError
-
     def refuse(message: str) -> NoReturn:
         raise UserError(f"{message}; vae-lab {command} --help lists the flags.")
 
@@ -143,11 +141,13 @@ def _as_hydra_reads(arguments: list[str]) -> list[str]:
 
 
 def _with_home(word: str) -> str:
-    """An override whose value begins with ~/, which shells leave as it is after an equals sign."""
+    """An override with the home folder for ~/, which shells leave as it is after an equals sign."""
+    key, _, value = word.partition("=")
+    if not value.startswith("~/"):
+        return word
     from vae_lab.orchestration.axes import literal
 
-    key, _, value = word.partition("=")
-    return f"{key}={literal(os.path.expanduser(value))}" if value.startswith("~/") else word
+    return f"{key}={','.join(literal(os.path.expanduser(each)) for each in value.split(','))}"
 
 
 def _usage() -> str:

@@ -98,7 +98,8 @@ def _check_file(path: Path, root: Path) -> None:
     if "${" in defaults or ".." in defaults:
         raise UserError(f"{path}: its defaults must be names of options, got {defaults}.")
     header = [line for line in path.read_text().splitlines() if "@package" in line]
-    if any("hydra" in text for text in (*config, defaults, *header, *path.relative_to(root).parts[:-1])):
+    parts = path.relative_to(root).parts[:-1]
+    if any("hydra" in text for text in (*map(str, config), defaults, *header, *parts)):
         raise UserError(f"{path} sets hydra, which can start programs; take that out of the file.")
 
 

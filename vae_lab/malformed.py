@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
 
+from vae_lab.orchestration.axes import quoted
+
 CLOSING = {"[": "]", "{": "}", "(": ")"}
 
 
@@ -64,8 +66,7 @@ def _open(text: str) -> str:
 
 def _in_quotes(word: str) -> str:
     key, equals, value = word.partition("=")
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{key}='{escaped}'" if equals and value else ""
+    return f"{key}={quoted(value)}" if equals and value else ""
 
 
 def _is_read(word: str) -> bool:
@@ -78,4 +79,5 @@ def _is_read(word: str) -> bool:
 
 def _for_shell(word: str) -> str:
     """An override as the shell takes it."""
-    return f'"{word}"' if re.search(r"['\s]", word) else word
+    escaped = re.sub(r'([\\"$`])', r"\\\1", word)
+    return f'"{escaped}"' if escaped != word or re.search(r"['\s]", word) else word

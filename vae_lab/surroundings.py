@@ -84,6 +84,6 @@ def _patient(stream: TextIO | None, descriptor: int) -> TextIO:
     sink = _Sink(descriptor, "w", closefd=False)
     _sinks.append(sink)
     buffer: Any = io.BufferedWriter(sink)
-    is_direct = descriptor == 2 or sink.isatty()
+    is_direct = descriptor == 2 or sink.isatty() or getattr(stream, "write_through", False)
     encoding = "utf-8" if stream is None else stream.encoding
     return io.TextIOWrapper(buffer, encoding, "backslashreplace", line_buffering=is_direct)

@@ -87,7 +87,6 @@ def first_mistake(command: str, jobs: Sequence[tuple[list[str], str]]) -> tuple[
     Raises:
         RuntimeError: If the checking itself ends without an answer.
     """
-    receiver, sender = _context.Pipe(duplex=False)
     for _ in range(2):
         receiver, sender = _context.Pipe(duplex=False)
         process = _context.Process(target=_check, args=(command, list(jobs), sender, trust.exported()))
