@@ -167,7 +167,7 @@ class Killed(BaseException):
     """As by a signal: nothing that comes after it is done."""
 
 
-@pytest.mark.parametrize("after", range(14))
+@pytest.mark.parametrize("after", range(20))
 def test_a_repetition_killed_at_any_moment_loses_no_result(tmp_path, monkeypatch, after):
     directory = finished_run(tmp_path / "run")
     left, inside = iter(range(after)), ownership.inside
@@ -212,6 +212,35 @@ def test_a_mark_that_leads_out_of_its_folder_removes_nothing(tmp_path, name):
     with pytest.raises(UserError, match="leads out of"):
         directory.set_aside()
     assert (tmp_path / "thesis.tex").read_text() == "mine"
+
+
+@pytest.mark.parametrize("linked", ["checkpoints", "figures"])
+def test_a_folder_that_is_linked_elsewhere_stops_a_repetition_before_anything_is_moved(tmp_path, linked):
+    directory = finished_run(tmp_path / "run")
+    (tmp_path / "run" / linked).rename(tmp_path / "disk")
+    (tmp_path / "run" / linked).symlink_to(tmp_path / "disk")
+    before = tree(tmp_path)
+    with pytest.raises(UserError, match="leads out of"), directory.replacing(again=True):
+        pass
+    assert tree(tmp_path) == before
+
+
+def test_a_mark_that_was_copied_marks_nothing(tmp_path):
+    directory = finished_run(tmp_path / "run")
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "metrics.csv").write_text("mine")
+    (tmp_path / "thesis" / ownership.MARK).write_bytes((directory.path / ownership.MARK).read_bytes())
+    with pytest.raises(UserError, match="not of a result of vae-lab train, such as metrics.csv"):
+        RunDirectory(tmp_path / "thesis", composed("rerun=true")).check()
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_rows_are_added_under_one_name_alone(tmp_path, link):
+    (tmp_path / "copy.csv").write_text("step,samples\n1,100\n")
+    link(tmp_path / "metrics.csv", tmp_path / "copy.csv")
+    MetricsCsv(tmp_path / "metrics.csv", resumed_at=1).log_metrics({"samples": 200.0}, 2)
+    assert (tmp_path / "copy.csv").read_text() == "step,samples\n1,100\n"
+    assert len(read_rows(tmp_path / "metrics.csv")) == 2
 
 
 def test_a_file_of_the_user_is_not_written_over(tmp_path):

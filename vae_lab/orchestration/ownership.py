@@ -12,6 +12,7 @@ from vae_lab.errors import UserError
 from vae_lab.files import is_left_behind, own_suffix, write_atomically
 
 MARK = ".vae_lab.json"
+OF_A_RESULT = (".hydra", ".family-", ".lease", "manifest.json", "metrics.json")  # begin its names
 STAGING = ".new-"  # begins the name of a folder whose files are about to take their places
 
 _accepted: set[Path] = set()  # folders that this process has checked before it wrote anything
@@ -53,16 +54,17 @@ def check(folder: Path, kind: str, key: str = "hydra.run.dir") -> None:
     Raises:
         UserError: If it holds anything else.
     """
-    if not os.path.lexists(folder):
+    for place in (folder, *folder.parents):
+        if os.path.lexists(place) and not place.is_dir():
+            raise UserError(f"{place} is not a folder; choose another {key}.")
+    if not folder.exists():
         return
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder; choose another {key}.")
-    if (mark := mark_of(folder)) is not None:
+    if (mark := mark_of(folder)) is not None and not _is_strange(folder):
         if mark.kind != kind:
             raise UserError(f"{folder} holds a result of vae-lab {mark.kind}; choose another {key}.")
         return
-    others = sorted(path.name for path in folder.iterdir() if not path.name.startswith(f".{MARK}."))
-    if (folder / ".hydra" / "config.yaml").is_file():
+    others = _others(folder)
+    if mark is None and (folder / ".hydra" / "config.yaml").is_file():
         raise UserError(
             f"{folder} holds a run of an earlier version of vae_lab, which is read but neither continued nor "
             f"replaced; move it away, or choose another {key}."
@@ -72,6 +74,18 @@ def check(folder: Path, kind: str, key: str = "hydra.run.dir") -> None:
             f"{folder} holds files that are not of a result of vae-lab {kind}, such as {others[0]}; choose "
             f"another {key}, a new or an empty folder."
         )
+
+
+def _others(folder: Path) -> list[str]:
+    """The names in a folder apart from its mark and drafts of it."""
+    names = sorted(path.name for path in folder.iterdir())
+    return [name for name in names if name != MARK and not name.startswith(f".{MARK}.")]
+
+
+def _is_strange(folder: Path) -> bool:
+    """Whether a marked folder holds files but nothing of a result: then its mark is a copy."""
+    others = _others(folder)
+    return bool(others) and not any(name.startswith(OF_A_RESULT) for name in others)
 
 
 def accept(folder: Path, kind: str) -> None:

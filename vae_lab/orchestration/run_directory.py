@@ -147,7 +147,12 @@ class RunDirectory:
         """Moves a result to `.earlier`, which can be read like the run's own directory.
 
         What an unfinished run has left is removed.
+
+        Raises:
+            UserError: If a link leads out of the directory; nothing is moved then.
         """
+        for name in self._results(self.path):
+            ownership.inside(self.path, name)
         if self.metrics_json.is_file():
             self._drop_earlier()
             earlier = self.path / EARLIER
@@ -227,7 +232,7 @@ class RunDirectory:
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         takes_over = not self.last_checkpoint.exists() and not (self.path / AFRESH).exists()
         if takes_over and (shorter := self._longest_shorter_run(code)):
-            shutil.copy(shorter / "metrics.csv", self.metrics_csv)
+            write_atomically(self.metrics_csv, (shorter / "metrics.csv").read_bytes())
             copy = self.last_checkpoint.with_suffix(".partial")
             shutil.copy(shorter / "checkpoints" / "last.ckpt", copy)
             replace(copy, self.last_checkpoint)

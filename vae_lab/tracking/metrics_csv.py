@@ -29,7 +29,7 @@ class MetricsCsv(Logger):
         self.last_step = max((int(row["step"]) for row in rows), default=0)  # before anything is removed
         self.columns = list(rows[0]) if rows else []
         kept = [row for row in rows if int(row["step"]) <= resumed_at and not _is_test(row)]
-        if len(kept) < len(rows) or not _ends_whole(path):
+        if len(kept) < len(rows) or not _ends_whole(path) or _is_shared(path):
             self._rewrite(kept)
         self._create()
 
@@ -86,6 +86,11 @@ class MetricsCsv(Logger):
 def _ends_whole(path: Path) -> bool:
     """Whether the next row would begin a line of its own."""
     return not path.is_file() or path.read_bytes()[-1:] in (b"", b"\n")
+
+
+def _is_shared(path: Path) -> bool:
+    """Whether the file has another name too, as in a copy by links, under which no row may appear."""
+    return path.is_symlink() or (path.is_file() and path.stat().st_nlink > 1)
 
 
 def _is_test(row: Mapping[str, str]) -> bool:
