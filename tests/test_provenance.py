@@ -259,3 +259,7 @@ def test_this_packages_own_sources_are_told_apart(tmp_path, monkeypatch):
     assert code.changed({"sources": {p: one for p, one in before["sources"].items() if "vimco" in p}}) == [
         "estimator (vae_lab/estimators/vimco.py)"
     ]
+    source.unlink()
+    assert code.changed({"sources": {p: one for p, one in before["sources"].items() if "vimco" in p}}) == [
+        "estimator (vae_lab/estimators/vimco.py, which is not found)"
+    ]

@@ -471,6 +471,18 @@ def test_a_named_sweep_chooses_the_nuisance_on_the_validation_split(vae_lab, tmp
     assert "elsewhere is not the directory of a sweep" in nothing.stderr
 
 
+def test_a_sweep_is_given_by_its_directory_or_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("outputs/sweeps/mine", "elsewhere/mine"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / manifest.FILE).touch()
+    (tmp_path / "mine").mkdir()  # something else of this name
+    assert manifest.directory_of("mine") == Path("outputs/sweeps/mine")
+    assert manifest.directory_of("elsewhere/mine") == Path("elsewhere/mine")
+    assert manifest.directory_of("elsewhere") == Path("elsewhere")
+    assert manifest.directory_of("nothing") == Path("outputs/sweeps/nothing")
+
+
 @pytest.mark.slow
 def test_curves_of_settings(vae_lab, tmp_path):
     common = [

@@ -288,6 +288,42 @@ def test_what_the_user_names_is_built(own_package, monkeypatch, tmp_path):
     assert type(estimator("mypackage.Mine")).__name__ == "Mine"
 
 
+@pytest.mark.parametrize(
+    ("target", "content", "message"),
+    [
+        (
+            "absent.Mine",
+            "",
+            "there is no package absent; install it, or set PYTHONPATH=<the folder",
+        ),
+        ("own.mine.Mine", "import absent", "No module named 'absent'."),
+        (
+            "own.mine.Mine",
+            "from math import nothing",
+            "ImportError: cannot import name 'nothing'",
+        ),
+        ("own.mine.Mine", "1 / 0", "ZeroDivisionError: division by zero."),
+        ("own.mine.Mine", "class Mien: ...", "own.mine has no Mine."),
+        ("own.Mine", "class Mine: ...", "own has no Mine."),
+    ],
+)
+@pytest.mark.parametrize("named", ["package", "class"])
+def test_what_cannot_be_imported_says_why(tmp_path, monkeypatch, target, content, message, named):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "__init__.py").touch()
+    (tmp_path / "own" / "mine.py").write_text(content)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    try:
+        allowed = [target if named == "class" else target.split(".")[0]]
+        with trust.trusting(allowed), pytest.raises(UserError) as refused:
+            trust.find(target, "estimator")
+    finally:
+        for module in ("own", "own.mine"):
+            sys.modules.pop(module, None)
+    assert str(refused.value).startswith(f"estimator._target_={target} cannot be imported: ")
+    assert message in str(refused.value)
+
+
 def test_a_name_that_only_begins_like_a_trusted_one(own_package):
     with trust.trusting(["mypack", "mypackage.M"]), pytest.raises(UserError, match="is neither of"):
         estimator("mypackage.Mine")

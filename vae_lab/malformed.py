@@ -8,6 +8,7 @@ from hydra.errors import HydraException, OverrideParseException
 
 from vae_lab.orchestration.axes import quoted
 
+RUN = re.compile(r"(?:\S*/)?[0-9a-f]{12}/?")
 CLOSING = {"[": "]", "{": "}", "(": ")"}
 
 
@@ -23,6 +24,8 @@ def malformed(error: OverrideParseException, words: Sequence[str]) -> str:
     for reason, fix in _fixes(word, words[:position], words[position + 1 :]):
         if fix != word and _is_read(fix):
             return f"{word} cannot be read: {reason}; write {_for_shell(fix)}."
+    if RUN.fullmatch(word):
+        return f"{word} cannot be read: it has no key; write run={word}."
     if re.fullmatch(r"[\w./@+]+", word):
         return f"{word} needs a value; write {word}=VALUE."
     return f"{word} cannot be read: {_reason(error)}"

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
+from itertools import accumulate
 from pathlib import Path
 from pkgutil import resolve_name
 from types import ModuleType
@@ -44,7 +45,7 @@ def find(target: Any, key: str) -> Callable[..., Any]:
     try:
         found = resolve_name(target) if package == target else _located(target, package)
     except Exception as error:
-        raise UserError(f"{_at(key)} names nothing that can be imported: {target}.") from error
+        raise UserError(f"{_at(key)}={target} cannot be imported: {_reason(target)}.") from error
     named_in_full = package == target and callable(found)
     defined_there = isinstance(found, type) and _is_below(found.__module__, package)
     if not (named_in_full or defined_there or target in FACTORIES):
@@ -164,6 +165,25 @@ def _located(target: str, package: str) -> Any:
         if isinstance(found, ModuleType) and not _is_below(found.__name__, package):
             break
     return found
+
+
+def _reason(target: str) -> str:
+    """Why nothing was found: what a module on the way raises, which `resolve_name` hides, comes first."""
+    root, *names = target.split(".")
+    found = ""
+    for module in accumulate([root, *names[:-1]], "{}.{}".format):
+        try:
+            import_module(module)
+        except ModuleNotFoundError as missing:
+            if missing.name == root:
+                return f"there is no package {root}; install it, or set PYTHONPATH=<the folder that has it>"
+            if missing.name != module:
+                return str(missing)
+            break
+        except Exception as raised:
+            return f"{type(raised).__name__}: {raised}"
+        found = module
+    return f"{found} has no {target.removeprefix(found + '.')}"
 
 
 def _at(key: str) -> str:

@@ -1,7 +1,6 @@
 """`vae-lab figures`."""
 
 import sys
-from pathlib import Path
 
 from vae_lab.errors import UserError
 from vae_lab.orchestration import manifest
@@ -16,14 +15,15 @@ def main() -> None:
     """
     paths = [word for word in sys.argv[1:] if not word.startswith("-")]
     if not paths or len(paths) < len(sys.argv) - 1:
-        print("usage: vae-lab figures outputs/sweeps/NAME ...")
+        print("usage: vae-lab figures outputs/sweeps/NAME ..., or NAME ... where outputs/ is")
         if not {"-h", "--help"} & set(sys.argv):
-            raise UserError("it takes the directories of sweeps.")
+            raise UserError("it takes the directories or the names of sweeps.")
         return
     troubles = []
     for path in paths:
         try:
-            finish(manifest.read(Path(path)), Path(path))
+            directory = manifest.directory_of(path)
+            finish(manifest.read(directory), directory)
         except UserError as error:
             troubles.append(str(error))
     if troubles:

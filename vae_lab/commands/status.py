@@ -2,7 +2,6 @@
 
 import sys
 from collections import Counter
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -26,7 +25,7 @@ def main() -> None:
         return print("usage: vae-lab status outputs/sweeps/NAME, or NAME where outputs/ is")
     if len(words) != 1 or words[0].startswith("-"):
         raise UserError("it takes the directory or the name of one sweep.")
-    directory = Path(words[0]) if Path(words[0]).is_dir() else Path("outputs", "sweeps", words[0])
+    directory = manifest.directory_of(words[0])
     entries = manifest.read(directory).entries
     numbers = slurm.numbers(directory)
     queued = slurm.states() if numbers else {}

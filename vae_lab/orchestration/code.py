@@ -77,10 +77,11 @@ def changed(code: Code | None) -> list[str]:
     """The sources that are others now than those that made a result, with their parts."""
     if code is None:
         return ["unknown code"]
+    now = {path: sources.hash_of(path) for path in code["sources"]}
     return [
-        f"{one['part']} ({path})"
+        f"{one['part']} ({path}{'' if now[path] else ', which is not found'})"
         for path, one in code["sources"].items()
-        if sources.hash_of(path) != one["hash"]
+        if now[path] != one["hash"]
     ]
 
 

@@ -230,6 +230,14 @@ def _figure(asked: str | None, command: str) -> str | None:
     return "gradients" if command == "gradients" else "against"
 
 
+def directory_of(sweep: str) -> Path:
+    """The directory of a sweep, given by itself or by its name below `outputs/`, where that is here."""
+    given, named = Path(sweep), Path("outputs", "sweeps", sweep)
+    if (given / FILE).is_file() or (given.is_dir() and not (named / FILE).is_file()):
+        return given
+    return named
+
+
 def read(directory: Path) -> Manifest:
     """Reads the manifest of a sweep, wherever its directory lies now.
 
