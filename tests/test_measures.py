@@ -31,6 +31,7 @@ from vae_lab.evaluation.importance_sampling import importance_samples
 from vae_lab.evaluation.measures import Measures
 from vae_lab.evaluation.terms import Term, difference, statistic
 from vae_lab.evaluation.weights import (
+    Trust,
     effective_sample_size,
     gap_variance,
     monte_carlo_variance,
@@ -237,6 +238,18 @@ def test_a_few_weights_above_all_others_have_no_finite_shape():
 def test_weights_that_are_all_alike_have_no_tail():
     assert pareto_shape(torch.zeros(100, 2)).tolist() == [-math.inf, -math.inf]
     assert pareto_shape(torch.zeros(10, 1)).isnan().all()
+
+
+@pytest.mark.parametrize(("num_samples", "tolerated"), [(5000, 5), (1000, 5), (999, 10), (100, 10)])
+def test_few_data_in_doubt_are_no_reason_for_a_note(num_samples, tolerated):
+    def trust(doubtful):
+        shapes = torch.where(torch.arange(100) < doubtful, 1.0, 0.2)
+        return Trust(shapes, torch.full((100,), 2026.5), num_samples)
+
+    assert trust(tolerated).notes("so it is") == []
+    (note,) = trust(tolerated + 1).notes("so it is")
+    assert f"{tolerated + 1} % of the data" in note
+    assert f"its mean is 2,026 of {num_samples:,}): so it is" in note
 
 
 def test_weights_that_cannot_be_trusted_are_named():

@@ -209,8 +209,10 @@ class Measures:
 
 
 def _without_error(term: Term, trust: Trust) -> Term:
-    """The same, its error unknown where the weights cannot be trusted."""
+    """The same, its error unknown where the weights cannot be trusted, if these are too many."""
     assert term.variances is not None
+    if not trust.is_doubtful:
+        return term
     return term._replace(variances=term.variances.masked_fill(trust.in_doubt, math.nan))
 
 

@@ -11,15 +11,12 @@ from vae_lab.estimators.base import Estimator
 from vae_lab.evaluation.fit_posterior import FitPosterior
 from vae_lab.evaluation.importance_sampling import judged_log_likelihood
 from vae_lab.evaluation.marginal_likelihood import GOOD_BELOW, WARN_ABOVE, MarginalLikelihood
-from vae_lab.evaluation.weights import doubts
+from vae_lab.evaluation.weights import doubts, tolerated
 from vae_lab.incomplete import of_observed
 from vae_lab.noise import NoiseSource, NoiseSpec
 from vae_lab.vae import VAE, Batch
 
 IN_DOUBT = "weights_in_doubt"  # the share of the data whose importance weights cannot be trusted
-BY_CHANCE = (
-    0.05  # of the data may be in doubt without a note: fewer than 1,000 good weights look bad at times
-)
 PREDICTIVE_SAMPLES = 100  # of q(z|x), over which predictions are averaged
 
 
@@ -134,7 +131,9 @@ class Evaluation:
 
     def doubts(self, metrics: Mapping[str, float]) -> list[str]:
         """What must be said of the test's log-likelihood, given the means of what was measured."""
-        if self.importance_samples is None or not metrics.get(IN_DOUBT, 0.0) > BY_CHANCE:
+        if self.importance_samples is None or not (
+            metrics.get(IN_DOUBT, 0.0) > tolerated(self.importance_samples)
+        ):
             return []
         consequence = "test/log_likelihood may be too low there; see vae-lab evaluate"
         size = metrics["effective_sample_size"]

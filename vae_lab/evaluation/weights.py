@@ -45,16 +45,31 @@ class Trust(NamedTuple):
         """Whose weights cannot be trusted, `(B,)`."""
         return (self.pareto_shape > UNRELIABLE) | ~(self.effective_sample_size >= fewest(self.num_samples))
 
+    @property
+    def share_in_doubt(self) -> float:
+        """The share of the data whose weights cannot be trusted."""
+        return self.in_doubt.double().mean().item()
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether that is too many."""
+        return self.share_in_doubt > tolerated(self.num_samples)
+
     def notes(self, consequence: str) -> list[str]:
-        """One sentence if the weights of any of the data cannot be trusted; what follows comes last."""
-        share = self.in_doubt.double().mean().item()
+        """One sentence if the weights of too many data cannot be trusted; what follows comes last."""
         size = self.effective_sample_size.double().mean().item()
-        return [doubts(share, size, self.num_samples, consequence)] if share else []
+        sentence = doubts(self.share_in_doubt, size, self.num_samples, consequence)
+        return [sentence] if self.is_doubtful else []
 
 
 def fewest(num_samples: int) -> float:
     """The effective sample size below which the weights of `num_samples` samples cannot be trusted."""
     return min(FEWEST, num_samples / 2)
+
+
+def tolerated(num_samples: int) -> float:
+    """The share of the data that may be in doubt: of few samples, good weights look bad at times."""
+    return 0.05 if num_samples >= 1000 else 0.1
 
 
 def doubts(share: float, size: float, num_samples: int, consequence: str) -> str:
@@ -68,9 +83,13 @@ def doubts(share: float, size: float, num_samples: int, consequence: str) -> str
     """
     return (
         f"the importance weights of {percent(share)} of the data cannot be trusted (a Pareto shape above "
-        f"{UNRELIABLE} or an effective sample size below {fewest(num_samples):g}; its mean is {size:,.3g} of "
-        f"{num_samples:,}): {consequence}"
+        f"{UNRELIABLE} or an effective sample size below {fewest(num_samples):g}; its mean is "
+        f"{_plain(size)} of {num_samples:,}): {consequence}"
     )
+
+
+def _plain(size: float) -> str:
+    return f"{size:,.0f}" if size >= 100 else f"{size:.3g}"
 
 
 def join_trust(parts: list[Trust]) -> Trust:

@@ -17,7 +17,7 @@ from vae_lab.evaluation.imputation.held_out import HeldOut, held_out_log_likelih
 from vae_lab.evaluation.imputation.imputers import Imputers, Method
 from vae_lab.evaluation.imputation.scores import scores
 from vae_lab.evaluation.terms import Statistic
-from vae_lab.evaluation.weights import doubts
+from vae_lab.evaluation.weights import doubts, tolerated
 from vae_lab.figures.imputations import draw_imputations
 from vae_lab.noise import EVALUATION_BLOCK, PARTS, TEST, NoiseSource, some_of
 from vae_lab.sampling import tensor_of
@@ -204,7 +204,7 @@ class Impute:
             consequence = "imputations by them may be wrong there"
         else:
             return []
-        if not (share := in_doubt.double().mean().item()):
+        if not (share := in_doubt.double().mean().item()) > tolerated(self.importance_samples):
             return []
         remedy = f"{consequence}, and more importance_samples tell"
         return [doubts(share, sizes.mean().item(), self.importance_samples, remedy)]

@@ -27,8 +27,7 @@ from vae_lab.evaluation.outlier_scores import (
     scores_of,
     typicality,
 )
-from vae_lab.evaluation.settings import BY_CHANCE
-from vae_lab.evaluation.weights import doubts
+from vae_lab.evaluation.weights import doubts, tolerated
 from vae_lab.figures.images import image_grid
 from vae_lab.figures.outliers import histograms
 from vae_lab.incomplete import filled
@@ -213,7 +212,11 @@ class Outliers:
         for kind, scores in zip(("inliers", "outliers"), both, strict=True):
             for prefix, of in {"": "", "background/": " by the background"}.items():
                 sizes, in_doubt = (scores.get(f"{prefix}{name}") for name in OF_WEIGHTS)
-                if sizes is None or in_doubt is None or not in_doubt.mean() > BY_CHANCE:
+                if (
+                    sizes is None
+                    or in_doubt is None
+                    or not (in_doubt.mean() > tolerated(self.importance_samples))
+                ):
                     continue
                 share, size = float(in_doubt.mean()), float(sizes.mean())
                 notes.append(f"{kind}{of}: {doubts(share, size, self.importance_samples, consequence)}")
