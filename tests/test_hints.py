@@ -176,6 +176,21 @@ def test_commands(capsys):
     assert "did you mean number?" in said(["generate", "num_samples=4"])
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["a\nb"],
+        ["train", "a\nb=1"],
+        ["train", "model=a\nb"],
+        ["train", "seed=a\nb"],
+        ["evaluate", "run=a\r\x1b"],
+    ],
+)
+def test_a_message_is_one_line_whatever_it_repeats(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert said(words).isprintable()
+
+
 @pytest.mark.parametrize("words", [["help", "train"], ["train", "--help"], ["train", "seed=1", "-h"]])
 def test_help_in_any_place(words, capsys):
     with pytest.raises(SystemExit) as end:

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import NoReturn
 
 from vae_lab import surroundings
-from vae_lab.errors import UserError, did_you_mean
+from vae_lab.errors import UserError, did_you_mean, on_one_line, shortened
 from vae_lab.orchestration.with_parent import die_with_parent
 
 COMMANDS = {
@@ -42,7 +42,7 @@ def _obey(arguments: list[str]) -> None:
     try:
         surroundings.check(arguments)
     except UserError as error:
-        sys.exit(f"vae-lab: {error}")
+        sys.exit(f"vae-lab: {on_one_line(str(error))}")
     if arguments[:1] == ["-sc"]:
         return _complete(arguments)
     if arguments[:1] == ["help"]:
@@ -53,7 +53,8 @@ def _obey(arguments: list[str]) -> None:
         return print(f"vae-lab {version('vae_lab')}")
     name, rest = arguments[0], arguments[1:]
     if name not in COMMANDS:
-        sys.exit(f"vae-lab: {name} is not a command{did_you_mean(name, COMMANDS, _meant(arguments))}")
+        said = f"{shortened(name)} is not a command{did_you_mean(name, COMMANDS, _meant(arguments))}"
+        sys.exit(f"vae-lab: {on_one_line(said)}")
     _run(name, rest)
 
 

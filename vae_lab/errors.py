@@ -12,6 +12,10 @@ class UserError(Exception):
     exit_status = 1
 
 
+class Several(UserError):
+    """What went wrong in several runs: a summary, and lines on each."""
+
+
 class Busy(UserError):
     """Another process does this run."""
 
@@ -53,3 +57,15 @@ def shortened(text: str, length: int = 100) -> str:
     """
     kept = length // 2
     return text if len(text) <= length else f"{text[:kept]}…{text[-kept:]}"
+
+
+def on_one_line(text: str) -> str:
+    r"""A text whose line breaks and other characters that a terminal obeys are written out.
+
+    Example:
+        >>> on_one_line("seed=1\n\x1b[2J, é")
+        'seed=1\\n\\x1b[2J, é'
+    """
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text
+    )

@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, ValidationError
 
 from vae_lab.config import OF_TRAINING
-from vae_lab.errors import DISK_FULL, Busy, UserError, did_you_mean, shortened
+from vae_lab.errors import DISK_FULL, Busy, Several, UserError, did_you_mean, on_one_line, shortened
 from vae_lab.malformed import malformed
 from vae_lab.orchestration.ownership import is_own
 from vae_lab.orchestration.run_directory import remove_if_unused, write_failure
@@ -42,6 +42,8 @@ def exit_if_explained(error: Exception, command: str, config_name: str | None = 
         config_name: The primary configuration, where that is not of the command's name.
     """
     message = explain(error, config_name or command)
+    if message is not None and not isinstance(_mistake(error), Several):
+        message = on_one_line(message)
     message = None if message is None else readable(message)
     status = DISK_FULL if _is_full(error) else getattr(error, "exit_status", 1)
     if message is None or (WANTS_TRACEBACK and status == 1):

@@ -12,7 +12,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 
-from vae_lab.errors import Busy, UserError, did_you_mean
+from vae_lab.errors import Busy, Several, UserError, did_you_mean, on_one_line
 from vae_lab.files import checksum
 from vae_lab.orchestration import lease, manifest, sweep_name, table, warm
 from vae_lab.orchestration.axes import axes, points, short_names
@@ -282,14 +282,14 @@ def finish(
     failed = [entry for entry in written.entries if entry.directory in errors]
     if failed:
         lines = [
-            f"  {entry.label}: {errors[entry.directory].splitlines()[-1]}\n"
+            f"  {on_one_line(entry.label)}: {on_one_line(errors[entry.directory].splitlines()[-1])}\n"
             f"    {pasted(written.command, entry.directory)}"
             for entry in failed
         ]
         done = sum(entry.state()[0] == "done" and entry not in failed for entry in written.entries)
         others = len(written.entries) - done - len(failed)
         parts = [f"{done} done", f"{len(failed)} failed", f"{others} not done" if others else ""]
-        raise UserError("\n".join([f"{', '.join(filter(None, parts))}; each alone:", *lines]))
+        raise Several("\n".join([f"{', '.join(filter(None, parts))}; each alone:", *lines]))
     if written.command == "train" and not results.runs.is_empty() and results.settings.is_empty():
         known = [name for name in results.runs.columns if name.startswith("test/")]
         metric = results.manifest.metric
