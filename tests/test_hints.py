@@ -42,6 +42,9 @@ WORDS = {  # what is typed, what is to be written instead
     "model/network=pixelcnn": "model/network is not a part of this model or command, but of model=auto",
     "model=iwae": "model=iwae is not an option; did you mean estimator=iwae?",
     "estimator=reinforce": "estimator=reinforce is not an option; did you mean score_function? There are:",
+    "hydra.job.env_set={A:1}": "hydra.job.env_set.A does not exist; +hydra.job.env_set.A=... adds it.",
+    "+hydra.job.env_set={a\\=b:1}": "hydra.job.env_set must hold names of variables, got 'a=b'.",
+    "+hydra.job.env_set={A:{b:1}}": "hydra.job.env_set.A must be a text, got {'b': 1}.",
     "estimator.K=5": "estimator.K does not exist; did you mean estimator.num_samples?",
     "model.latent_dim=${oc.env:NOPE}": "\"Environment variable 'NOPE' not found\"",
 }

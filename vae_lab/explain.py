@@ -183,6 +183,8 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _unknown_key(key: str, config_name: str) -> str:
+    if key.startswith("hydra."):
+        return f"{key} does not exist; +{key}=... adds it."
     if "@" in key:
         return f"{key} does not exist; did you mean {key.partition('@')[0]}?"
     if key in groups() and (options := options_with(key)):

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from vae_lab.errors import UserError, did_you_mean
 
@@ -44,6 +45,19 @@ def check(words: Sequence[str]) -> None:
         if not said.startswith((*CHOSEN, OF_LIGHTNING)) or said in WITHOUT_SENSE:
             key = said.partition("=")[0]
             raise UserError(f"{said if key in NAMES else key} is not to be set{did_you_mean(key, NAMES)}")
+
+
+def check_environment(variables: Mapping[Any, Any]) -> None:
+    """Checks `hydra.job.env_set`, the environment variables that Hydra sets before a run.
+
+    Raises:
+        UserError: If one has a name or a value that none can have.
+    """
+    for name, value in variables.items():
+        if not str(name) or {"=", "\0"} & set(str(name)):
+            raise UserError(f"hydra.job.env_set must hold names of variables, got {name!r}.")
+        if not isinstance(value, str) or "\0" in value:
+            raise UserError(f"hydra.job.env_set.{name} must be a text, got {value}.")
 
 
 def _is_of_a_job(words: Sequence[str]) -> bool:

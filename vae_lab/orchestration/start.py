@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from vae_lab.errors import UserError
 from vae_lab.explain import exit_if_explained
 from vae_lab.orchestration import ownership
+from vae_lab.orchestration.hydra_settings import check_environment
 from vae_lab.orchestration.run_directory import RunDirectory, kind_of
 
 
@@ -20,7 +21,7 @@ class Start(Callback):
         _exit_if_refused(config, lambda: _check_run(config))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        _exit_if_refused(config, lambda: check_output_dir(config))
+        _exit_if_refused(config, lambda: _check_settings(config))
 
 
 def check_output_dir(cfg: DictConfig) -> None:
@@ -36,8 +37,13 @@ def check_output_dir(cfg: DictConfig) -> None:
         raise UserError(f"output_dir must be a path without ~ in a file, got {name}; write the whole path.")
 
 
-def _check_run(config: DictConfig) -> None:
+def _check_settings(config: DictConfig) -> None:
     check_output_dir(config)
+    check_environment(config.hydra.job.env_set)
+
+
+def _check_run(config: DictConfig) -> None:
+    _check_settings(config)
     path = Path(str(config.hydra.run.dir))
     if not str(config.hydra.run.dir).strip():
         raise UserError("hydra.run.dir must be the path of a folder, got ''.")
