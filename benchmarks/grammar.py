@@ -5,8 +5,10 @@ import string
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+from companions import COMPANIONS
 from omegaconf import OmegaConf
 
 from vae_lab.cli import COMMANDS
@@ -23,6 +25,11 @@ OF_RUN = {
     "impute": ["missing=0.5", "max_data=5", "max_train=50", "steps=2", "importance_samples=5"],
     "outliers": ["against=digits", "max_data=20", "importance_samples=2"],
 }
+OF_TRAINING = (
+    "callbacks", "dataset", "estimator", "estimator/baseline", "evaluation", "evaluation/fit", "model",
+    "model/decoder", "model/encoder", "model/likelihood", "model/network", "model/posterior", "model/prior",
+    "noise", "optimizer", "optimizer/schedule", "trainer",
+)  # fmt: skip
 GRADIENTS = ["logger=none", "estimators=pathwise", "probe.num_replicates=4"]
 WITHOUT_FILES = (
     "mnist",
@@ -161,9 +168,13 @@ def leaves() -> dict[str, Any]:
         group = path.parent.relative_to(CONF).as_posix().replace("/", ".")
         if group.startswith("hydra"):
             continue
-        plain = OmegaConf.to_container(OmegaConf.load(path))
-        _collect(plain, "" if group in (".", "experiment") else group, found)
+        _collect(_loaded(path), "" if group in (".", "experiment") else group, found)
     return found
+
+
+def _loaded(path: str | Path) -> Any:
+    """What a file of the configuration holds."""
+    return OmegaConf.to_container(OmegaConf.load(CONF / path))
 
 
 def _collect(node: Any, above: str, found: dict[str, Any]) -> None:
@@ -250,6 +261,24 @@ def values(chance: random.Random) -> Input:
         sign = chance.choices(["", "+", "++", "~"], [12, 1, 1, 1])[0]
         words.append(f"{sign}{key}={value(chance, key)}")
     return Input("", words)
+
+
+def values_of_options(chance: random.Random) -> Input:
+    """Keys of any option, chosen with what it needs, with all sorts of values."""
+    group = chance.choice([group for group in groups() if group in OF_TRAINING])
+    option = f"{group}={chance.choice(groups()[group])}"
+    needed = COMPANIONS.get(option, [])
+    words = ["train", *(FAST[:1] if "model=ppca" in needed else FAST), *needed]
+    words += [option] if option not in words else []
+    found: dict[str, Any] = {}
+    package = "optimizer" if group == "optimizer/schedule" else group.replace("/", ".")
+    _collect(_loaded(f"{option.replace('=', '/')}.yaml"), package, found)
+    plain = [key for key in found if not key.endswith("_") or chance.random() < 0.2]
+    key = chance.choice(plain or ["seed"])
+    hostile = chance.choice(
+        chance.choice([NUMBERS, NUMBERS, LISTS, WORDS, ["null", "true"], [str(leaves().get(key))]])
+    )
+    return Input("", [*words, f"{key}={hostile}"])
 
 
 def nearby_values(chance: random.Random) -> Input:
@@ -484,8 +513,8 @@ def environments(chance: random.Random) -> Input:
 
 
 KINDS: dict[Callable[[random.Random], Input], int] = {
-    values: 24, nearby_values: 10, options: 6, wrong_words: 10, misspelled: 8, flags: 4, no_command: 4,
-    of_hydra: 6,
+    values: 16, values_of_options: 12, nearby_values: 10, options: 6, wrong_words: 10, misspelled: 8,
+    flags: 4, no_command: 4, of_hydra: 6,
     places: 8, hostile_results: 8, foreign_configuration: 3, data_files: 6, sweeps: 6, completion: 3,
     environments: 2,
 }  # fmt: skip
