@@ -5,6 +5,7 @@ server that a sweep starts is forked as well, from the sweep: no command waits f
 """
 
 import atexit
+import gc
 import os
 import runpy
 import signal
@@ -19,8 +20,6 @@ from ctypes import CDLL
 from multiprocessing import util
 from pathlib import Path
 from typing import NamedTuple
-
-import vae_lab.orchestration.warm_imports  # noqa: F401
 
 # What looks at words and environment when it is imported, and what a server imports for its effects.
 AFRESH = ("vae_lab.cli", "vae_lab.commands", "vae_lab.explain", "vae_lab.orchestration.warm_imports")
@@ -54,10 +53,15 @@ class Ended(NamedTuple):
 def shut_in(variable: str = "VAE_LAB_SHUT_IN") -> Path:
     """Starts this program again where all but one new folder is read-only, and no other process is seen.
 
+    There it does the imports that its children share.
+
     Returns:
         The folder, in memory; whatever a command does wrong stays there.
     """
     if variable in os.environ:
+        import vae_lab.orchestration.warm_imports  # noqa: F401
+
+        gc.freeze()  # else each collection in a child copies what all share
         return Path(os.environ[variable])
     folder = tempfile.mkdtemp(prefix="vae_lab-")
     script = (

@@ -5,9 +5,10 @@ sweep, its server or one of its jobs; at last the sweep is left alone. Then all 
 that nobody disturbed: the files, the numbers and the weights bit for bit. In between, no result may vanish or
 be made twice, and no process may be left.
 
-    python benchmarks/kill.py [--kills 1000] [--seed 0] [--jobs 2] [--log kill-0.jsonl] [--only NAME]
+    python benchmarks/kill.py [--kills 1000] [--seed 0] [--jobs 2] [--log kill-0.jsonl] [--only NAME ...]
 
-Each round is added to the log as it ends, and an interrupted run goes on from it.
+Next comes always the kind of run with the fewest kills. Each round is added to the log as it ends, and an
+interrupted run goes on from it.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import partial
-from itertools import count, cycle
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,15 +32,13 @@ from results_of import difference, done
 
 SIGNALS = {signal.SIGKILL: 3, signal.SIGTERM: 1, signal.SIGINT: 1}
 KILLS_OF_A_ROUND = 10
-BY_ITSELF = 0.1  # of the starts have an interpreter of their own, whose imports can be hit too
+BY_ITSELF = 0.05  # of the starts have an interpreter of their own, whose imports can be hit too
 PATIENCE = 300.0  # seconds by the clock for a sweep that nobody disturbs
+EMPTY = 5  # rounds without a kill, one after another, after which a kind of run is given up
 
 TINY = ["logger=none", "evaluation.importance_samples=2", "trainer.checkpoint_seconds=0.02"]
 SHORT = [*TINY, "trainer.max_samples=1500", "trainer.evaluate_at=500"]
 TRAINED = ["train", "-m", *SHORT, "seed=0,1", "sweep.name=mine"]
-
-
-NOTHING: dict[str, Any] = {"lost": 0, "twice": 0, "starts": 0, "orphans": []}
 
 
 class Sweep(NamedTuple):
@@ -98,7 +97,8 @@ SWEEPS = {
     "single": Sweep(["train", *SHORT, "trainer.select=best"]),
     "evaluate": Sweep(
         ["evaluate", "runs=mine", "logger=none", "measures=annealed", "measures.importance_samples=[1,5]",
-         "measures.gap=5"], [TRAINED]
+         "measures.gap=5", "measures.fit.num_steps=5", "measures.annealed_data=5",
+         "measures.annealed.num_temperatures=10", "measures.annealed.num_chains=2"], [TRAINED]
     ),
     "generate": Sweep(["generate", "runs=mine", "logger=none", "number=4"], [TRAINED]),
     "explore": Sweep(["explore", "runs=mine", "logger=none", "max_data=100"], [TRAINED]),
@@ -137,25 +137,26 @@ class Laboratory:
         """Makes what a sweep needs, and what it leaves undisturbed."""
         sweep = SWEEPS[name]
         shutil.rmtree(self.here, ignore_errors=True)
-        self.here.mkdir()
-        for words in sweep.before:
-            self._undisturbed(words)
-        self._keep(f"{name} before")
+        if self._before(name).exists():
+            shutil.copytree(self._before(name), self.here, symlinks=True)
+        else:
+            self.here.mkdir()
+            for words in sweep.before:
+                self._undisturbed(words)
+            shutil.copytree(self.here, self._before(name), symlinks=True)
         since = time.monotonic()
         self._undisturbed(sweep.words)
         self.seconds[name] = time.monotonic() - since
-        self._keep(name)
+        shutil.copytree(self.here, self.kept / name, symlinks=True)
 
     def round(self, name: str, number: int) -> dict[str, Any]:
         """Disturbs a sweep, and tells what came of it."""
-        try:
-            if name not in self.seconds:
-                self.prepare(name)
-        except AssertionError as error:
-            return {"number": number, "name": name, "kills": {}, **NOTHING, "different": [str(error)]}
+        if name not in self.seconds:
+            self.prepare(name)
+        since = processor_seconds()
         chance = random.Random(f"{self.seed} {number}")
         shutil.rmtree(self.here)
-        shutil.copytree(self.kept / f"{name} before", self.here, symlinks=True)
+        shutil.copytree(self._before(name), self.here, symlinks=True)
         told = Counter({"lost": 0, "twice": 0})
         left: list[str] = []
         killed: Counter[str] = Counter()
@@ -173,7 +174,7 @@ class Laboratory:
         wrong += self._apart(lambda: difference(self.kept / name, self.here))
         return {
             "number": number, "name": name, "kills": dict(killed), **told, "orphans": left,
-            "different": wrong,
+            "different": wrong, "processor": processor_seconds() - since,
         }  # fmt: skip
 
     def _disturbed(self, name: str, chance: random.Random, killed: Counter[str], told: Counter[str]) -> int:
@@ -194,7 +195,9 @@ class Laboratory:
             pids = [start(words, self.here, self.environment, self.streams) for _ in range(sweep.at_a_time)]
         statuses: dict[int, int] = {}
         while len(statuses) < len(pids):
-            until = time.monotonic() + chance.uniform(0.0, self.seconds[name] + extra)
+            until = time.monotonic() + chance.uniform(
+                0.0, extra + chance.choice((0.5, 1.0)) * self.seconds[name]
+            )
             while time.monotonic() < until and len(statuses) < len(pids):
                 time.sleep(0.01)
                 _collect(pids, statuses)
@@ -224,10 +227,12 @@ class Laboratory:
 
     def _undisturbed(self, words: list[str]) -> None:
         status, said = self._start_and_wait(words)
-        assert status == 0, f"vae-lab {' '.join(words)}: {said}"
+        if status:
+            raise RuntimeError(f"vae-lab {' '.join(words)}: {said}")
 
     def _start_and_wait(self, words: list[str]) -> tuple[int, str]:
-        pid, statuses = start(words, self.here, self.environment, self.streams), {}
+        pid = start(words, self.here, self.environment, self.streams)
+        statuses: dict[int, int] = {}
         until = time.monotonic() + PATIENCE
         while pid not in statuses:
             time.sleep(0.01)
@@ -237,8 +242,10 @@ class Laboratory:
         left = orphans(10.0)
         return statuses[pid], (self.streams / "stderr").read_text() + " ".join(left)
 
-    def _keep(self, name: str) -> None:
-        shutil.copytree(self.here, self.kept / name, symlinks=True)
+    def _before(self, name: str) -> Path:
+        """What a sweep needs, kept; several sweeps may need the same."""
+        first = next(other for other, sweep in SWEEPS.items() if sweep.before == SWEEPS[name].before)
+        return self.kept / f"before {first}"
 
     def _apart(self, what: Any) -> list[str]:
         """Calls a function in a child, which may import libraries that start threads."""
@@ -266,22 +273,49 @@ def _collect(pids: list[int], statuses: dict[int, int]) -> None:
                 statuses[pid] = os.waitstatus_to_exitcode(status)
 
 
-def serve(seed: int, kills: int, numbers: Iterator[int], names: list[str], top: Path, log: int) -> None:
-    """Disturbs sweeps one after another, in a process of its own, until it has killed so often."""
+def processor_seconds() -> float:
+    """Processor time of this process and of all its descendants that have ended."""
+    return sum(os.times()[:4])
+
+
+def serve(seed: int, kills: int, numbers: Iterator[int], earlier: Counter[str], top: Path, log: int) -> None:
+    """Disturbs sweeps one after another, in a process of its own, until it has killed so often.
+
+    Args:
+        seed: Of what is drawn at random.
+        kills: How many there shall be.
+        numbers: Of the rounds.
+        earlier: How many kills each kind of run has had.
+        top: A folder to work in.
+        log: Where each round is told.
+    """
     top.mkdir()
     (top / "home").mkdir()
-    laboratory = Laboratory(top, seed)
-    for number, name in zip(numbers, cycle(names), strict=False):
-        if kills <= 0:
+    laboratory, wanted = Laboratory(top, seed), kills
+    empty: Counter[str] = Counter()
+    for number in numbers:
+        if kills <= 0 or not earlier:
             break
-        told = laboratory.round(name, number)
-        kills -= sum(told["kills"].values())
+        name = min(earlier, key=earlier.__getitem__)
+        try:
+            told = laboratory.round(name, number)
+        except (RuntimeError, OSError, shutil.Error) as error:
+            told = {"number": number, "name": name, "untried": str(error)}
+        killed = sum(told.get("kills", {}).values())
+        kills, earlier[name] = kills - killed, earlier[name] + killed
+        empty[name] = 0 if killed else empty[name] + 1
+        if "untried" in told or empty[name] == EMPTY:
+            del earlier[name]
         os.write(log, (json.dumps(told) + "\n").encode())
-        print(f"{number}: {summary(told)}", flush=True)
+        print(
+            f"{time.strftime('%H:%M:%S')} {wanted - kills} of {wanted}, {number}: {summary(told)}", flush=True
+        )
 
 
 def summary(told: dict[str, Any]) -> str:
     """One round in a line, and what was wrong in further ones."""
+    if "untried" in told:
+        return f"{told['name']} cannot be made ready: {told['untried']}"
     kills = ", ".join(f"{count} {name}" for name, count in told["kills"].items()) or "no kill"
     line = f"{told['name']}: {kills} in {told['starts']} invocations"
     wrong = [f"{told[key]} {key}" for key in ("lost", "twice") if told[key]]
@@ -295,17 +329,18 @@ def report(log: Path, seed: int) -> None:
     rounds = [json.loads(line) for line in log.read_text().splitlines()]
     by_name: dict[str, Counter[str]] = defaultdict(Counter)
     for told in rounds:
-        by_name[told["name"]].update(
-            {"rounds": 1, "kills": sum(told["kills"].values()), "invocations": told["starts"],
-             "lost": told["lost"], "twice": told["twice"], "orphans": len(told["orphans"]),
-             "different": bool(told["different"])}
-        )  # fmt: skip
-    columns = ("rounds", "invocations", "kills", "lost", "twice", "orphans", "different")
+        counts = {"untried": 1} if "untried" in told else {
+            "rounds": 1, "kills": sum(told["kills"].values()), "invocations": told["starts"],
+            "lost": told["lost"], "twice": told["twice"], "orphans": len(told["orphans"]),
+            "different": bool(told["different"]),
+        }  # fmt: skip
+        by_name[told["name"]].update(counts)
+    columns = ("rounds", "invocations", "kills", "lost", "twice", "orphans", "different", "untried")
     print(f"\nseed {seed}\n\n| kind of run | " + " | ".join(columns) + " |\n|---|" + "---:|" * len(columns))
     for name, counts in [*sorted(by_name.items()), ("all", sum(by_name.values(), Counter()))]:
         print(f"| {name} | " + " | ".join(str(counts[column]) for column in columns) + " |")
     for told in rounds:
-        if told["different"] or told["orphans"] or told["lost"] or told["twice"]:
+        if any(told.get(key) for key in ("untried", "different", "orphans", "lost", "twice")):
             print(f"{told['number']}: {summary(told)}")
 
 
@@ -316,25 +351,30 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--log", type=Path, help="kill-<seed>.jsonl")
-    parser.add_argument("--only", help="a kind of run", choices=SWEEPS)
+    parser.add_argument("--only", nargs="+", help="kinds of run", choices=SWEEPS)
     arguments = parser.parse_args()
     log = (arguments.log or Path(f"kill-{arguments.seed}.jsonl")).absolute()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     descriptor = open_before(log)
     scratch = shut_in()
     known = [json.loads(line) for line in log.read_text().splitlines()]
-    kills = arguments.kills - sum(sum(told["kills"].values()) for told in known)
+    names = arguments.only or list(SWEEPS)
+    had = Counter(dict.fromkeys(names, 0))
+    for told in known:
+        had[told["name"]] += sum(told.get("kills", {}).values())
+    kills = max(arguments.kills - had.total(), 0)
     first = 1 + max((told["number"] for told in known), default=-1)
-    names = [arguments.only] if arguments.only else list(SWEEPS)
-    since = time.monotonic()
+    since, before = time.monotonic(), processor_seconds()
     tasks = []
     for job in range(arguments.jobs):
-        mine = names[job :: arguments.jobs] if len(names) > 1 else names
+        mine = names[job :: arguments.jobs] or names
         numbers = count(first + job, arguments.jobs)
-        share = -(-max(kills, 0) // arguments.jobs)
-        tasks.append(partial(serve, arguments.seed, share, numbers, mine, scratch / str(job), descriptor))
+        share = (kills + job) // arguments.jobs
+        earlier = Counter({name: had[name] for name in mine})
+        tasks.append(partial(serve, arguments.seed, share, numbers, earlier, scratch / str(job), descriptor))
     side_by_side(tasks)
-    print(f"{max(kills, 0)} kills in {time.monotonic() - since:.0f} s with {arguments.jobs} at a time")
+    used, passed = processor_seconds() - before, time.monotonic() - since
+    print(f"{kills} kills asked for: {passed:.0f} s by the clock, {used:.0f} s of processor time")
     report(log, arguments.seed)
 
 

@@ -4,12 +4,16 @@ import csv
 import json
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-TIMED = ("timing", "provenance")  # in metrics.json: not the same twice
-LOGS = (".log", ".logged")
-TIMES = re.compile("second|millisecond|time|cost|speed|created|git|version|host|thread")
+# What is not the same twice. Checksums of checkpoints: these hold times, and are compared by their tensors.
+NOT_COMPARED = {"timing", "training_seconds", "checkpoint_sha256", "checkpoints", "checkpoint"}
+TIMED = re.compile(r"second|, m?s\b|^timing\.|sha256")  # columns of tables
+DRAWN_FROM_TIMES = ("variance_at_equal_cost.png", "variance_per_second.png")
+LOGS = (".log", ".logged")  # logs tell the times; `.logged` is the checksum of what has been sent to a logger
+OF_A_CHECKPOINT = ("state_dict", "optimizer_states", "global_step", "epoch", "lr_schedulers")
 
 
 def done(folder: Path) -> dict[str, tuple[int, int]]:
@@ -38,8 +42,8 @@ def difference(reference: Path, other: Path) -> list[str]:
     told = [f"is missing: {name}" for name in sorted(ours - theirs)]
     told += [f"is left over: {name}" for name in sorted(theirs - ours)]
     for name in sorted(ours & theirs):
-        if not _is_same(reference / name, other / name):
-            told.append(f"differs: {name}")
+        if where := _differing(reference / name, other / name):
+            told.append(f"differs: {name}: {where}")
     return told
 
 
@@ -48,66 +52,77 @@ def _files(folder: Path) -> set[str]:
     return {name for name in found if not name.endswith(LOGS)}
 
 
-def _is_same(one: Path, other: Path) -> bool:
-    if one.read_bytes() == other.read_bytes():
-        return True
-    kinds = {".json": _json, ".ckpt": _checkpoint, ".parquet": _parquet, ".csv": _csv}
-    if one.suffix in (".png", ".svg", ".md"):  # drawn from what is compared, with times in it
-        return True
-    read = kinds.get(one.suffix)
-    return read is not None and read(one) == read(other)
+def _differing(one: Path, other: Path) -> str:
+    """Where two files of one name differ; empty if they do not."""
+    if one.name in DRAWN_FROM_TIMES or one.read_bytes() == other.read_bytes():
+        return ""
+    kinds = {".json": _json, ".ckpt": _checkpoint, ".parquet": _parquet, ".csv": _csv, ".md": _markdown}
+    if (read := kinds.get(one.suffix)) is None:
+        return "its bytes"
+    return _first(read(one), read(other))
 
 
-def _json(path: Path) -> str:
-    content = json.loads(path.read_text())
-    if path.name == "manifest.json":
-        content = {key: content[key] for key in ("name", "axes") if key in content}
-    return json.dumps(_timeless(content), sort_keys=True)
+def _first(one: Any, other: Any) -> str:
+    """Where two trees of values differ first."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in [*one, *(key for key in other if key not in one)]:
+            if where := _first(one.get(key), other.get(key)):
+                return f"{key} {where}"
+        return ""
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return next((f"[{i}] {where}" for i, pair in enumerate(zip(one, other, strict=True))
+                     if (where := _first(*pair))), "")  # fmt: skip
+    return "" if repr(one) == repr(other) else f"{one!r:.60} became {other!r:.60}"
+
+
+def _json(path: Path) -> Any:
+    return _timeless(json.loads(path.read_text()))
 
 
 def _timeless(node: Any) -> Any:
-    """Leaves out times, and the checksums of checkpoints, which hold times; those are compared apart."""
     if isinstance(node, dict):
-        kept = {key: value for key, value in node.items() if key not in TIMED and not TIMES.search(key)}
-        return {
-            key: _timeless(value)
-            for key, value in kept.items()
-            if "checkpoint" not in key and key != "checkpoints"
-        }
+        return {key: _timeless(value) for key, value in node.items() if key not in NOT_COMPARED}
     return [_timeless(value) for value in node] if isinstance(node, list) else node
 
 
-def _checkpoint(path: Path) -> str:
+def _checkpoint(path: Path) -> Any:
     import torch
 
     content = torch.load(path, weights_only=True)
-    kept = {
-        key: content[key]
-        for key in ("state_dict", "optimizer_states", "global_step", "lr_schedulers")
-        if key in content
-    }
-    return repr(_plain(kept))
+    return {key: _plain(content[key]) for key in OF_A_CHECKPOINT if key in content}
 
 
 def _plain(node: Any) -> Any:
     import torch
 
     if isinstance(node, torch.Tensor):
-        return node.dtype, node.tolist()
+        return str(node.dtype), tuple(node.shape), hash(node.detach().cpu().numpy().tobytes())
     if isinstance(node, dict):
         return {key: _plain(value) for key, value in node.items()}
     return [_plain(value) for value in node] if isinstance(node, list | tuple) else node
 
 
-def _parquet(path: Path) -> str:
+def _parquet(path: Path) -> Any:
     import polars as pl
 
     table = pl.read_parquet(path)
-    return repr(
-        [table[name].to_list() for name in table.columns if not TIMES.search(name) and "sha256" not in name]
-    )
+    return {name: table[name].to_list() for name in table.columns if not TIMED.search(name)}
 
 
-def _csv(path: Path) -> list[dict[str, str]]:
+def _csv(path: Path) -> Any:
     with path.open(newline="") as file:
-        return [{k: v for k, v in row.items() if not TIMES.search(str(k))} for row in csv.DictReader(file)]
+        rows = list(csv.reader(file))
+    return _untimed(rows)
+
+
+def _markdown(path: Path) -> Any:
+    """The lines of a page, its table without columns of times."""
+    lines = path.read_text().split("\n")
+    rows = [[cell.strip() for cell in line.split("|")] for line in lines if line.startswith("|")]
+    return [[line for line in lines if not line.startswith("|")], _untimed(rows)]
+
+
+def _untimed(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The rows of a table without its columns of times."""
+    kept = [number for number, name in enumerate(rows[0]) if not TIMED.search(name)] if rows else []
+    return [[row[number] for number in kept if number < len(row)] for row in rows]
