@@ -36,6 +36,7 @@ POSTERIORS = {
     "logistic": posteriors.Logistic,
     "student_t": posteriors.StudentT,
     "student_t-heavy": partial(posteriors.StudentT, df=0.5),
+    "student_t-light": partial(posteriors.StudentT, df=1e6),
     "cauchy": posteriors.Cauchy,
     "exponential": posteriors.Exponential,
     "weibull": posteriors.Weibull,

@@ -66,5 +66,8 @@ class StudentT(LocationScale):
         return e
 
     def log_density(self, e: Tensor) -> Tensor:
-        length = torch.hypot(e / math.sqrt(self.df), torch.ones_like(e))  # whose square may be too large
-        return -(self.df + 1) * length.log() - self.log_normaliser
+        distance = e.abs() / math.sqrt(self.df)
+        one = torch.ones_like(distance)
+        longer, shorter = torch.maximum(distance, one), torch.minimum(distance, one)
+        squares = 2 * longer.log() + (shorter / longer).square().log1p()  # log(1 + e^2 / df) without e^2
+        return -0.5 * (self.df + 1) * squares - self.log_normaliser
