@@ -225,6 +225,15 @@ def test_the_shape_is_that_of_the_reference(samples, scale):
     assert found == pytest.approx(REFERENCE[samples, scale], rel=1e-9)
 
 
+@pytest.mark.parametrize(("heavier", "doubt"), [(0.1, False), (3.0, False), (7.0, True), (30.0, True)])
+def test_a_few_weights_above_those_that_tie_are_in_doubt_if_they_hold_much(heavier, doubt):
+    """As with discrete latent variables, whose rarest value has the largest weight."""
+    log_weight = torch.zeros(5000, 1)
+    log_weight[:3] = heavier
+    assert pareto_shape(log_weight).item() == (math.inf if doubt else -math.inf)
+    assert Trust.of(log_weight).in_doubt.item() == doubt
+
+
 def test_a_few_weights_above_all_others_have_no_finite_shape():
     log_weight = torch.full((1000, 3), -800.0, dtype=torch.float64)
     log_weight[:4, 0] = torch.linspace(-1, 0, 4).double()

@@ -371,6 +371,16 @@ def test_a_bias_is_found_in_five_per_cent_of_groups_without_one_whatever_their_s
     assert abs(z.std() - 1) < 3 / 2000**0.5
 
 
+@pytest.mark.parametrize("name", ["one", "five", "many"])
+def test_the_p_value_is_the_share_of_all_ways_to_flip_signs(name):
+    blocks = blocks_of(SPECTRA[name], 1, shift=0.1 * SPECTRA[name].sum().item() ** 0.5)[0]
+    signs = torch.cartesian_prod(torch.ones(1), *[torch.tensor([1.0, -1.0])] * (BLOCKS - 1)).double()
+    lengths = (signs @ blocks).square().sum(1)
+    share = (lengths >= lengths[0] * (1 - 1e-12)).double().mean().item()
+    assert 1e-4 < share < 1
+    assert p_value(blocks @ blocks.T) == pytest.approx(share, abs=1e-9)
+
+
 @pytest.mark.parametrize("name", SPECTRA)
 def test_a_detectable_bias_is_found_four_times_in_five(name):
     """By one of fifty tests; with one direction of large variance among many, the average one is no guide."""

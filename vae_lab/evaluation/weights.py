@@ -14,6 +14,7 @@ FEWEST = (
 )
 PRIOR_WEIGHT, PRIOR_SHAPE = 10, 0.5  # so many weights' worth of belief in this shape
 LEAST_TAIL = 5  # weights above the cutoff, to which a shape can be fitted
+LIGHT = 0.1  # share of the sum that fewer of them may hold: by as many nats it may be off
 TINY = 1e-300
 
 
@@ -170,8 +171,9 @@ def pareto_shape(log_weight: Tensor) -> Tensor:
         log_weight: `(K, B)`, with `K` at least 25.
 
     Returns:
-        `(B,)` in float64; nan with fewer samples, -inf where the largest weights are all alike, inf where at
-        most 4 of them are above the cutoff, the least number that float64 holds included.
+        `(B,)` in float64; nan with fewer samples; inf where at most 4 of them are above the cutoff, the least
+        number that float64 holds included; but -inf where these hold less than a tenth of the sum, as where
+        the largest weights are alike: those of discrete latent variables tie.
     """
     number = min(len(log_weight) // 5, math.ceil(3 * math.sqrt(len(log_weight))))
     if number < LEAST_TAIL:
@@ -185,7 +187,9 @@ def pareto_shape(log_weight: Tensor) -> Tensor:
     for count in counts[counts >= LEAST_TAIL].unique().tolist():
         chosen = counts == count
         shapes[chosen] = _fitted_shape(exceedances[-count:, chosen])
-    return torch.where(exceedances[-1] <= 1e-10, -math.inf, shapes)
+    above = torch.where(largest > cutoff, largest.exp(), 0).sum(0)
+    light = (counts < LEAST_TAIL) & (above < LIGHT * scaled.exp().sum(0))
+    return torch.where(light | (exceedances[-1] <= 1e-10), -math.inf, shapes)
 
 
 def _fitted_shape(exceedances: Tensor) -> Tensor:
