@@ -120,15 +120,6 @@ def test_standard_error_of_auroc_is_its_spread():
     assert mean == pytest.approx(spread, rel=4 / (2 * 400) ** 0.5)  # 4 standard errors of a spread
 
 
-@pytest.mark.parametrize("shift", [0.3, 1.2])
-def test_intervals_of_auroc_cover_while_it_is_far_from_one(shift):
-    rng = np.random.default_rng(2)
-    exact = 0.5 * (1 + math.erf(shift / 2))
-    found = [detection(rng.normal(size=200), rng.normal(loc=shift, size=200)) for _ in range(600)]
-    covered = np.mean([abs(each.auroc - exact) < 1.96 * each.auroc_error for each in found])
-    assert 0.93 - 2 * 0.009 < covered < 0.97 + 2 * 0.009  # two standard errors of the simulation
-
-
 def test_where_all_pairs_are_in_order_or_tied_the_error_is_unknown():
     for outliers in ([3.0, 4.0], [0.5, 0.5]):
         assert math.isnan(detection(np.full(3, 0.5), np.array(outliers)).auroc_error)
@@ -166,7 +157,7 @@ def test_classes_left_out(vae_lab, trained, tmp_path):
         found = detection(*pair)
         assert metrics[f"auroc/{name}"] == pytest.approx(found.auroc)
         assert metrics[f"fpr95/{name}"] == pytest.approx(found.fpr95)
-        assert f"{found.auroc:.3f} ± {found.auroc_error:.3f}" in process.stdout
+        assert f"{found.auroc_low:.3f} to {found.auroc_high:.3f}" in process.stdout
     assert {path.name for path in folder.glob("*.png")} == {"histograms.png", "most_and_least_likely.png"}
     again = vae_lab("outliers", f"run={run.name}", "against=left_out", "logger=none")
     assert again.stdout.splitlines()[1:] == process.stdout.splitlines()

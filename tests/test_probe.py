@@ -213,10 +213,8 @@ def test_the_encoder_variance_is_the_sum_of_j_c_j(encoder, chunk):
         expected = torch.einsum("bp...,bpq,bq...->...", jac, covariance, jac) / len(batch.x) ** 2
         assert torch.allclose(sample.variance(f"encoder.{name}"), expected, rtol=1e-9)
     total = sum(float(sample.variance(f"encoder.{name}").sum()) for name in parameters)
-    assert sample.trace("encoder")[0] == pytest.approx(total)
-    assert sample.trace("outputs")[0] == pytest.approx(
-        covariance.diagonal(dim1=1, dim2=2).sum(1).mean().item()
-    )
+    assert sample.trace("encoder") == pytest.approx(total)
+    assert sample.trace("outputs") == pytest.approx(covariance.diagonal(dim1=1, dim2=2).sum(1).mean().item())
 
 
 def test_every_estimator_is_measured_or_refused():
@@ -293,8 +291,8 @@ def test_intervals_hold_the_true_value_as_often_as_they_say():
     inside = 0
     for seed in range(200):
         probe = Probe(vae, batch, NoiseSource(seed), 100, generative=False, minibatch=False)
-        trace, error = probe.sample(Reparameterized()).trace("outputs.mean")
-        inside += trace * math.exp(-1.96 * error / trace) <= exact <= trace * math.exp(1.96 * error / trace)
+        low, high = probe.sample(Reparameterized()).interval("outputs.mean")
+        inside += low <= exact <= high
     assert 180 <= inside <= 200  # 190 expected, with a standard deviation of 3.1
 
 
@@ -446,7 +444,7 @@ def test_costs():
 def test_memory_does_not_grow_with_the_number_of_replicates():
     def kept(replicates):
         sample = Probe(model(), images(), NoiseSource(0), replicates, chunk=10).sample(Reparameterized())
-        moments = [sample.outputs, *sample.parameters.values(), *sample.traces.values()]
+        moments = [sample.outputs, *sample.parameters.values()]
         tensors = [*sample.deviations.values(), *sample.block_sums.values()]
         tensors += [tensor for each in moments for tensor in (each.mean, each.deviations)]
         return sum(tensor.numel() for tensor in tensors)
@@ -459,7 +457,7 @@ def test_warm_up_makes_the_variance_of_lax_small():
 
     def trace():
         probe = Probe(vae, batch, NoiseSource(0), num_replicates=200, chunk=200, generative=False)
-        return probe.sample(estimator).trace("outputs")[0]
+        return probe.sample(estimator).trace("outputs")
 
     before = trace()
     warm_up(estimator, vae, [batch] * 1000, NoiseSource(1))
@@ -505,7 +503,7 @@ def test_antithetic_pairs_remove_what_is_linear_in_the_noise():
     """On the linear-Gaussian model that is the whole pathwise gradient by the mean of q."""
     vae, estimator = linear_gaussian_vae(), Reparameterized(num_samples=2)
     found = [
-        Probe(vae, gaussian_batch(), noise, 50).sample(estimator).trace("outputs.mean")[0]
+        Probe(vae, gaussian_batch(), noise, 50).sample(estimator).trace("outputs.mean")
         for noise in (NoiseSource(0), AntitheticNoise(0))
     ]
     assert found[0] > 0.1

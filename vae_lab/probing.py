@@ -19,7 +19,7 @@ class ProbeSettings:
     """How gradient estimators are measured.
 
     Args:
-        num_replicates: Draws of the noise, at least 2; 4 for an interval, 16 for a bias to be judged.
+        num_replicates: Draws of the noise, at least 2; 8 for an interval, 16 for a bias to be judged.
         batch_size: Data in the minibatch, at least 2; 1 is enough without `minibatch`.
         split: The part of the dataset from which they come.
         chunk: At least so many replicates at a time, and fewer than twice as many; at least 2.

@@ -1,5 +1,6 @@
 """What a finished run shows in the terminal."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -205,7 +206,7 @@ def _gradient_table(rows: list[dict[str, Any]]) -> Table:
         table.add_row(
             *first,
             f"{row['variance']:.3g}",
-            f"±{100 * (row['variance_high'] / row['variance'] - 1):.0f} %" if row["variance"] else "",
+            _margin(row),
             f"{row['variance_times_evaluations']:.3g}",
             f"{row['snr']:.3g}",
             f"{row['bias_z']:.1f}" + _mark(row),
@@ -220,6 +221,14 @@ def _gradient_table(rows: list[dict[str, Any]]) -> Table:
         table.caption = "\n".join(captions)
         table.caption_justify = "left"
     return table
+
+
+def _margin(row: dict[str, Any]) -> str:
+    """How far the 95 % interval of a variance reaches above it; a dash where too few replicates tell."""
+    if not row["variance"]:
+        return ""
+    margin = 100 * (row["variance_high"] / row["variance"] - 1)
+    return f"±{margin:.0f} %" if math.isfinite(margin) else "-"
 
 
 def _mark(row: dict[str, Any]) -> str:

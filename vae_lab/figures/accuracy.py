@@ -32,7 +32,7 @@ def accuracy(scores: Sequence[Score], chance: float, neighbours: int, path: Path
             panel.set_title(titles[kind], fontsize=9)
             panel.set_xlabel("labels")
         panels[0].set_ylim(bottom=0)
-        panels[0].set_ylabel("accuracy on test data")
+        panels[0].set_ylabel("accuracy on test data ± s.e.")
         panels[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         handles, names = panels[0].get_legend_handles_labels()
         order = sorted(range(len(names)), key=lambda place: names[place] == "chance")

@@ -162,7 +162,7 @@ def _legend(canvas: Any, names: Sequence[str]) -> None:
 
 
 def _markdown(found: pl.DataFrame) -> str:
-    titles = ["E f under N(1, 1)", "by", "crossing of", "published k", "exact", "off by", "measured"]
+    titles = ["E f under N(1, 1)", "by", "crossing of", "published k", "exact", "off by", "measured ± s.e."]
     lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
     for row in found.to_dicts():
         names = " and ".join(LOOKS[row[each]].name for each in ("first", "second"))

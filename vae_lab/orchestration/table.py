@@ -135,7 +135,8 @@ def markdown(table: pl.DataFrame) -> str:
     """A table of settings in Markdown, a metric with its interval in one cell."""
     metric = table.columns[table.columns.index("low") - 1]
     names = [name for name in table.columns if name not in ("low", "high")]
-    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+    heads = [f"{name} (95 % interval)" if name == metric else name for name in names]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(names)]
     for row in table.iter_rows(named=True):
         interval = f" ({row['low']:.2f} to {row['high']:.2f})" if row["repeats"] > 1 else ""
         cells = [_cell(row[name]) + (interval if name == metric else "") for name in names]

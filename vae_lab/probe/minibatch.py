@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from vae_lab.probe.intervals import FEWEST_DATA, UNKNOWN, of_signed_variance
 from vae_lab.probe.jacobian import CHUNK_NUMBERS
 from vae_lab.probe.replicates import Objective, per_datum_gradients
 from vae_lab.probe.sample import Groups
@@ -18,8 +19,8 @@ def minibatch_traces(
     halves: tuple[Mapping[str, Tensor], Mapping[str, Tensor]],
     centre: Mapping[str, Tensor],
     groups: Groups,
-) -> dict[str, tuple[float, float]]:
-    r"""Trace of the covariance over minibatches of the mean gradient, and its standard error.
+) -> dict[str, tuple[float, float, float]]:
+    r"""Trace of the covariance over minibatches of the mean gradient, and the ends of its 95 % interval.
 
     $$\frac1B\, \mathrm{tr}\, \mathrm{Cov}_x(m(x)) \approx
       \frac{1}{B (B - 1)} \sum_b \langle m^{(1)}_b - c,\; m^{(2)}_b - c \rangle$$
@@ -56,6 +57,6 @@ def minibatch_traces(
     traces = {}
     for group, names in groups.items():
         values = torch.stack([torch.cat(products[name]) for name in names]).sum(0)
-        error = values.std() / number**0.5
-        traces[group] = (float(values.mean()) / (number - 1), float(error) / (number - 1))
+        trace, shares = float(values.mean()) / (number - 1), values.cpu().numpy()
+        traces[group] = (trace, *(UNKNOWN if number < FEWEST_DATA else of_signed_variance(trace, shares)))
     return traces

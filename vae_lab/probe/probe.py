@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-from scipy.stats import t as student
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimator
@@ -41,9 +40,11 @@ class Measurement:
         num_parameters: How many numbers.
         path: `per datum` if the structure of the encoder was used, `replicates` if whole minibatch gradients
             were compared.
-        trace: Trace of the covariance over the noise, at fixed data; with a 95 % interval.
+        trace: Trace of the covariance over the noise, at fixed data; with a 95 % interval, which is nan for
+            fewer than 8 replicates, or 100 replicates times data.
         variance: The same per coordinate.
-        minibatch_trace: Trace of the covariance over minibatches of the mean gradient; with a 95 % interval.
+        minibatch_trace: Trace of the covariance over minibatches of the mean gradient; with a 95 % interval,
+            which is nan for fewer than 20 data.
         total_trace: The sum of both: the law of total variance.
         snr: Length of the mean gradient over the square root of `trace`; the mean is the reference's if the
             estimator is unbiased.
@@ -110,9 +111,9 @@ class Probe:
         vae: The model.
         batch: The minibatch; of at least 2 data, if the variance over minibatches is estimated.
         noise: Source of the noise.
-        num_replicates: Draws of the noise, at least 2; 4 for an interval, 16 for a bias to be judged.
-        chunk: At least so many replicates at a time, and fewer than twice as many; memory does not grow
-            with their number.
+        num_replicates: Draws of the noise, at least 2; 8 for an interval, 16 for a bias to be judged.
+        chunk: At least so many replicates at a time, and fewer than twice as many; gradients are not kept, so
+            that memory does not grow with their number.
         generative: Whether parameters other than the encoder's are looked at.
         minibatch: Whether the variance over minibatches is estimated.
 
@@ -146,7 +147,7 @@ class Probe:
         self.jacobian = EncoderJacobian(vae.encoder, batch.x)
         self.groups = parameter_groups(vae, generative)
         self._references: dict[str, dict[str, Tensor]] = {}
-        self._minibatch: dict[str, dict[str, tuple[float, float]]] = {}
+        self._minibatch: dict[str, dict[str, tuple[float, float, float]]] = {}
 
     def measure(self, estimators: Mapping[str, Estimator]) -> list[Measurement]:
         """Measures each estimator for each group of parameters."""
@@ -201,10 +202,10 @@ class Probe:
             if group not in sample.groups:
                 yield self._row(name, estimator, group, cost, "it encodes other data than the batch")
                 continue
-            trace, error = sample.trace(group)
+            trace, (low, high) = sample.trace(group), sample.interval(group)
             values = _lengths(blocks, reference, names, tests, self.jacobian.outputs.dtype)
             mean_square = values["mean"] if estimator.bias else values["reference"]
-            between = spread.get(group, (NAN, NAN))
+            between = spread.get(group, (NAN, NAN, NAN))
             yield self._row(
                 name,
                 estimator,
@@ -215,10 +216,11 @@ class Probe:
                 if sample.by_datum and group.startswith(("encoder", "outputs"))
                 else "replicates",
                 trace=trace,
-                **_interval("trace", trace, error, self.num_replicates),
+                trace_low=low,
+                trace_high=high,
                 minibatch_trace=between[0],
-                minibatch_trace_low=between[0] - _quantile(len(self.batch.x) - 1) * between[1],
-                minibatch_trace_high=between[0] + _quantile(len(self.batch.x) - 1) * between[1],
+                minibatch_trace_low=between[1],
+                minibatch_trace_high=between[2],
                 total_trace=trace + between[0],
                 snr=_root(mean_square) / trace**0.5 if trace > 0 else math.inf,
                 cosine=values["cosine"],
@@ -270,7 +272,7 @@ class Probe:
 
     def _over_minibatches(
         self, name: str, estimator: Estimator, means: Mapping[str, Tensor]
-    ) -> dict[str, tuple[float, float]]:
+    ) -> dict[str, tuple[float, float, float]]:
         """Traces over minibatches; the mean gradient of unbiased estimators is that of their reference."""
         of = estimator if estimator.bias else reference(estimator, self.vae)
         if not self.minibatch or of.couples_data:  # a datum has no gradient of its own
@@ -377,21 +379,6 @@ def _lengths(
         "p": 0.5 if is_same and size == BLOCKS else p_value(of_difference),  # of rounding errors nothing
         "detectable": detectable(of_difference, tests) if size == BLOCKS else NAN,
     }
-
-
-def _interval(name: str, value: float, error: float, replicates: int) -> dict[str, float]:
-    """A 95 % interval of something positive, symmetric on the log axis; none for fewer than 4 replicates."""
-    if replicates < 4:
-        return {f"{name}_low": NAN, f"{name}_high": NAN}
-    if not value > 0:
-        return {f"{name}_low": value, f"{name}_high": value}
-    factor = math.exp(_quantile(replicates - 1) * error / value)
-    return {f"{name}_low": value / factor, f"{name}_high": value * factor}
-
-
-def _quantile(degrees: int) -> float:
-    """The 97.5 % quantile of Student's t."""
-    return float(student.ppf(0.975, degrees))
 
 
 def _root(square: float, otherwise: float = 0.0) -> float:

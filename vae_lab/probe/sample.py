@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from vae_lab.probe.intervals import FEWEST_DRAWS, FEWEST_REPLICATES, UNKNOWN, of_variance
 from vae_lab.probe.jacobian import EncoderJacobian
 from vae_lab.probe.moments import Moments
 from vae_lab.probe.replicates import Objective, stacked
@@ -60,10 +61,9 @@ class Sample:
         self.wants_variances = variances
         self.by_datum = objective.by_outputs and not objective.estimator.couples_data
         self.outputs = Moments()
-        self.degrees = 0  # of freedom: each chunk is compared with its own mean
         self.deviations: dict[str, Tensor] = {}
         self.parameters: dict[str, Moments] = {}
-        self.traces: dict[str, Moments] = {group: Moments() for group in groups}
+        self.shares: dict[str, list[Tensor]] = {group: [] for group in groups}
         self.block_sizes = torch.zeros(num_blocks, dtype=torch.float64)
         self.block_sums: dict[str, Tensor] = {}
 
@@ -108,12 +108,15 @@ class Sample:
             return self.deviations[name] / (self.outputs.count - 1)
         return self.parameters[name].variance
 
-    def trace(self, group: str) -> tuple[float, float]:
-        """The trace of the covariance of a group's gradient, and its standard error by the jackknife."""
-        values = self.traces[group]
-        total = sum(float(self.variance(name).sum()) for name in self.groups[group])
-        left_out = values.variance / max(1, self.degrees - 1) ** 2  # the variance of the trace without one
-        return total, float((left_out * (values.count - 1) ** 2 / values.count).sqrt())
+    def trace(self, group: str) -> float:
+        """The trace of the covariance of a group's gradient."""
+        return sum(float(self.variance(name).sum()) for name in self.groups[group])
+
+    def interval(self, group: str) -> tuple[float, float]:
+        """A 95 % interval of the trace; nan where there are too few replicates and data for one."""
+        shares = torch.cat(self.shares[group]).numpy()
+        few = len(shares) < FEWEST_REPLICATES or len(shares) * len(self.batch.x) < FEWEST_DRAWS
+        return UNKNOWN if few else of_variance(self.trace(group), shares)
 
     def _replicates(self, draws: list[dict[str, Tensor]]) -> tuple[Tensor, dict[str, Tensor]]:
         """Gradients at the outputs, of the minibatch mean, `(R, B, P)`, and by the other parameters."""
@@ -145,13 +148,13 @@ class Sample:
         for name, part in of_parameters.items():
             self.parameters.setdefault(name, Moments()).add(part)
             squares[name] = (part - part.mean(0)).square().reshape(number, -1).sum(-1)
-        self.degrees += number - 1
         self.outputs.add(at_outputs)
         for name, variance in self._by_output(self.outputs.deviations * len(self.batch.x)).items():
             self.deviations[f"outputs.{name}"] = variance
         for group, names in self.groups.items():
             total = torch.stack([squares[name].reshape(number, -1).sum(1) for name in names]).sum(0)
-            self.traces[group].add(total * number / (number - 1))  # what the sum loses without the replicate
+            share = total.double() * number / (number - 1)  # what the sum loses without the replicate
+            self.shares[group].append(share.cpu())
 
     def _add_by_datum(self, centred: Tensor, mean: Tensor) -> dict[str, Tensor]:
         """Adds the chunk's deviations from its mean and the step of the running mean towards it."""

@@ -250,8 +250,11 @@ class Outliers:
             metrics |= {f"auroc/{name}": each.auroc, f"aupr/{name}": each.aupr, f"fpr95/{name}": each.fpr95}
             if not math.isnan(each.auroc_error):
                 metrics[f"standard_error/auroc/{name}"] = each.auroc_error
+            if not math.isnan(each.auroc_low):
+                metrics |= {f"low/auroc/{name}": each.auroc_low, f"high/auroc/{name}": each.auroc_high}
         rows = [
-            (name, _with_error(each), f"{each.aupr:.3f}", f"{each.fpr95:.3f}") for name, each in found.items()
+            (name, f"{each.auroc:.3f}", _interval(each), f"{each.aupr:.3f}", f"{each.fpr95:.3f}")
+            for name, each in found.items()
         ]
         number = len(prepared.inliers.numbers), len(prepared.outliers.numbers)
         judged_by = "negative_log_likelihood" if "negative_log_likelihood" in found else prepared.scores[0]
@@ -261,16 +264,15 @@ class Outliers:
             f"{number[0]:,} inliers, {number[1]:,} outliers ({prepared.outliers.whole.name})",
             *said,
         ]
-        shown = Shown(("score", "AUROC", "AUPR", "FPR95"), rows)
+        shown = Shown(("score", "AUROC", "95 % interval", "AUPR", "FPR95"), rows)
         background = prepared.background
         others = [background.checkpoint] if isinstance(background, TrainedModel) else []
         return Outcome(metrics, f"auroc/{judged_by}", shown, notes, checkpoints=others)
 
 
-def _with_error(found: Detection) -> str:
-    """The AUROC and its standard error, where it is known."""
-    error = "" if math.isnan(found.auroc_error) else f" ± {found.auroc_error:.3f}"
-    return f"{found.auroc:.3f}{error}"
+def _interval(found: Detection) -> str:
+    """The 95 % interval of the AUROC; a dash where it is unknown."""
+    return "-" if math.isnan(found.auroc_low) else f"{found.auroc_low:.3f} to {found.auroc_high:.3f}"
 
 
 def _one_batch(model: TrainedModel, x: Any, numbers: Any, num_samples: int, part: str) -> dict[str, Any]:

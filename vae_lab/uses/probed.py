@@ -29,4 +29,6 @@ def table_of(probed: Probed) -> Shown:
         row.append(f"{score.mean:.3f}{error}")
     rows["chance"] = [f"{probed.chance:.3f}" for _ in numbers]
     head = [f"{number:,} labels" for number in numbers[:-1]]
-    return Shown(("accuracy", *head, f"all {numbers[-1]:,}"), [(name, *row) for name, row in rows.items()])
+    return Shown(
+        ("accuracy ± s.e.", *head, f"all {numbers[-1]:,}"), [(name, *row) for name, row in rows.items()]
+    )
