@@ -202,6 +202,13 @@ def test_help_in_any_place(words, capsys):
     assert "usage: vae-lab train" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("words", [["train", f"hydra.run.dir={'a' * 300}"], ["evaluate", f"run={'a' * 300}"]])
+def test_a_path_that_no_file_can_have_is_refused(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "is too long for the name of a file" in said(words)
+    assert not list(tmp_path.iterdir())
+
+
 def test_long_words_lose_their_middle():
     assert readable(f"key must be int, got {'x' * 5000}.") == f"key must be int, got {'x' * 100}…{'x' * 99}."
     assert len(shortened("x" * 500, 100)) == 101

@@ -79,6 +79,9 @@ def test_a_finished_run_is_not_done_again_unless_asked(vae_lab, tmp_path):
     assert "This configuration is done already; rerun=true does it again." in second.stdout
     assert first.stdout.splitlines()[0] in second.stdout
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").stat().st_mtime_ns == stamp
+    refused = vae_lab("train", *QUIET, "hydra.run.dir=run", "trainer.num_nodes=1e-300")
+    assert "trainer.num_nodes must be int, got 1e-300." in refused.stderr
+    assert not (tmp_path / "run" / "failure.json").exists()
     before = result(tmp_path / "run")["metrics"]
     vae_lab("train", *QUIET, "hydra.run.dir=run", "rerun=true")
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").stat().st_mtime_ns > stamp

@@ -82,6 +82,8 @@ def explain(error: Exception, config_name: str) -> str | None:
         return large
     if (lacking := _lacking(error)) is not None:
         return lacking
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"{error.filename} is too long for the name of a file; choose a shorter one."
     if isinstance(error, OSError) and error.filename and error.errno in UNWRITABLE:
         return f"cannot write {error.filename} ({error.strerror}); choose another output_dir."
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:

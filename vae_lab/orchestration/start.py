@@ -1,12 +1,14 @@
 """What is checked before Hydra writes anything: where the result goes."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from vae_lab import foreign
 from vae_lab.errors import UserError
 from vae_lab.explain import exit_if_explained
 from vae_lab.orchestration import ownership
@@ -47,8 +49,23 @@ def _check_run(config: DictConfig) -> None:
     path = Path(str(config.hydra.run.dir))
     if not str(config.hydra.run.dir).strip():
         raise UserError("hydra.run.dir must be the path of a folder, got ''.")
-    RunDirectory(path, config).check()
+    directory = RunDirectory(path, config)
+    directory.check()
+    if directory.finished() is not None and kind_of(config) == "train":
+        _check_trainer(config, path)
     ownership.accept(path, kind_of(config))
+
+
+def _check_trainer(config: DictConfig, path: Path) -> None:
+    """Checks the settings of a training that is done, where they are others than those it had."""
+    stored = None
+    with suppress(UserError):  # a result is one without its configuration too
+        stored = foreign.read(path / ".hydra" / "config.yaml").get("trainer")
+    if "_target_" in config.trainer and stored != config.trainer:
+        from vae_lab.orchestration.instantiate import instantiate
+        from vae_lab.training.trainer import TrainerFactory
+
+        instantiate(config.trainer, "trainer", TrainerFactory)
 
 
 def _exit_if_refused(config: DictConfig, check: Callable[[], None]) -> None:
