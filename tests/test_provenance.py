@@ -102,9 +102,10 @@ def test_what_a_package_hands_on_is_followed_by_name(package):
     ],
 )
 def test_a_source_counts_by_its_syntax(package, source, same):
-    before = sources.hash_of("mine_pkg/helper.py")
+    recorded = behind("estimator._target_=mine_pkg.Mine")["sources"]["mine_pkg/helper.py"]
+    assert sources.is_as("mine_pkg/helper.py", recorded)
     (package / "helper.py").write_text(source)
-    assert (sources.hash_of("mine_pkg/helper.py") == before) == same
+    assert sources.is_as("mine_pkg/helper.py", recorded) == same
 
 
 def test_a_changed_source_is_told_and_done_again_by_asking(package, tmp_path):
@@ -240,10 +241,10 @@ def test_a_sweep_says_of_how_many_finished_runs_the_code_has_changed(tmp_path, c
 
 def test_a_process_that_lives_on_remembers_the_sources_that_it_imported(package, monkeypatch):
     monkeypatch.setattr(sources, "_remembered", {})
-    before = sources.hash_of("mine_pkg/helper.py")
+    recorded = behind("estimator._target_=mine_pkg.Mine")["sources"]["mine_pkg/helper.py"]
     sources.remember("mine_pkg")
     (package / "helper.py").write_text("FACTOR = 3.0\n")
-    assert sources.hash_of("mine_pkg/helper.py") == before
+    assert sources.is_as("mine_pkg/helper.py", recorded)
 
 
 def test_this_packages_own_sources_are_told_apart(tmp_path, monkeypatch):

@@ -345,13 +345,13 @@ def _check_layers(posterior: Posterior, prior: Prior) -> None:
         )
 
 
-def check_root(cfg: DictConfig, schema: type) -> None:
-    """Checks the root keys against those of a schema.
+def check_root(cfg: DictConfig, schema: type, *further: str) -> None:
+    """Checks the root keys against those of a schema and further ones.
 
     Raises:
         UserError: If one is unknown or out of its range.
     """
-    known = [field.name for field in fields(schema)]
+    known = [*further, *(field.name for field in fields(schema))]
     for key in cfg:
         if key not in known:
             raise UserError(unknown_key(str(key), known))

@@ -1,7 +1,7 @@
 """One use of a trained model, from its configuration to its files."""
 
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.progress import Progress
 
+from vae_lab.build import check_root
 from vae_lab.config import OfRunConfig
 from vae_lab.errors import UserError
 from vae_lab.files import checksum
@@ -17,7 +18,7 @@ from vae_lab.loading import load
 from vae_lab.noise import NoiseSource
 from vae_lab.orchestration import lease
 from vae_lab.orchestration.code import code_of, name_of
-from vae_lab.orchestration.instantiate import instantiate, parameters_of, unknown_key
+from vae_lab.orchestration.instantiate import instantiate, parameters_of
 from vae_lab.orchestration.jobs import kept
 from vae_lab.orchestration.ownership import published, written_whole
 from vae_lab.orchestration.provenance import diff, made_by
@@ -120,13 +121,8 @@ def _check_pixels(use: Use, model: TrainedModel) -> None:
 
 def _use(cfg: DictConfig) -> Use:
     """What the root keys describe, each checked."""
-    common = [field.name for field in fields(OfRunConfig)]
     own = parameters_of(cfg, "")
-    for key in cfg:
-        if key not in own and key not in common and key != "_target_":
-            raise UserError(unknown_key(str(key), [*own, *common]))
-    if cfg.seed is not None and not 0 <= cfg.seed < 2**32:
-        raise UserError(f"seed must be at least 0 and below 2^32, got {cfg.seed}.")
+    check_root(cfg, OfRunConfig, "_target_", *own)
     if cfg.trainer.accelerator not in ("cpu", "gpu"):
         raise UserError(f"trainer.accelerator must be cpu or gpu, got {cfg.trainer.accelerator!r}.")
     for name in ("devices", "num_nodes"):

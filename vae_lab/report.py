@@ -1,6 +1,7 @@
 """What a finished run shows in the terminal."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from vae_lab.files import near
+from vae_lab.orchestration.code import notes_on
+from vae_lab.percent import percent
 
 if TYPE_CHECKING:
     from vae_lab.orchestration.table import Results
@@ -41,6 +44,13 @@ EVALUATED = {  # in this order; K, G and A stand for the numbers of samples, and
     "active_units_1": "in the first layer",
     "active_units_2": "in the second",
 }
+
+
+def show_done(what: str, result: Mapping[str, Any]) -> None:
+    """Says that a result is there already, and what differs now from what made it."""
+    print(f"{what}; rerun=true does it again.")
+    for note in notes_on(result):
+        print(f"note: {note}")
 
 
 def show(result: dict[str, Any], directory: Path) -> None:
@@ -215,7 +225,7 @@ def _gradient_table(rows: list[dict[str, Any]]) -> Table:
     marks = {_mark(row) for row in rows if row["status"] == "ok"}
     said = {
         "*": "* biased, as it says itself",
-        "!": f"! biased by evidence: p below {EVIDENCE:.0%} for all rows together".replace("%", " %"),
+        "!": f"! biased by evidence: p below {percent(EVIDENCE)} for all rows together",
     }
     if captions := [text for mark, text in said.items() if mark in marks]:
         table.caption = "\n".join(captions)

@@ -10,10 +10,10 @@ from omegaconf import DictConfig
 from vae_lab import config
 from vae_lab.explain import exit_if_explained, record
 from vae_lab.orchestration import signature
-from vae_lab.orchestration.code import notes_on
 from vae_lab.orchestration.jobs import kept
 from vae_lab.orchestration.run_directory import RunDirectory
 from vae_lab.paths import CONF
+from vae_lab.report import show_done, show_gradients
 
 config.register()
 signature.register()
@@ -37,11 +37,7 @@ def main(cfg: DictConfig) -> None:
 
             measure(cfg, RunDirectory(path, cfg, list(hydra_config.overrides.task)))
         else:
-            print("This configuration is measured already; rerun=true does it again.")
-            for note in notes_on(result):
-                print(f"note: {note}")
-        from vae_lab.report import show_gradients
-
+            show_done("This configuration is measured already", result)
         show_gradients(path)
     except Exception as error:
         record(error, path, "gradients")

@@ -11,10 +11,9 @@ from omegaconf import DictConfig
 from vae_lab import config
 from vae_lab.explain import exit_if_explained, record
 from vae_lab.orchestration import signature
-from vae_lab.orchestration.code import notes_on
 from vae_lab.orchestration.jobs import kept
 from vae_lab.orchestration.run_directory import RunDirectory
-from vae_lab.report import show_use
+from vae_lab.report import show_done, show_use
 
 config.register()
 signature.register()
@@ -42,9 +41,7 @@ def main_of(command: str, cfg: DictConfig, show: Callable[[dict[str, Any], Path]
 
             result = carry_out(cfg, RunDirectory(path, cfg, list(hydra_config.overrides.task)))
         else:
-            print("This is done already for this run; rerun=true does it again.")
-            for note in notes_on(result):
-                print(f"note: {note}")
+            show_done("This is done already for this run", result)
         show(result, path)
     except Exception as error:
         record(error, path, command)

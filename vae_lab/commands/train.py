@@ -12,11 +12,10 @@ from omegaconf import DictConfig
 from vae_lab import config
 from vae_lab.explain import exit_if_explained, record
 from vae_lab.orchestration import signature
-from vae_lab.orchestration.code import notes_on
 from vae_lab.orchestration.jobs import kept
 from vae_lab.orchestration.run_directory import RunDirectory
 from vae_lab.paths import CONF
-from vae_lab.report import show
+from vae_lab.report import show, show_done
 
 config.register()
 signature.register()
@@ -53,9 +52,7 @@ def _result(cfg: DictConfig, path: Path) -> dict[str, Any] | None:
 
         done = run(cfg, directory)
     else:
-        print("This configuration is done already; rerun=true does it again.")
-        for note in notes_on(done):
-            print(f"note: {note}")
+        show_done("This configuration is done already", done)
         if cfg.callbacks:
             print(f"note: nothing was done by callbacks={','.join(map(str, cfg.callbacks))}.")
     if done is not None:

@@ -77,11 +77,10 @@ def changed(code: Code | None) -> list[str]:
     """The sources that are others now than those that made a result, with their parts."""
     if code is None:
         return ["unknown code"]
-    now = {path: sources.hash_of(path) for path in code["sources"]}
     return [
-        f"{one['part']} ({path}{'' if now[path] else ', which is not found'})"
+        f"{one['part']} ({path}{'' if sources.hash_of(path) else ', which is not found'})"
         for path, one in code["sources"].items()
-        if now[path] != one["hash"]
+        if not sources.is_as(path, one)
     ]
 
 

@@ -9,6 +9,7 @@ import importlib.util
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,12 +45,14 @@ class Module(NamedTuple):
 
     Args:
         digest: Hash of its syntax tree.
+        file: Hash of all that is in it.
         imports: Modules with the name taken from each, or None for the whole.
         exports: What a package only hands on, by name.
         only_exports: Whether it does nothing else.
     """
 
     digest: str
+    file: str
     imports: list[tuple[str, str | None]]
     exports: dict[str, tuple[str, str | None]]
     only_exports: bool
@@ -76,7 +79,8 @@ def behind(targets: Mapping[str, str], apart: Sequence[str] = ()) -> dict[str, d
         apart: Modules and packages that are left out unless they are targets.
 
     Returns:
-        Part and hash of each source, by its path inside the folder that holds its package.
+        Part and hash of each source, and the hash of its whole file, by its path inside the folder that holds
+        its package.
     """
     found: dict[str, dict[str, str]] = {}
     seen: set[str] = set()
@@ -94,15 +98,32 @@ def behind(targets: Mapping[str, str], apart: Sequence[str] = ()) -> dict[str, d
             if place is None or not place.is_file():
                 continue
             module = _read(place, name)
-            found[_path(name, place)] = {"part": named.get(name, part), "hash": module.digest}
+            found[_path(name, place)] = {
+                "part": named.get(name, part),
+                "hash": module.digest,
+                "file": module.file,
+            }
             waiting += [_home(*each) for each in module.imports]
             waiting += _active_packages(name)
     return found
 
 
+def is_as(path: str, recorded: Mapping[str, str]) -> bool:
+    """Whether a source is as it was recorded by `behind`; its file alone tells, unless that has changed."""
+    return _file_of(path) == recorded.get("file", "") or hash_of(path) == recorded["hash"]
+
+
+def _file_of(path: str) -> str | None:
+    """The hash of a source's file, unless an earlier state of it is remembered."""
+    place = _place(_name(path))
+    with suppress(OSError):
+        return None if place is None or place in _remembered else _digest(place.read_bytes())
+    return None
+
+
 def hash_of(path: str) -> str | None:
     """The hash that a source has now, given by its path as in `behind`; None if it cannot be read."""
-    name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    name = _name(path)
     place = _place(name)
     try:
         return _read(place, name).digest if place is not None and place.is_file() else None
@@ -148,6 +169,10 @@ def _active_packages(name: str) -> list[str]:
 
 def _is_among(name: str, modules: Iterable[str]) -> bool:
     return name == "vae_lab" or any(name == each or name.startswith(f"{each}.") for each in modules)
+
+
+def _name(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def _path(name: str, place: Path) -> str:
@@ -203,13 +228,16 @@ def _parsed(path: Path, name: str, *_: int) -> Module:
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return Module(hashlib.sha256(source).hexdigest()[:DIGITS], [], {}, False)
+        return Module(_digest(source), _digest(source), [], {}, False)
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     imports = [each for node in ast.walk(tree) for _, each in _imported(node, package)]
     exports = {bound: each for node in tree.body for bound, each in _imported(node, package)}
     quiet = all(isinstance(node, ast.ImportFrom) or _is_quiet(node) for node in tree.body)
-    digest = hashlib.sha256(repr(_tree(tree)).encode()).hexdigest()[:DIGITS]
-    return Module(digest, imports, exports, quiet)
+    return Module(_digest(repr(_tree(tree)).encode()), _digest(source), imports, exports, quiet)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:DIGITS]
 
 
 def _imported(node: ast.AST, package: str) -> Iterator[tuple[str, tuple[str, str | None]]]:

@@ -21,6 +21,7 @@ from vae_lab.orchestration.jobs import Job, compose, pasted
 from vae_lab.orchestration.over_runs import over_runs
 from vae_lab.orchestration.ownership import written_whole
 from vae_lab.orchestration.run_directory import (
+    EARLIER,
     RunDirectory,
     is_finished,
     read_failure,
@@ -212,7 +213,7 @@ def _begin_again_if_asked(job: Job) -> None:
 
 def _restore_unless_begun(job: Job) -> None:
     """Brings back the result of a run that was to be done again and was not begun."""
-    if job.directory.is_dir():
+    if (job.directory / EARLIER).is_dir():
         with suppress(Busy), lease.hold(job.directory):
             RunDirectory(job.directory, job.cfg).restore_unless_begun()
 
