@@ -23,6 +23,7 @@ WORDS = {  # what is typed, what is to be written instead
     "seed = 1": "write seed=1.",
     "849821dfddd0": "849821dfddd0 cannot be read: it has no key; write run=849821dfddd0.",
     "outputs/runs/849821dfddd0/": "it has no key; write run=outputs/runs/849821dfddd0/.",
+    "estimator._target_=own.Mine estimator.scale=2": "option that is chosen; write +estimator.scale=2.",
     "seed": "seed needs a value; write seed=VALUE.",
     "seed model=mlp": "seed needs a value; write seed=VALUE.",
     "model.encoder.hidden=[256": "a bracket is not closed; write model.encoder.hidden=[256].",

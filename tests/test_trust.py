@@ -10,6 +10,7 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 import torch
+from conftest import gaussian_batch, linear_gaussian_vae
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
@@ -18,10 +19,11 @@ from vae_lab import config, trust
 from vae_lab.cli import main
 from vae_lab.errors import UserError
 from vae_lab.figures.style import figure
+from vae_lab.noise import NoiseSource
 from vae_lab.orchestration import signature
 from vae_lab.orchestration.instantiate import instantiate
 from vae_lab.orchestration.jobs import line
-from vae_lab.paths import CONF
+from vae_lab.paths import CONF, ROOT
 
 SMALL = ["model.encoder.hidden=[4]", "model.decoder.hidden=[4]", "logger=none"]
 SMALL += [
@@ -286,6 +288,28 @@ def test_what_the_user_names_is_built(own_package, monkeypatch, tmp_path):
     (tmp_path / "settings" / "vae_lab").mkdir(parents=True)
     (tmp_path / "settings" / "vae_lab" / "trust").write_text("mypackage\n")
     assert type(estimator("mypackage.Mine")).__name__ == "Mine"
+
+
+def test_the_estimator_of_the_page_on_extending(tmp_path, monkeypatch):
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "extending.md").read_text(), re.DOTALL)
+    (tmp_path / "of_the_page.py").write_text(example)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv(trust.VARIABLE, "of_the_page")
+    vae, batch = linear_gaussian_vae(), gaussian_batch()
+    mine = estimator("of_the_page.Mine", scale=2, num_samples=3, kl="sampled")
+    plain = estimator("vae_lab.estimators.Reparameterized", num_samples=3, kl="sampled")
+    drawn = NoiseSource(0).training(
+        mine.noise_spec(vae, batch), purpose="train", step=0, batch_size=3, dtype=torch.float64
+    )
+    mine.check(vae)
+    torch.testing.assert_close(mine(vae, batch, drawn).surrogate, 2 * plain(vae, batch, drawn).surrogate)
+    for settings, message in [
+        ({"scale": "x"}, "estimator.scale must be float, got 'x'."),
+        ({"num_samples": "x"}, "estimator.num_samples must be int, got 'x'."),  # behind `**settings`
+        ({"scael": 2}, "unexpected keyword argument 'scael'"),
+    ]:
+        with pytest.raises(UserError, match=re.escape(message)):
+            estimator("of_the_page.Mine", **settings)
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,9 @@ def _unknown_key(key: str, config_name: str) -> str:
             f"{key} must be left out for a model that fits itself, which has no {parent}; in a sweep over "
             "models, give it to the others alone."
         )
+    if any(word.startswith(f"{parent}._target_=") for word in sys.argv[1:]):
+        typed = next((word for word in sys.argv[1:] if word.startswith(f"{key}=")), f"{key}=VALUE")
+        return f"{key} is no argument of the option that is chosen; write +{typed}."
     known = [key for key in keys if not key.startswith("_")]
     slip = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
     meant = [] if slip else keys_like(name, _node("", config_name) or {}, near=parent)

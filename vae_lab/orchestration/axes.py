@@ -107,8 +107,11 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
     Example:
         >>> short_names(["model.latent_dim", "model/likelihood", "a.lr", "b.lr"])
         {'model.latent_dim': 'latent_dim', 'model/likelihood': 'likelihood', 'a.lr': 'a.lr', 'b.lr': 'b.lr'}
+        >>> short_names(["estimator._target_", "seed"])
+        {'estimator._target_': 'estimator', 'seed': 'seed'}
     """
-    last = {key: re.split(r"[./]", key.lstrip("+").partition("@")[0])[-1] for key in keys}
+    parts = {key: key.lstrip("+").partition("@")[0].removesuffix("._target_") for key in keys}
+    last = {key: re.split(r"[./]", part)[-1] for key, part in parts.items()}
     names = list(last.values())
     return {key: name if names.count(name) == 1 else key.lstrip("+") for key, name in last.items()}
 

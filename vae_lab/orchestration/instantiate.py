@@ -3,6 +3,7 @@
 import inspect
 import types
 import typing
+from collections import ChainMap
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, get_type_hints
 
@@ -74,14 +75,16 @@ def check(node: Any, key: str, given: Iterable[str] = ()) -> None:
     """Checks the keys and the types of a node with a `_target_`, and of those below it."""
     target = _target(node, key)
     annotations = _annotations(target)
-    parameters = inspect.signature(target).parameters
+    parameters = _parameters(target)
+    of_package = str(node["_target_"]).startswith("vae_lab.")
+    takes_more = not of_package and any(each.kind is each.VAR_KEYWORD for each in parameters.values())
     values = _resolved(node, key)
     for name in node:
         full_key = _below(key, name)
         if str(name).startswith("_") and str(name).endswith("_"):
             _check_special(name, values[name], full_key)
             continue
-        if name not in parameters:
+        if name not in parameters and not takes_more:
             raise UserError(unknown_key(full_key, parameters))
         annotation = annotations.get(name, Any)
         if _is_node(node[name]):
@@ -92,7 +95,6 @@ def check(node: Any, key: str, given: Iterable[str] = ()) -> None:
         elif name in annotations:
             _check_type(values[name], annotation, full_key)
         if not _holds_nodes(node[name]) and not _is_node(node[name]):
-            of_package = str(node["_target_"]).startswith("vae_lab.")
             check_range(values[name], str(name), full_key, of_package)
     _check_missing(parameters.values(), node, key, given)
 
@@ -232,7 +234,7 @@ def parameters_of(node: Any, key: str) -> set[str]:
     Raises:
         UserError: If the node has no target, or one that cannot be imported.
     """
-    return set(inspect.signature(_target(node, key)).parameters)
+    return set(_parameters(_target(node, key)))
 
 
 def _target(node: Any, key: str) -> Callable[..., Any]:
@@ -241,11 +243,36 @@ def _target(node: Any, key: str) -> Callable[..., Any]:
     return trust.find(node["_target_"], key)
 
 
+def _parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The parameters of a callable; for a class with `**settings` also those that its bases name."""
+    found = dict(inspect.signature(target).parameters)
+    for constructor in _constructors(target)[1:]:
+        for name, parameter in inspect.signature(constructor).parameters.items():
+            if name != "self" and parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
+                found.setdefault(name, parameter.replace(kind=parameter.KEYWORD_ONLY, default=None))
+    return found
+
+
+def _constructors(target: Callable[..., Any]) -> list[Callable[..., Any]]:
+    """A callable, or the `__init__` of a class and those to which it may pass `**settings` on."""
+    if not isinstance(target, type):
+        return [target]
+    found: list[Callable[..., Any]] = []
+    for each in target.__mro__:
+        if constructor := vars(each).get("__init__"):
+            found.append(constructor)
+            kinds = [parameter.kind for parameter in inspect.signature(constructor).parameters.values()]
+            if inspect.Parameter.VAR_KEYWORD not in kinds:
+                break
+    return found
+
+
 def _annotations(target: Callable[..., Any]) -> dict[str, Any]:
     try:
-        return get_type_hints(target.__init__ if inspect.isclass(target) else target)
+        of_each = [get_type_hints(constructor) for constructor in _constructors(target)]
     except Exception:  # a third party's annotation that cannot be evaluated is no mistake of the user's
         return {}
+    return dict(ChainMap(*of_each))
 
 
 def _check_type(value: Any, annotation: Any, full_key: str) -> None:

@@ -356,7 +356,9 @@ def find(run: str, output_dir: str) -> Path:
         raise UserError(
             f"run={run}: a signature that reads as a number needs quotes: \"run='59e074444826'\"."
         )
-    raise UserError(f"run={run} is neither a run's directory nor a signature{did_you_mean(run, known)}")
+    raise UserError(
+        f"run={run} is neither a run's directory nor a signature of {runs}{did_you_mean(run, known)}"
+    )
 
 
 def finished_of_family(runs: Path, family: str) -> list[Path]:
