@@ -229,7 +229,7 @@ def test_more_training_data_than_are_wanted(tmp_path):
     assert codes["label"].to_list() == labels.tolist()
     assert outcome.metric == "accuracy/linear/code/all"
     assert outcome.metrics["accuracy/linear/pixels/all"] == 1
-    assert outcome.shown.columns == ("accuracy", "2 labels", "all 20")
+    assert outcome.shown.columns == ("accuracy ± s.e.", "2 labels", "all 20")
     assert (tmp_path / "accuracy.png").is_file()
     of_one_class = trained(linear_gaussian_vae(), gaussian_data(40), torch.zeros(40, dtype=torch.long))
     assert "no labels of several classes" in embed(of_one_class, tmp_path)[0].notes[0]
