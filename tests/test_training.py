@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vae_lab.likelihoods import Bernoulli, Gaussian
 from vae_lab.networks import MLP
@@ -167,6 +168,16 @@ def test_a_term_that_some_steps_lack_is_averaged_over_the_others(monkeypatch):
         copy.add({"elbo": torch.tensor([1.0])})
         assert copy.names == ["elbo"]
     assert restored.steps[0][1].equal(window.steps[0][1])
+
+
+def test_a_window_that_is_restored_goes_on_where_the_training_is():
+    """Checkpoints are read into the CPU's memory; the steps that follow may be on a GPU."""
+    before, restored = Window(size=4), Window(size=4)
+    before.add({"elbo": torch.tensor([1.0])})
+    restored.load_state_dict(before.state_dict())
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        restored.add({"elbo": torch.ones(1, device="cuda")})
+        assert restored.means().device.type == "cuda"
 
 
 def test_a_value_that_is_not_finite_is_found_at_its_step_when_terms_change():

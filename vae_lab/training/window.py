@@ -78,12 +78,12 @@ class Window:
         names = self.names
         if not self.steps:
             return torch.zeros(0, 0), torch.zeros(0, 0, dtype=torch.bool)
-        values = self.steps[0][1].new_zeros(self.count, len(names))
+        values = self.steps[-1][1].new_zeros(self.count, len(names))  # restored steps are on the CPU
         present = torch.zeros_like(values, dtype=torch.bool)
         start = 0
         for own, steps in groupby(self.steps, key=lambda step: step[0]):
-            means = torch.stack([each for _, each in steps])
+            means = torch.stack([each.to(values) for _, each in steps])
             rows, columns = slice(start, start + len(means)), [names.index(name) for name in own]
-            values[rows, columns], present[rows, columns] = means.to(values), True
+            values[rows, columns], present[rows, columns] = means, True
             start += len(means)
         return values, present
