@@ -41,6 +41,7 @@ from vae_lab.estimators import (
     WakeSleep,
 )
 from vae_lab.estimators.baselines import RunningMean
+from vae_lab.estimators.control_variate import scaled_score
 from vae_lab.evaluation.exact import exact_log_likelihood, has_exact_log_likelihood
 from vae_lab.networks import MLP
 from vae_lab.noise import AntitheticNoise, NoiseSource
@@ -565,3 +566,15 @@ def test_nothing_is_computed_for_a_gradient_that_nobody_asks_for():
         found = estimate(estimator, vae, batch)
     assert torch.equal(found.surrogate, found.bound)
     assert torch.equal(found.bound, estimate(estimator, vae, batch).bound)
+
+
+def test_the_optimal_coefficient_where_the_scores_of_the_others_vanish_is_what_it_tends_to():
+    """A sample against a saturated logit, in single precision: the others' mean signal, as just before."""
+    signal = torch.tensor([5.0, 1.0, 3.0]).view(3, 1, 1)
+    z = torch.tensor([0.0, 1.0, 1.0]).view(3, 1, 1)
+    gradients = []
+    for logit in (12.0, 200.0):
+        logits = torch.full((1, 1), logit, requires_grad=True)
+        control = scaled_score(signal, posteriors.Bernoulli(1)(logits), z)
+        gradients.append(torch.autograd.grad(control[0].sum(), logits)[0].item())
+    assert gradients == pytest.approx([-2.0, -2.0], rel=1e-4)

@@ -1,9 +1,18 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
+from conftest import gaussian_batch, linear_gaussian_vae
 from scipy.stats import kstest
 
+from vae_lab.codes import encoded, samples_of
+from vae_lab.evaluation.measures import Measures
 from vae_lab.noise import EVALUATION_BLOCK, AntitheticNoise, NoiseSource, NoiseSpec, permutation
 from vae_lab.sobol import SobolNoise
+from vae_lab.uses.evaluate import Evaluate
+from vae_lab.uses.impute import Impute
+from vae_lab.uses.outliers import _one_batch
+from vae_lab.vae import Batch
 
 SPECS = {"posterior": NoiseSpec("normal", 3, (2,)), "pixels": NoiseSpec("uniform", 1, (4,))}
 
@@ -151,3 +160,39 @@ def test_each_part_of_the_data_has_evaluation_noise_of_its_own(source):
     for first, second in ((0, 1), (0, 2), (1, 2)):
         assert not (parts[first] == parts[second]).any()
     assert torch.equal(drawn(source.of_part("validation")), parts[1])
+
+
+def trained():
+    """What uses ask of a trained model."""
+    vae = linear_gaussian_vae()
+    return SimpleNamespace(
+        model=vae,
+        noise=NoiseSource(0),
+        parts=SimpleNamespace(has_density=True),
+        batch=lambda x, numbers: Batch(x, numbers),
+        with_posterior=lambda batch, part: vae,
+        encode=lambda x, numbers, part: vae.encode(Batch(x, numbers)),
+    )
+
+
+def test_what_uses_draw_for_a_datum_is_keyed_by_its_part(monkeypatch):
+    """The same data in two places of the dataset are given other draws."""
+    model, batch, seen = trained(), gaussian_batch(), []
+    codes = [
+        samples_of(model, each, 2, part)
+        for part in ("test", "train")
+        for each in encoded(model, batch.x, part=part)
+    ]
+    scores = [_one_batch(model, *batch, 5, part)["negative_log_likelihood"] for part in ("test", "outliers")]
+    for first, second in (codes, scores):
+        assert not (first == second).any()
+    monkeypatch.setattr(Measures, "__call__", lambda measures, vae, data, noise, progress: seen.append(noise))
+    for split in ("test", "validation"):
+        with pytest.raises(AttributeError):  # nothing was measured
+            Evaluate(Measures(), split)(model, batch, None, print)
+    assert [noise.part for noise in seen] == ["test", "validation"]
+    assert [Impute(data=data)._noise(model).part for data in ("test", "validation", "x.npy")] == [
+        "test",
+        "validation",
+        "test",
+    ]
