@@ -7,11 +7,12 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 
 from vae_lab import config
 from vae_lab.cli import main
-from vae_lab.errors import shortened
-from vae_lab.explain import readable
+from vae_lab.errors import UserError, shortened
+from vae_lab.explain import explain, readable
 from vae_lab.orchestration import signature
 from vae_lab.paths import CONF
 from vae_lab.suggest import KEYS, OPTIONS, groups, keys_like, options_like
@@ -201,6 +202,26 @@ def test_help_in_any_place(words, capsys):
         main(words)
     assert end.value.code in (0, None)
     assert "usage: vae-lab train" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("word", ["seed 1", "seed =1", "seed = 1"])
+def test_a_space_within_a_word_stands_for_an_equals_sign(word):
+    assert "write seed=1." in said(["train", word])
+
+
+def test_a_key_below_nothing_is_named():
+    key = "callbacks.estimator_probe"
+    assert f"{key} does not exist: callbacks is empty." in said(["gradients", f"{key}.x=1"])
+
+
+def test_a_mistake_that_is_found_while_a_value_is_resolved_is_told_alone():
+    def refuse():
+        raise UserError("data: there is no such file.")
+
+    OmegaConf.register_new_resolver("refuse", refuse, replace=True)
+    with pytest.raises(InterpolationResolutionError) as raised:
+        _ = OmegaConf.create({"a": "${refuse:}"}).a
+    assert explain(raised.value, "train") == "data: there is no such file."
 
 
 @pytest.mark.parametrize("words", [["train", f"hydra.run.dir={'a' * 300}"], ["evaluate", f"run={'a' * 300}"]])

@@ -110,7 +110,8 @@ def readable(message: str) -> str:
 def _mistake(error: BaseException | None) -> UserError | None:
     """The error, or the one that led to it where Hydra has put its own around ours."""
     while error is not None and not isinstance(error, UserError):
-        error = error.__cause__ if isinstance(error, HydraException | OmegaConfBaseException) else None
+        wraps = isinstance(error, HydraException | OmegaConfBaseException)
+        error = (error.__cause__ or error.__context__) if wraps else None
     return error
 
 
@@ -197,8 +198,10 @@ def _unknown_key(key: str, config_name: str) -> str:
     keys = _keys_below(parent, config_name)
     if _is_below_value(key, config_name):
         return f"{key} does not exist: {parent} is given as a whole, {parent}=..."
-    if parent and not keys:
-        return _unknown_key(parent, config_name)  # the mistake is higher up
+    if parent and not keys:  # the mistake is higher up
+        above, _, last = parent.rpartition(".")
+        is_there = last in _keys_below(above, config_name)
+        return f"{key} does not exist: {parent} is empty." if is_there else _unknown_key(parent, config_name)
     if parent in OF_TRAINING and ("_target_" not in keys or name in keys):
         return (
             f"{key} must be left out for a model that fits itself, which has no {parent}; in a sweep over "
