@@ -162,6 +162,7 @@ def test_threads_that_no_machine_has_are_refused():
 def test_what_is_as_it_is_or_free_may_be_said(here):
     words = ["hydra.job.chdir=false", "hydra/job_logging=default", "hydra.verbose=true"]
     assert "model=none is not an option" in here("train", *words, "model=none").stderr
+    assert "hydra/mine is not the directory of a sweep" in here("status", "hydra/mine").stderr
 
 
 PRINTS = """

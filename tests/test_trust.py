@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
 import vae_lab
-from vae_lab import config, trust
+from vae_lab import config, foreign, trust
 from vae_lab.cli import main
 from vae_lab.errors import UserError
 from vae_lab.figures.style import figure
@@ -235,6 +235,34 @@ def test_nothing_is_called_where_a_value_or_another_thing_belongs(here, monkeypa
     done = here("train", *SMALL, override)
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def beside(tmp_path):
+    """A configuration of the user's in a folder with results and, in `extra`, a stranger's options."""
+    for name, text in {
+        "mine.yaml": "seed: 1\n",
+        "outputs/runs/x/.hydra/overrides.yaml": "- seed=1\n",
+        "wandb/config.yaml": "hydra: ${oc.env:HOME}\n",
+        "notes.yaml": "- a list\n",
+        "extra/x.yaml": "a: {_target_: stranger.Thing}\n",
+        "more/y.yaml": "defaults: [/extra: x]\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return ["--config-path", str(tmp_path), "--config-name", "mine"]
+
+
+def test_what_lies_beside_a_configuration_is_none_of_its_options(beside):
+    foreign.check_files_of("train", [*beside, "hydra.run.dir=outputs/runs/y", "output_dir=outputs"])
+
+
+@pytest.mark.parametrize("chosen", ["+extra=x", "+more=y", "+seed=../extra/x", "defaults: [extra: x]"])
+def test_options_that_are_chosen_are_checked(beside, chosen, tmp_path):
+    if chosen.startswith("defaults"):
+        (tmp_path / "mine.yaml").write_text(chosen)
+    with pytest.raises(UserError, match=r"extra/x\.yaml: a\._target_=stranger\.Thing"):
+        foreign.check_files_of("train", [*beside, chosen.replace("defaults: [extra: x]", "seed=1")])
 
 
 OWN = """

@@ -14,6 +14,8 @@ from vae_lab.errors import UserError
 from vae_lab.paths import CONF
 from vae_lab.trust import check_target
 
+SUFFIXES = (".yaml", ".yml")
+
 _INTERPOLATION = re.compile(
     r"""\$\{(?: \.*[\w.\[\]-]+                 # of another key
           | oc\.env:VAE_LAB_DATA,[^${}]*
@@ -70,13 +72,12 @@ def check_files_of(command: str, words: Sequence[str]) -> None:
     name = str(flags.config_name or command).removesuffix(".yaml")
     primary = Path(flags.config_path or CONF, f"{name}.yaml")
     if primary.parent.resolve() != CONF.resolve() and primary.is_file():
-        _check_file(primary, primary.parent)
-        folders = [path for path in primary.parent.iterdir() if path.is_dir()]  # of options
-        for folder in [primary.parent] if "defaults" in read(primary) else folders:
-            _check_folder(folder, primary.parent)
+        root = Path(flags.config_path or primary.parent)
+        words = [word if ".." in word else word.partition("=")[0] for word in flags.overrides]
+        _check_with_chosen(primary, root, " ".join(words))
     for folder in map(Path, filter(None, [flags.config_dir, *_searched(flags.overrides)])):
         if folder.resolve() != CONF.resolve():
-            _check_folder(folder, folder)
+            _check_folder(folder)
 
 
 def _searched(overrides: Iterable[str]) -> list[str]:
@@ -86,9 +87,34 @@ def _searched(overrides: Iterable[str]) -> list[str]:
     return [path.removeprefix("file://") for path in paths if not path.startswith("pkg://")]
 
 
-def _check_folder(folder: Path, root: Path) -> None:
-    for path in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")]):
-        _check_file(path, root)
+def _check_with_chosen(primary: Path, root: Path, named: str) -> None:
+    """Checks a configuration and those of the files beside it that can be chosen.
+
+    Others, such as results, may hold anything.
+
+    Args:
+        primary: The configuration.
+        root: The folder in which Hydra looks for options.
+        named: What the command line chooses; what is chosen may name further options.
+    """
+    _check_file(primary, primary.parent)
+    named += str(read(primary).get("defaults", ""))
+    others = [path for path in sorted(root.iterdir()) if path.is_dir() or path.suffix in SUFFIXES]
+    while chosen := [path for path in others if path.name.removesuffix(path.suffix) in named]:
+        for path in chosen:
+            others.remove(path)
+            for each in _options(path) if path.is_dir() else [path]:
+                _check_file(each, root)
+                named += str(read(each).get("defaults", ""))
+
+
+def _check_folder(folder: Path) -> None:
+    for path in _options(folder):
+        _check_file(path, folder)
+
+
+def _options(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES)
 
 
 def _check_file(path: Path, root: Path) -> None:

@@ -38,7 +38,8 @@ def check(words: Sequence[str]) -> None:
     """
     for word in words:
         said = word.lstrip("+~")
-        if not re.match(r"hydra([./=]|$)", said) or said in AS_THEY_ARE:
+        is_set = "=" in word or word.startswith("~")  # else it is a path, or the value of a flag
+        if not is_set or not re.match(r"hydra([./=]|$)", said) or said in AS_THEY_ARE:
             continue
         if said == "hydra.output_subdir=null" and _is_of_a_job(words):
             continue
