@@ -578,3 +578,9 @@ def test_the_optimal_coefficient_where_the_scores_of_the_others_vanish_is_what_i
         control = scaled_score(signal, posteriors.Bernoulli(1)(logits), z)
         gradients.append(torch.autograd.grad(control[0].sum(), logits)[0].item())
     assert gradients == pytest.approx([-2.0, -2.0], rel=1e-4)
+
+
+def test_a_category_of_probability_zero_adds_nothing():
+    law, uniform = (CategoricalLaw(torch.tensor([logits]), 3) for logits in ([-torch.inf, 0, 0], [0.0, 0, 0]))
+    assert law.entropy().item() == pytest.approx(math.log(2))
+    assert (law.mean * (law.log_probs - uniform.log_probs)).sum().item() == pytest.approx(math.log(1.5))

@@ -429,3 +429,14 @@ def one_of(make):
         except TypeError:
             continue
     raise AssertionError(make)
+
+
+def test_the_tails_of_the_cauchy_distribution_whose_squares_are_too_large():
+    z = torch.tensor([-1e30, 1e25], requires_grad=True)
+    for log_density in (
+        priors.StandardCauchy(2).log_prob_per_dimension(z),
+        posteriors.Cauchy(2).log_density(z),
+    ):
+        gradient = torch.autograd.grad(log_density.sum(), z)[0]
+        assert log_density.tolist() == pytest.approx([-139.2998, -116.2740], rel=1e-6)
+        assert gradient.tolist() == pytest.approx([2e-30, -2e-25], rel=1e-6)
