@@ -12,6 +12,8 @@ UNRELIABLE = 0.7  # a shape above which the mean of the weights converges too sl
 FEWEST = (
     10  # effective samples, below which the log of the mean is too low by about 1 / (2 * 10) nats or more
 )
+RULED = 3  # effective samples, below which one or two weights rule the sum, by chance never
+MOST_RULED = 0.01  # share of the data with so few: their log-likelihoods may be too low by many nats
 PRIOR_WEIGHT, PRIOR_SHAPE = 10, 0.5  # so many weights' worth of belief in this shape
 LEAST_TAIL = 5  # weights above the cutoff, to which a shape can be fitted
 LIGHT = 0.1  # share of the sum that fewer of them may hold: by as many nats it may be off
@@ -53,8 +55,10 @@ class Trust(NamedTuple):
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether that is too many."""
-        return self.share_in_doubt > tolerated(self.num_samples)
+        """Whether that is too many, or those are whose sum one or two weights rule."""
+        least = min(RULED, fewest(self.num_samples) / 2)
+        ruled = (self.effective_sample_size < least).double().mean().item()
+        return self.share_in_doubt > tolerated(self.num_samples) or ruled > MOST_RULED
 
     def notes(self, consequence: str) -> list[str]:
         """One sentence if the weights of too many data cannot be trusted; what follows comes last."""
