@@ -93,7 +93,7 @@ SWEEPS = {
     "shorter and longer": Sweep(["train", "-m", *SHORT, "trainer.max_samples=800,1600,2400"]),
     "again": Sweep([*TRAINED, "rerun=true"], [TRAINED]),
     "side by side": Sweep(TRAINED, at_a_time=2),
-    "named": Sweep(["sweep", "smoke", *TINY, "trainer.max_epochs=1"]),
+    "named": Sweep(["sweep", "smoke", *TINY, "trainer.max_epochs=1", "optimizer.lr=0.001"]),
     "single": Sweep(["train", *SHORT, "trainer.select=best"]),
     "evaluate": Sweep(
         ["evaluate", "runs=mine", "logger=none", "measures=annealed", "measures.importance_samples=[1,5]",
