@@ -8,7 +8,8 @@ be made twice, and no process may be left.
     python benchmarks/kill.py [--kills 1000] [--seed 0] [--jobs 2] [--log kill-0.jsonl] [--only NAME ...]
 
 Next comes always the kind of run with the fewest kills. Each round is added to the log as it ends, and an
-interrupted run goes on from it.
+interrupted run goes on from it. The checkout must not change meanwhile: results tell its state, and each
+command reads the code afresh.
 """
 
 import argparse
@@ -88,7 +89,7 @@ SWEEPS = {
          "evaluation=exact", "seed=0,1"]
     ),
     "longer": Sweep(
-        [*TRAINED, "trainer.max_samples=2500"], [TRAINED]
+        [*TRAINED[:-1], "sweep.name=longer", "trainer.max_samples=2500"], [TRAINED]
     ),
     "shorter and longer": Sweep(["train", "-m", *SHORT, "trainer.max_samples=800,1600,2400"]),
     "again": Sweep([*TRAINED, "rerun=true"], [TRAINED]),
