@@ -254,7 +254,9 @@ def beside(tmp_path):
 
 
 def test_what_lies_beside_a_configuration_is_none_of_its_options(beside):
-    foreign.check_files_of("train", [*beside, "hydra.run.dir=outputs/runs/y", "output_dir=outputs"])
+    words = ["hydra.run.dir=outputs/runs/y", "output_dir=outputs"]
+    foreign.check_files_of("train", [*beside, *words])
+    foreign.check_files_of("train", ["--config-dir", beside[1], *words])
 
 
 @pytest.mark.parametrize("chosen", ["+extra=x", "+more=y", "+seed=../extra/x", "defaults: [extra: x]"])
@@ -262,7 +264,18 @@ def test_options_that_are_chosen_are_checked(beside, chosen, tmp_path):
     if chosen.startswith("defaults"):
         (tmp_path / "mine.yaml").write_text(chosen)
     with pytest.raises(UserError, match=r"extra/x\.yaml: a\._target_=stranger\.Thing"):
-        foreign.check_files_of("train", [*beside, chosen.replace("defaults: [extra: x]", "seed=1")])
+        foreign.check_files_of("train", [*beside, *([] if chosen.startswith("defaults") else [chosen])])
+    if not chosen.startswith("defaults"):
+        with pytest.raises(UserError, match=r"extra/x\.yaml: a\._target_=stranger\.Thing"):
+            foreign.check_files_of("train", ["--config-dir", beside[1], chosen])
+
+
+def test_options_beside_a_configuration_in_a_folder_below_are_checked(beside, tmp_path):
+    (tmp_path / "below" / "b").mkdir(parents=True)
+    (tmp_path / "below" / "a.yaml").write_text("defaults: [b: x]\n")
+    (tmp_path / "below" / "b" / "x.yaml").write_text("a: {_target_: stranger.Thing}\n")
+    with pytest.raises(UserError, match=r"below/b/x\.yaml: a\._target_=stranger\.Thing"):
+        foreign.check_files_of("train", [*beside[:3], "below/a"])
 
 
 OWN = """

@@ -14,8 +14,6 @@ from vae_lab.errors import UserError
 from vae_lab.paths import CONF
 from vae_lab.trust import check_target
 
-SUFFIXES = (".yaml", ".yml")
-
 _INTERPOLATION = re.compile(
     r"""\$\{(?: \.*[\w.\[\]-]+                 # of another key
           | oc\.env:VAE_LAB_DATA,[^${}]*
@@ -69,15 +67,15 @@ def check_files_of(command: str, words: Sequence[str]) -> None:
     flags, _ = get_args_parser().parse_known_args(words)
     if flags.experimental_rerun is not None:
         raise UserError("--experimental-rerun reads a pickle, which can run programs; use --config-path.")
+    words = [word if ".." in word else word.partition("=")[0] for word in flags.overrides]
+    folders = list(map(Path, filter(None, [flags.config_dir, *_searched(flags.overrides)])))
     name = str(flags.config_name or command).removesuffix(".yaml")
     primary = Path(flags.config_path or CONF, f"{name}.yaml")
     if primary.parent.resolve() != CONF.resolve() and primary.is_file():
-        root = Path(flags.config_path or primary.parent)
-        words = [word if ".." in word else word.partition("=")[0] for word in flags.overrides]
-        _check_with_chosen(primary, root, " ".join(words))
-    for folder in map(Path, filter(None, [flags.config_dir, *_searched(flags.overrides)])):
-        if folder.resolve() != CONF.resolve():
-            _check_folder(folder)
+        words.append(_check_file(primary, primary.parent))
+        folders += [primary.parent, Path(flags.config_path or primary.parent)]
+    others = [folder for folder in dict.fromkeys(folders) if folder.resolve() != CONF.resolve()]
+    _check_options(others, " ".join(words))
 
 
 def _searched(overrides: Iterable[str]) -> list[str]:
@@ -87,38 +85,25 @@ def _searched(overrides: Iterable[str]) -> list[str]:
     return [path.removeprefix("file://") for path in paths if not path.startswith("pkg://")]
 
 
-def _check_with_chosen(primary: Path, root: Path, named: str) -> None:
-    """Checks a configuration and those of the files beside it that can be chosen.
-
-    Others, such as results, may hold anything.
+def _check_options(folders: Iterable[Path], named: str) -> None:
+    """Checks the options in folders that can be chosen; what else is there, as results, may hold anything.
 
     Args:
-        primary: The configuration.
-        root: The folder in which Hydra looks for options.
-        named: What the command line chooses; what is chosen may name further options.
+        folders: In which Hydra looks for options.
+        named: What the command line and the configuration choose; what they choose may name further ones.
     """
-    _check_file(primary, primary.parent)
-    named += str(read(primary).get("defaults", ""))
-    others = [path for path in sorted(root.iterdir()) if path.is_dir() or path.suffix in SUFFIXES]
-    while chosen := [path for path in others if path.name.removesuffix(path.suffix) in named]:
-        for path in chosen:
-            others.remove(path)
-            for each in _options(path) if path.is_dir() else [path]:
-                _check_file(each, root)
-                named += str(read(each).get("defaults", ""))
+    usual = {"hydra", *(path.stem for path in CONF.iterdir())}
+    others = [(path, folder) for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
+    while chosen := [one for one in others if one[0].stem in usual or one[0].stem in named]:
+        for path, folder in chosen:
+            others.remove((path, folder))
+            for each in sorted(path.rglob("*")) if path.is_dir() else [path]:
+                if each.suffix in (".yaml", ".yml"):
+                    named += _check_file(each, folder)
 
 
-def _check_folder(folder: Path) -> None:
-    for path in _options(folder):
-        _check_file(path, folder)
-
-
-def _options(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix in SUFFIXES)
-
-
-def _check_file(path: Path, root: Path) -> None:
-    """Checks an option in a folder of options."""
+def _check_file(path: Path, root: Path) -> str:
+    """Checks an option in a folder of options; gives what it chooses itself."""
     config = read(path)
     defaults = str(config.get("defaults", ""))
     if "${" in defaults or ".." in defaults:
@@ -127,6 +112,7 @@ def _check_file(path: Path, root: Path) -> None:
     parts = path.relative_to(root).parts[:-1]
     if any("hydra" in text for text in (*map(str, config), defaults, *header, *parts)):
         raise UserError(f"{path} sets hydra, which can start programs; take that out of the file.")
+    return defaults
 
 
 def _values(node: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
