@@ -194,8 +194,8 @@ def test_arrays_that_cannot_be(tmp_path, name, make, message):
     [
         ({"scale": 0.0}, "scale must be above 0"),
         ({"num_workers": -1}, "num_workers must be at least 0"),
-        ({"test_size": 0}, "test_size must be above 0"),
-        ({"test_size": 0.001}, "test_size leaves no test data"),
+        ({"test_size": 0}, "test_size must leave test data, got 0 of 30"),
+        ({"test_size": 0.001}, "test_size must leave test data, got 0.001 of 30"),
         ({"test_size": 30}, "test_size leaves no training data of 30, got 30"),
         ({"test_size": float("inf")}, "test_size must be a share below 1 or a whole number, got inf"),
         ({"validation_size": -0.5}, "validation_size must be a share below 1 or a whole number, got -0.5"),
@@ -251,6 +251,13 @@ def test_images_are_scaled_cropped_and_labelled(tmp_path):
         stored = torch.from_numpy(images(12, 9, 7, 3, seed=label)).movedim(3, 1) / 255
         assert sorted(x[labels == label].flatten(1).tolist()) == sorted(stored.flatten(1).tolist())
     assert ImageFolder(str(tmp_path), size=4, channels=1, batch_size=5).shape == (1, 4, 4)
+
+
+def test_nothing_need_be_split_off_for_a_test_part_that_is_there(tmp_path):
+    write_images(tmp_path / "train" / "cats", seed=0)
+    write_images(tmp_path / "test" / "cats", seed=1)
+    data = ImageFolder(str(tmp_path), size=4, batch_size=5, validation_size=2, test_size=0).data
+    assert [len(part.x) for part in data] == [10, 2, 12]
 
 
 def test_an_image_is_cut_at_two_sides_and_turned_upright(tmp_path):

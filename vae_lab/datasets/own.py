@@ -48,8 +48,6 @@ class OwnDataset(SplitDataset):
         for name, size in {"validation_size": validation_size, "test_size": test_size}.items():
             if not (0 <= size < 1 or (size >= 1 and float(size).is_integer())):
                 raise ValueError(f"{name} must be a share below 1 or a whole number, got {size}.")
-        if test_size == 0:
-            raise ValueError("test_size must be above 0, got 0.")
         self.num_workers = num_workers
         self.validation_size = validation_size
         self.test_size = test_size
@@ -74,7 +72,7 @@ class OwnDataset(SplitDataset):
         if len(set(shapes.values())) > 1:
             raise UserError(f"dataset.path: its parts have data of different shapes, {shapes}.")
         if len(loaded.test.x) == 0:
-            raise ValueError(f"test_size leaves no test data, got {self.test_size} of {whole}.")
+            raise ValueError(f"test_size must leave test data, got {self.test_size} of {whole}.")
         if self.levels is None:
             self._check_values(some(loaded.train.x), some(loaded.test.x))
         return loaded
