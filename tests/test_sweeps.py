@@ -1,6 +1,7 @@
 """Sweeps as a user types them: composed, run in slots, resumed, shared, collected and drawn."""
 
 import importlib
+import io
 import itertools
 import json
 import os
@@ -19,11 +20,12 @@ from conftest import FAST, environment, of_sweep, results, started
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
+from rich.table import Table
 
-from vae_lab import config
+from vae_lab import config, report
 from vae_lab.datasets.fraud_like import fraud_like
 from vae_lab.errors import UserError
-from vae_lab.orchestration import manifest, signature, table
+from vae_lab.orchestration import manifest, run_directory, signature, table
 from vae_lab.orchestration.axes import axes, points
 from vae_lab.orchestration.pool import slots
 from vae_lab.paths import CONF, ROOT
@@ -481,6 +483,17 @@ def test_a_sweep_is_given_by_its_directory_or_its_name(tmp_path, monkeypatch):
     assert manifest.directory_of("elsewhere/mine") == Path("elsewhere/mine")
     assert manifest.directory_of("elsewhere") == Path("elsewhere")
     assert manifest.directory_of("nothing") == Path("outputs/sweeps/nothing")
+    with pytest.raises(UserError, match="run=mine is a sweep; write runs=mine for all its runs"):
+        run_directory.find("mine", "outputs")
+
+
+def test_a_table_that_goes_to_a_file_is_not_cut(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    table = Table("a" * 60, "-40.40 to -39.12")
+    printed = io.StringIO()
+    report.plain_console(file=printed).print(table)
+    assert "a" * 60 in printed.getvalue()
+    assert "-40.40 to -39.12" in printed.getvalue()
 
 
 @pytest.mark.slow

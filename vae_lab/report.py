@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 EXPECTED = {"test/elbo", "test/reconstruction", "test/kl", "test/log_likelihood"}  # of most models
 
+WIDE = 500  # columns
+
 EVIDENCE = 0.05  # a p-value below which an estimator is taken for biased
 
 LOG_LIKELIHOODS = {"exact": "exact", "predictive": "of the predictive density"}
@@ -97,7 +99,7 @@ def show(result: dict[str, Any], directory: Path) -> None:
         table.add_row("training", f"{timing['samples_per_second']:,.0f}", speed)
     else:
         table.add_row("fit", f"{timing['training_seconds']:,.1f}", f"seconds, {metrics['samples']:,} data")
-    console = Console(highlight=False)
+    console = plain_console()
     console.print(table)
     for note in [*result["notes"], *result.get("doubts", [])]:
         console.print(f"note: {note}", style="yellow", soft_wrap=True)
@@ -128,7 +130,7 @@ def show_evaluation(result: dict[str, Any], directory: Path) -> None:
         if name == "log_likelihood":
             note = LOG_LIKELIHOODS.get(result["log_likelihood"], note)
         _add_measure(table, result, split, name, note)
-    console = Console(highlight=False)
+    console = plain_console()
     console.print(table)
     for note in result["notes"]:
         console.print(f"note: {note}", style="yellow", soft_wrap=True)
@@ -148,7 +150,7 @@ def _add_measure(table: Table, result: dict[str, Any], split: str, name: str, no
 
 def show_use(result: dict[str, Any], directory: Path) -> None:
     """Prints what came of a use of a trained model."""
-    console = Console(highlight=False)
+    console = plain_console()
     if shown := result["shown"]:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
         for number, name in enumerate(shown["columns"]):
@@ -163,6 +165,14 @@ def show_use(result: dict[str, Any], directory: Path) -> None:
     for note in result["notes"]:
         console.print(f"note: {note}", style="yellow", soft_wrap=True, markup=False)
     console.print(f"in {near(directory)}", soft_wrap=True)
+
+
+def plain_console(**settings: Any) -> Console:
+    """A console for tables; what goes to a file or a pipe is as wide as it needs to be, and not cut."""
+    console = Console(highlight=False, **settings)
+    if not console.is_terminal:
+        console.width = max(console.width, WIDE)
+    return console
 
 
 def show_settings(results: "Results", console: Console) -> None:
@@ -187,7 +197,7 @@ def show_gradients(directory: Path) -> None:
     import polars as pl  # here, since a training needs none
 
     table = pl.read_parquet(directory / "gradients.parquet").filter(pl.col("group") == "encoder")
-    console = Console(highlight=False)
+    console = plain_console()
     for _, part in table.group_by("state", maintain_order=True):
         first = part.row(0, named=True)
         console.print(

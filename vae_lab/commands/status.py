@@ -3,12 +3,12 @@
 import sys
 from collections import Counter
 
-from rich.console import Console
 from rich.table import Table
 
 from vae_lab.errors import UserError
 from vae_lab.orchestration import lease, manifest, slurm
 from vae_lab.orchestration.manifest import Entry
+from vae_lab.report import plain_console
 
 STYLES = {"failed": "red", "running": "green"}
 ORDER = ("done", "running", "queued", "failed", "missing", "unknown")
@@ -35,7 +35,7 @@ def main() -> None:
         state, what = _state(entry, numbers.get(entry.directory.name), queued)
         count[state] += 1
         table.add_row(state, entry.label, what, style=STYLES.get(state, ""))
-    console = Console(highlight=False, markup=False)
+    console = plain_console(markup=False)
     console.print(
         f"{directory.name}: " + ", ".join(f"{count[state]} {state}" for state in ORDER if count[state]),
         style="bold",

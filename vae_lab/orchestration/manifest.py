@@ -146,7 +146,7 @@ def grown(before: Manifest | None, by: Manifest) -> Manifest:
         what, there, here = difference
         raise UserError(
             f"sweep {by.name} cannot grow by this: {what} is {there} in it and {here} here. Choose another "
-            "sweep.name, or say sweep.anew=true to leave the runs that it has out of its table."
+            "sweep.name, or add sweep.anew=true to leave the runs that it has out of its table."
         )
     there = {entry.directory for entry in before.entries}
     entries = [*before.entries, *(entry for entry in by.entries if entry.directory not in there)]

@@ -341,6 +341,10 @@ def result_of(directory: Path) -> dict[str, Any]:
     raise UserError(f"{path} is damaged; {AGAIN}.")
 
 
+def _is_sweep(path: Path) -> bool:
+    return (path / "manifest.json").is_file()
+
+
 def find(run: str, output_dir: str) -> Path:
     """The directory of a run, finished or not, from its directory or its signature.
 
@@ -356,6 +360,9 @@ def find(run: str, output_dir: str) -> Path:
         raise UserError(
             f"run={run}: a signature that reads as a number needs quotes: \"run='59e074444826'\"."
         )
+    sweep = next((path for path in (Path(run), runs.parent / "sweeps" / run) if _is_sweep(path)), None)
+    if sweep is not None:
+        raise UserError(f"run={run} is a sweep; write runs={run} for all its runs.")
     raise UserError(
         f"run={run} is neither a run's directory nor a signature of {runs}{did_you_mean(run, known)}"
     )

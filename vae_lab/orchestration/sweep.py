@@ -10,7 +10,6 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
-from rich.console import Console
 
 from vae_lab.errors import Busy, Several, UserError, did_you_mean, on_one_line
 from vae_lab.files import checksum
@@ -265,12 +264,12 @@ def finish(
     Raises:
         UserError: If a run has failed, or no run has the metric.
     """
+    from vae_lab.report import plain_console, show_settings
+
     results = table.collect(written)
-    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console = plain_console(soft_wrap=True, markup=False)
     paths = _write(results, directory)
     if not results.settings.is_empty():
-        from vae_lab.report import show_settings
-
         show_settings(results, console)
     for warning in results.warnings:
         console.print(f"warning: {warning}", style="yellow")
