@@ -123,7 +123,7 @@ def measurement(directory, function, k):
     directory.mkdir()
     pl.DataFrame(rows).write_parquet(directory / "gradients.parquet")
     config = {"model.likelihood.function": function, "model.likelihood.k": k}
-    (directory / "metrics.json").write_text(json.dumps({"config": config}))
+    (directory / "metrics.json").write_text(json.dumps({"metrics": {}, "config": config}))
     return manifest.Entry({"cost": f"{function}_{k}"}, directory)
 
 
