@@ -4,11 +4,13 @@ import csv
 import json
 import math
 import os
+import subprocess
+import sys
 
 import polars as pl
 import pytest
 import torch
-from conftest import only
+from conftest import environment, only
 
 QUICK = ["trainer.max_epochs=3", "logger=none", "trainer.progress=false"]
 SMALL = ["probe.num_replicates=12", "probe.batch_size=20", "probe.warm_up=3"]
@@ -114,9 +116,27 @@ def test_a_mistake_ends_in_one_message_and_leaves_nothing(mistake, monkeypatch, 
     assert not list((tmp_path / "outputs").rglob("metrics.json"))
 
 
-def test_an_estimator_that_is_not_finite_is_named(vae_lab, tmp_path):
-    """A KL weight beyond the largest float makes the bound infinite."""
-    process = vae_lab("gradients", *SMALL, "estimators=pathwise", "estimators.sticking_the_landing.beta=1e39")
+DIVERGING = """
+from vae_lab.estimators import StickingTheLanding
+
+class Diverging(StickingTheLanding):
+    def forward(self, vae, batch, noise):
+        estimate = super().forward(vae, batch, noise)
+        return estimate._replace(surrogate=estimate.surrogate * float("inf"))
+"""
+
+
+def test_an_estimator_that_is_not_finite_is_named(tmp_path):
+    (tmp_path / "mine.py").write_text(DIVERGING)
+    added = ["estimators=pathwise", "estimators.sticking_the_landing._target_=mine.Diverging"]
+    process = subprocess.run(
+        [sys.executable, "-m", "vae_lab.cli", "gradients", *SMALL, *added],
+        cwd=tmp_path,
+        env=environment() | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert process.returncode == 0, process.stderr
     table = pl.read_parquet(only(tmp_path / "outputs" / "gradients") / "gradients.parquet")
     status = {row["estimator"]: row["status"] for row in table.to_dicts()}
