@@ -225,6 +225,30 @@ def test_a_folder_that_is_linked_elsewhere_stops_a_repetition_before_anything_is
     assert tree(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    "name", ["metrics.json", "failure.json", "checkpoints/last.ckpt", "figures/samples.png"]
+)
+def test_a_folder_of_the_user_by_the_name_of_a_file_of_ours_is_not_removed(tmp_path, name):
+    directory = finished_run(tmp_path / "run")
+    (tmp_path / "run" / name).unlink(missing_ok=True)
+    (tmp_path / "run" / name).mkdir()
+    (tmp_path / "run" / name / "notes").write_text("mine")
+    before = tree(tmp_path)
+    with pytest.raises(UserError, match="is a folder"), directory.replacing(again=True):
+        pass
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("read", [result_of, manifest.read])
+@pytest.mark.parametrize("name", ["metrics.json", "manifest.json"])
+def test_what_is_no_file_is_named(tmp_path, read, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match="cannot be read|is not the directory"):
+        read(tmp_path)
+    with pytest.raises(UserError, match="is not the directory"):
+        read(tmp_path / name / "notes.md" / "more")
+
+
 def test_a_mark_that_was_copied_marks_nothing(tmp_path):
     directory = finished_run(tmp_path / "run")
     (tmp_path / "thesis").mkdir()

@@ -30,7 +30,7 @@ from vae_lab.suggest import groups, keys_like, options_like, options_with
 from vae_lab.too_large import too_large
 
 WANTS_TRACEBACK = os.environ.get("VAE_LAB_FULL_ERROR", os.environ.get("HYDRA_FULL_ERROR")) == "1"
-UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 
 
 def exit_if_explained(error: Exception, command: str, config_name: str | None = None) -> None:

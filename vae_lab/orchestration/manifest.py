@@ -246,12 +246,14 @@ def read(directory: Path) -> Manifest:
     """
     try:
         content = json.loads((directory / FILE).read_bytes())
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         sweeps = directory.parent if directory.parent.is_dir() else Path("outputs/sweeps")
         known = sorted(str(path.parent) for path in sweeps.glob(f"*/{FILE}"))
         raise UserError(
             f"{directory} is not the directory of a sweep{did_you_mean(str(directory), known)}"
         ) from error
+    except OSError as error:
+        raise UserError(f"{directory / FILE} cannot be read ({error.strerror}).") from error
     except ValueError:
         content = None
     try:

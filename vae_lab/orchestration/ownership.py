@@ -13,6 +13,7 @@ from vae_lab.files import is_left_behind, own_suffix, write_atomically
 
 MARK = ".vae_lab.json"
 OF_A_RESULT = (".hydra", ".family-", ".lease", "manifest.json", "metrics.json")  # begin its names
+TREES = "wandb/"  # begins the names of folders that are removed as a whole; all other names are files
 STAGING = ".new-"  # begins the name of a folder whose files are about to take their places
 
 _accepted: set[Path] = set()  # folders that this process has checked before it wrote anything
@@ -183,13 +184,15 @@ def inside(folder: Path, name: str) -> Path:
     """The path of a name in a folder.
 
     Raises:
-        UserError: If the name, or a link on the way, leads out of it.
+        UserError: If the name, or a link on the way, leads out of it, or a folder has that name.
     """
     path = folder / name
     if not name or ".." in Path(name).parts or not path.parent.resolve().is_relative_to(folder.resolve()):
         raise UserError(
             f"{path} leads out of {folder}, where nothing is removed; put the files themselves there."
         )
+    if path.is_dir() and not path.is_symlink() and not name.startswith(TREES):
+        raise UserError(f"{path} is a folder, which vae_lab has not made; move it away.")
     return path
 
 

@@ -334,6 +334,8 @@ def result_of(directory: Path) -> dict[str, Any]:
         aside = directory / EARLIER
         hint = f"; {aside} has its earlier result" if (aside / "metrics.json").is_file() else ""
         raise UserError(f"{directory} is not the directory of a finished run{hint}.") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from error
     except ValueError:
         result = None
     if isinstance(result, dict) and isinstance(result.get("metrics"), dict):
@@ -391,7 +393,9 @@ def remove_if_unused(path: Path) -> None:
     if not path.is_dir() or not ownership.is_own(path):
         return
     names = [entry.name for entry in path.iterdir()]
-    logs = [name for name in names if name.endswith(".log") and name != OUTPUT_LOG]
+    logs = [
+        name for name in names if name.endswith(".log") and name != OUTPUT_LOG and (path / name).is_file()
+    ]
     if not set(names) - {*logs, ".hydra", AFRESH, ownership.MARK}:
         ownership.leave(path, [*logs, *OF_HYDRA, AFRESH])
 
