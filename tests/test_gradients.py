@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 
@@ -143,6 +144,26 @@ def test_an_estimator_that_is_not_finite_is_named(tmp_path):
     assert status["sticking_the_landing"].startswith("not finite in ")
     assert status["reparameterized_analytic"] == "ok"
     assert "not finite in" in process.stdout
+
+
+def test_a_training_that_was_killed_is_ended_before_it_is_measured(vae_lab, tmp_path):
+    """Its `last.ckpt` is then of any step."""
+    asked = ["gradients", *SMALL, *QUICK[1:], "estimators=pathwise", "trainer.max_samples=1000"]
+    asked += ["at=[500,last]"]
+    process = vae_lab(*asked)
+    assert process.returncode == 0, process.stderr
+    measured = only(tmp_path / "outputs" / "gradients") / "gradients.parquet"
+    first = pl.read_parquet(measured)
+    assert set(first["samples"]) == {500, 1000}
+    training = only(tmp_path / "outputs" / "runs")
+    (training / "metrics.json").unlink()
+    shutil.copy(training / "checkpoints" / "samples=000000500.ckpt", training / "checkpoints" / "last.ckpt")
+    process = vae_lab(*asked, "rerun=true")
+    assert process.returncode == 0, process.stderr
+    assert (training / "metrics.json").is_file()
+    again = pl.read_parquet(measured)
+    assert set(again["samples"]) == {500, 1000}
+    assert again["trace"].equals(first["trace"])
 
 
 def test_a_multirun_measures_each(vae_lab, tmp_path):

@@ -105,7 +105,8 @@ def measure(cfg: DictConfig, directory: RunDirectory) -> None:
 def _measure(cfg: DictConfig, directory: RunDirectory, planned: Plan) -> None:
     training, trained, settings, parts, noise, estimators, states = planned
     code = code_of(directory.definition, trained.definition)
-    _train_if_asked(training, trained, states, parts)
+    if cfg.run is None:
+        _train_if_asked(training, trained, states, parts)
     weights = [_weights(state, trained, parts) for state in states]
     directory.keep_diff(diff(code["sources"]))
     rows: list[dict[str, Any]] = []
@@ -231,12 +232,18 @@ def _check_there(cfg: DictConfig, state: State, trained: RunDirectory) -> None:
 def _train_if_asked(
     training: DictConfig, trained: RunDirectory, states: list[State], parts: TrainingParts
 ) -> None:
-    missing = [state for state in states if state.checkpoint and not state.checkpoint.is_file()]
-    if not missing:
+    """Trains to the end if a state is of this training, which has checkpoints also where it was killed."""
+    asked = {
+        state.name: state.checkpoint
+        for state in states
+        if state.checkpoint and state.checkpoint.parent == trained.checkpoints
+    }
+    is_done = all(path.is_file() for path in asked.values()) and trained.finished() is not None
+    if not asked or is_done:
         return
     if parts.trainer.world_size > 1:
         raise UserError(
-            f"at={missing[0].name}: a training of several processes needs a command of its own; train with "
+            f"at={next(iter(asked))}: a training of several processes needs a command of its own; train with "
             "vae-lab train and trainer.checkpoint_at, then give run=<its directory>."
         )
     trained.claim()
@@ -245,10 +252,10 @@ def _train_if_asked(
     except Exception:
         remove_if_unused(trained.path)
         raise
-    for state in missing:
-        if state.checkpoint and not state.checkpoint.is_file():
+    for name, path in asked.items():
+        if not path.is_file():
             raise UserError(
-                f"at={state.name}: the run in {trained.path} is done and has no {state.checkpoint.name}; "
+                f"at={name}: the run in {trained.path} is done and has no {path.name}; "
                 "say rerun=true to vae-lab train with the same configuration."
             )
 
