@@ -103,6 +103,48 @@ def test_a_run_of_a_stranger_is_not_loaded(crafted, marker, attack):
     assert "stranger" not in sys.modules
 
 
+TEXT = "{oc.create:{_target_:numpy.testing.runstring,astr:\"import os;os.mkdir('%s')\",dict:{}}}"
+
+
+@pytest.mark.parametrize("sign", ["$", "${oc.select:x,$}", {"${oc.env:HOME}": 1}])
+def test_no_text_becomes_an_interpolation_when_others_are_resolved(crafted, marker, sign):
+    run = crafted("trainer.options", {"profiler": "${output_dir}" + TEXT % marker})
+    path = run / ".hydra" / "config.yaml"
+    cfg = OmegaConf.load(path)
+    cfg.output_dir = sign
+    OmegaConf.save(cfg, path)
+    with pytest.raises(UserError, match=r"config\.yaml: .*(must hold no \$|reads the environment)"):
+        vae_lab.load(run)
+    assert not marker.exists()
+
+
+def test_a_text_is_resolved_once(marker):
+    node = OmegaConf.create({"a": "$", "x": {"_target_": "vae_lab.training.TrainerFactory"}})
+    node.x.options = {"profiler": "${a}" + TEXT % marker}
+    with pytest.raises(UserError, match=r"x\.options\.profiler must hold no \$\{ once"):
+        instantiate(node.x, "x")
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x: !!python/object/apply:pathlib.PosixPath [a]",
+        "x: !!binary aGVsbG8=",
+        "x: " + "[" * 1000 + "]" * 1000,
+        "x: ${x}",
+        "x: ${nothing}",
+        "1: {2: 3}",
+    ],
+)
+def test_odd_values_in_a_configuration_are_told(crafted, text):
+    run = crafted()
+    with (run / ".hydra" / "config.yaml").open("a") as file:
+        file.write(f"{text}\n")
+    with pytest.raises(UserError, match=r"cannot be read as|must be a plain value|of another configuration"):
+        vae_lab.load(run)
+
+
 @pytest.mark.parametrize("key", NODES)
 def test_no_node_of_a_run_names_a_stranger(crafted, marker, key):
     run = crafted(key, {"_target_": "stranger.Thing"})
@@ -268,6 +310,25 @@ def test_options_that_are_chosen_are_checked(beside, chosen, tmp_path):
     if not chosen.startswith("defaults"):
         with pytest.raises(UserError, match=r"extra/x\.yaml: a\._target_=stranger\.Thing"):
             foreign.check_files_of("train", ["--config-dir", beside[1], chosen])
+
+
+@pytest.mark.parametrize("name", [r"a\b", "a\u200bb", "a\u00a0b", "EXTRA/x"])
+def test_defaults_are_plain_names_in_any_case(beside, name, tmp_path):
+    (tmp_path / "mine.yaml").write_text(json.dumps({"defaults": [name]}))
+    with pytest.raises(UserError, match=r"must be names of options|extra/x\.yaml: a\._target_=stranger"):
+        foreign.check_files_of("train", beside)
+
+
+def test_a_linked_folder_of_options_is_refused(beside, tmp_path):
+    (tmp_path / "mine.yaml").write_text("defaults: [sub/in/x]\n")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "in").symlink_to(tmp_path / "extra")
+    with pytest.raises(UserError, match=r"sub/in is a link to a folder"):
+        foreign.check_files_of("train", beside)
+
+
+def test_a_path_names_no_class():
+    assert trust.named_in(["run=a/_target_:numpy.testing.runstring", "run=_target_:a.b"]) == []
 
 
 def test_options_beside_a_configuration_in_a_folder_below_are_checked(beside, tmp_path):

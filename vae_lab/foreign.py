@@ -14,6 +14,7 @@ from vae_lab.errors import UserError
 from vae_lab.paths import CONF
 from vae_lab.trust import check_target
 
+_NAMES = re.compile(r"[\w/@., -]*", re.ASCII)  # of options and their groups, which are names of files
 _INTERPOLATION = re.compile(
     r"""\$\{(?: \.*[\w.\[\]-]+                 # of another key
           | oc\.env:VAE_LAB_DATA,[^${}]*
@@ -30,11 +31,27 @@ def read(path: Path) -> DictConfig:
     """
     try:
         config = OmegaConf.load(path)
-    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+        content = OmegaConf.to_container(config)
+        if isinstance(config, DictConfig):
+            check_read(content, path)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"{path} cannot be read as a configuration ({_first_line(error)}).") from error
     if not isinstance(config, DictConfig):
         raise UserError(f"{path} must hold a configuration, and holds something else.")
-    check_read(OmegaConf.to_container(config), path)
+    return config
+
+
+def read_whole(path: Path) -> DictConfig:
+    """The same of a configuration that takes nothing from other files: each of its values can be told.
+
+    Raises:
+        UserError: If one cannot, or for what `read` refuses.
+    """
+    config = read(path)
+    try:
+        OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{path} cannot be read as a configuration ({_first_line(error)}).") from error
     return config
 
 
@@ -50,8 +67,13 @@ def check_read(config: Any, where: Path) -> None:
                 check_target(value, key)
             except UserError as error:
                 raise UserError(f"{where}: {error}") from None
-        if isinstance(value, str) and "${" in _INTERPOLATION.sub("", value):
+        left = " ".join(_INTERPOLATION.sub("", text) for text in (name, value) if isinstance(text, str))
+        if "${" in left:
             raise UserError(f"{where}: {key}.{name}={value} reads the environment; write the value instead.")
+        if "$" in left:  # which may become an interpolation once it is beside other text
+            raise UserError(f"{where}: {key}.{name}={value} must hold no $ but in ${{key}}.")
+        if not isinstance(value, str | int | float | dict | list | None):
+            raise UserError(f"{where}: {key}.{name} must be a plain value, got {value!r}.")
 
 
 def check_files_of(command: str, words: Sequence[str]) -> None:
@@ -75,7 +97,7 @@ def check_files_of(command: str, words: Sequence[str]) -> None:
         words.append(_check_file(primary, primary.parent))
         folders += [primary.parent, Path(flags.config_path or primary.parent)]
     others = [folder for folder in dict.fromkeys(folders) if folder.resolve() != CONF.resolve()]
-    _check_options(others, " ".join(words))
+    _check_options(others, " ".join(words).lower())
 
 
 def _searched(overrides: Iterable[str]) -> list[str]:
@@ -90,14 +112,17 @@ def _check_options(folders: Iterable[Path], named: str) -> None:
 
     Args:
         folders: In which Hydra looks for options.
-        named: What the command line and the configuration choose; what they choose may name further ones.
+        named: What the command line and the configuration choose, in small letters, which not all disks tell
+            from others; what they choose may name further ones.
     """
     usual = {"hydra", *(path.stem for path in CONF.iterdir())}
     others = [(path, folder) for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
-    while chosen := [one for one in others if one[0].stem in usual or one[0].stem in named]:
+    while chosen := [one for one in others if one[0].stem in usual or one[0].stem.lower() in named]:
         for path, folder in chosen:
             others.remove((path, folder))
             for each in sorted(path.rglob("*")) if path.is_dir() else [path]:
+                if each.is_symlink() and each.is_dir():
+                    raise UserError(f"{each} is a link to a folder; put the folder itself there.")
                 if each.suffix in (".yaml", ".yml"):
                     named += _check_file(each, folder)
 
@@ -105,14 +130,21 @@ def _check_options(folders: Iterable[Path], named: str) -> None:
 def _check_file(path: Path, root: Path) -> str:
     """Checks an option in a folder of options; gives what it chooses itself."""
     config = read(path)
-    defaults = str(config.get("defaults", ""))
-    if "${" in defaults or ".." in defaults:
+    content: Any = OmegaConf.to_container(config)
+    defaults = " ".join(_texts(content.get("defaults")))
+    if not _NAMES.fullmatch(defaults) or ".." in defaults:
         raise UserError(f"{path}: its defaults must be names of options, got {defaults}.")
     header = [line for line in path.read_text().splitlines() if "@package" in line]
     parts = path.relative_to(root).parts[:-1]
     if any("hydra" in text for text in (*map(str, config), defaults, *header, *parts)):
         raise UserError(f"{path} sets hydra, which can start programs; take that out of the file.")
-    return defaults
+    return f" {defaults.lower()}"
+
+
+def _texts(node: Any) -> list[str]:
+    """All names and values in a list of defaults, as they are written."""
+    pairs = [pair for _, *pair in _values(node)]
+    return [str(one) for pair in pairs for one in pair if not isinstance(one, dict | list | None)]
 
 
 def _values(node: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -143,7 +143,7 @@ def _training(cfg: DictConfig) -> tuple[DictConfig, RunDirectory]:
         training.trainer.checkpoint_at = counts or training.trainer.checkpoint_at
         return training, RunDirectory(Path(cfg.output_dir) / "runs" / signature(training), training)
     path = find(cfg.run, cfg.output_dir)
-    stored = foreign.read(path / ".hydra" / "config.yaml")
+    stored = foreign.read_whole(path / ".hydra" / "config.yaml")
     taken = [key for key in keys if key in stored and key not in OF_THIS_COMMAND]
     _refuse_overrides(set(taken) - {"noise", "evaluation"})
     for key in taken:

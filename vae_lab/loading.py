@@ -34,7 +34,7 @@ def load(directory: Path) -> Trained:
             configuration or checkpoint is another run's.
     """
     result = result_of(directory)
-    cfg: Any = foreign.read(directory / ".hydra" / "config.yaml")
+    cfg: Any = foreign.read_whole(directory / ".hydra" / "config.yaml")
     run = RunDirectory(directory, cfg)
     run.check_same(result["definition"])
     quieten_libraries()

@@ -27,7 +27,9 @@ PACKAGES = ("vae_lab", "torch.optim")
 FACTORIES = ("vae_lab.build.build_vae", "vae_lab.build.build_autoregressive")  # functions beside the classes
 
 _DOTTED = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+")
-_NAMED = re.compile(rf"""_target_['"]?\s*:\s*['"]?({_DOTTED.pattern})|^[^=]*_target_=(.*)""")
+_NAMED = re.compile(
+    rf"""(?:^[\s-]*|[{{,]\s*)['"]?_target_['"]?\s*:\s*['"]?({_DOTTED.pattern})|^[^=]*_target_=(.*)"""
+)
 _arguments: ContextVar[tuple[str, ...]] = ContextVar("trust", default=())
 
 

@@ -81,6 +81,7 @@ def check(node: Any, key: str, given: Iterable[str] = ()) -> None:
     values = _resolved(node, key)
     for name in node:
         full_key = _below(key, name)
+        _check_final(values[str(name)], full_key)
         if str(name).startswith("_") and str(name).endswith("_"):
             _check_special(name, values[name], full_key)
             continue
@@ -97,6 +98,16 @@ def check(node: Any, key: str, given: Iterable[str] = ()) -> None:
         if not _holds_nodes(node[name]) and not _is_node(node[name]):
             check_range(values[name], str(name), full_key, of_package)
     _check_missing(parameters.values(), node, key, given)
+
+
+def _check_final(value: Any, full_key: str) -> None:
+    """Raises `UserError` for a text that would be resolved once more, unchecked, before the call."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, item in items:
+        _check_final(name, full_key)
+        _check_final(item, _below(full_key, name))
+    if isinstance(value, str) and "${" in value:
+        raise UserError(f"{full_key} must hold no ${{ once its interpolations are resolved, got {value}.")
 
 
 def unknown_key(full_key: str, known: Iterable[str]) -> str:

@@ -53,8 +53,8 @@ def flatten(config: Any, prefix: str = "") -> Flat:
 def definition(cfg: DictConfig) -> Flat:
     """The resolved values that define a result, flattened: those of a run, or of a measurement too."""
     config: dict[str, Any] = {}
-    for key in (str(key) for key in cfg if key not in NOT_DEFINING_ROOT):
-        node = cfg[key]
+    for name in (name for name in cfg if name not in NOT_DEFINING_ROOT):
+        key, node = str(name), cfg[name]
         if OmegaConf.is_config(node):
             node = OmegaConf.to_container(node, resolve=True)
         if isinstance(node, dict):

@@ -60,7 +60,7 @@ def _check_trainer(config: DictConfig, path: Path) -> None:
     """Checks the settings of a training that is done, where they are others than those it had."""
     stored = None
     with suppress(UserError):  # a result is one without its configuration too
-        stored = foreign.read(path / ".hydra" / "config.yaml").get("trainer")
+        stored = foreign.read_whole(path / ".hydra" / "config.yaml").get("trainer")
     if "_target_" in config.trainer and stored != config.trainer:
         from vae_lab.orchestration.instantiate import instantiate
         from vae_lab.training.trainer import TrainerFactory
