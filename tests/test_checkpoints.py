@@ -11,7 +11,8 @@ import torch
 from omegaconf import OmegaConf
 from test_orchestration import composed
 
-from vae_lab import loading
+from vae_lab import gradients, loading
+from vae_lab.build import build
 from vae_lab.errors import UserError
 from vae_lab.orchestration.run_directory import RunDirectory
 from vae_lab.run import run
@@ -99,6 +100,18 @@ def test_another_runs_checkpoint_is_refused(short, other, tmp_path):
     cfg, directory = directory_of(path, "trainer.max_samples=300")
     with pytest.raises(UserError, match=f"is of another run, {other[1]['signature']}. Delete it"):
         run(cfg, directory)
+
+
+def test_gradients_are_measured_at_the_checkpoint_on_record_alone(short, tmp_path):
+    shutil.copytree(short[0].path, tmp_path / "run")
+    trained(tmp_path / "shorter", "trainer.max_samples=200")
+    cfg, directory = directory_of(tmp_path / "run", "trainer.max_samples=300")
+    parts = build(cfg, directory.checkpoints)
+    state = gradients.State("last", directory.last_checkpoint)
+    assert gradients._weights(state, directory, parts)[0] == 300
+    shutil.copy(tmp_path / "shorter" / "checkpoints" / "last.ckpt", directory.last_checkpoint)
+    with pytest.raises(UserError, match=r"last\.ckpt is not the checkpoint that was tested"):
+        gradients._weights(state, directory, parts)
 
 
 def test_a_longer_runs_checkpoint_is_refused(short, tmp_path):

@@ -346,6 +346,7 @@ def test_usual_names_of_parts(tmp_path, folders, parts):
             "testA, trainA, trainB in .* look like parts; name them train and test",
         ),
         (["train_cats", "test_cats"], "test_cats, train_cats in .* look like parts"),
+        (["cats_train", "cats_test"], "cats_test, cats_train in .* look like parts"),
         (["photos/train", "photos/test"], "look like parts; give dataset.path=.*/photos"),
         (
             ["a/train", "a/test", "b/train"],
@@ -361,11 +362,11 @@ def test_what_looks_like_parts_is_never_split_as_classes(tmp_path, folders, mess
 
 
 def test_classes_that_are_no_parts(tmp_path):
-    names = ["attest", "devices", "tracks", "trains", "valves"]
+    names = ["attest", "bullet_train", "devices", "tracks", "trains", "valves"]
     for name in names:
         write_images(tmp_path / name, 2)
     dataset = ImageFolder(str(tmp_path), size=4)
-    assert dataset.found()["train"].labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert dataset.found()["train"].labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
     assert dataset.notes == []
 
 

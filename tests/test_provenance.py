@@ -91,6 +91,12 @@ def test_what_a_package_hands_on_is_followed_by_name(package):
     assert {"mine_pkg/__init__.py", "mine_pkg/other.py"} <= found.keys()  # it does something when imported
 
 
+def test_a_name_that_is_handed_on_goes_before_a_module_of_that_name(package):
+    (package / "__init__.py").write_text("from .mine import Mine as other\nfrom . import helper\n")
+    assert {"mine_pkg/mine.py"} < sources.behind({"estimator": "mine_pkg.other"}).keys()
+    assert [*sources.behind({"estimator": "mine_pkg.helper"})] == ["mine_pkg/helper.py"]
+
+
 @pytest.mark.parametrize(
     ("source", "same"),
     [
@@ -99,6 +105,7 @@ def test_what_a_package_hands_on_is_followed_by_name(package):
         ("FACTOR = 1.1\n", False),
         ("FACTOR = 1.0\nOTHER = 2\n", False),
         ("FACTOR = (1.0\n", False),
+        ('FACTOR = "1.0"\n', False),
     ],
 )
 def test_a_source_counts_by_its_syntax(package, source, same):

@@ -20,7 +20,7 @@ from vae_lab.cli import main
 from vae_lab.errors import UserError
 from vae_lab.figures.style import figure
 from vae_lab.noise import NoiseSource
-from vae_lab.orchestration import signature
+from vae_lab.orchestration import hydra_settings, signature
 from vae_lab.orchestration.instantiate import instantiate
 from vae_lab.orchestration.jobs import line
 from vae_lab.paths import CONF, ROOT
@@ -533,3 +533,11 @@ def test_a_checkpoint_runs_nothing(crafted, marker):
     with pytest.raises(UserError, match="last.ckpt"):
         vae_lab.load(run)
     assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "word", ["hydra.launcher.slots={_target_: os.getlogin}", "hydra.launcher._target_=a.B"]
+)
+def test_a_launcher_takes_no_node(word):
+    with pytest.raises(UserError, match=r"^hydra\.launcher\.\w+ must be a plain value; hydra/launcher="):
+        hydra_settings.check(["-m", word])

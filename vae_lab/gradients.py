@@ -26,7 +26,14 @@ from vae_lab.orchestration.instantiate import instantiate, makes
 from vae_lab.orchestration.jobs import kept
 from vae_lab.orchestration.ownership import written_whole
 from vae_lab.orchestration.provenance import diff, made_by
-from vae_lab.orchestration.run_directory import FAILURE, RunDirectory, find, remove_if_unused
+from vae_lab.orchestration.run_directory import (
+    FAILURE,
+    RunDirectory,
+    find,
+    is_finished,
+    remove_if_unused,
+    result_of,
+)
 from vae_lab.orchestration.signature import NOT_DEFINING, flatten, signature
 from vae_lab.prepare import NEEDS_NETWORK, prepare_probe
 from vae_lab.probing import ProbeSettings
@@ -281,6 +288,7 @@ def _weights(
         weights = weights_of_model(checkpoint)
         if state.checkpoint.parent == trained.checkpoints:
             trained.check_origin(state.checkpoint, checkpoint["vae_lab"].get("origin", {}))
+            _check_recorded(state, trained)
     except (ValueError, KeyError) as error:
         raise UserError(f"at={state.name}: {error}") from error
     for name in sorted(fresh.keys() | weights.keys()):
@@ -291,6 +299,19 @@ def _weights(
                 f"{here} here; give the model that it was trained with, or run=<its run>."
             )
     return checkpoint["vae_lab"]["samples"], weights
+
+
+def _check_recorded(state: State, trained: RunDirectory) -> None:
+    """Raises `UserError` if the weights that a finished run has tested are not in its checkpoint any more."""
+    assert state.checkpoint is not None
+    is_tested = state.checkpoint == trained.tested_checkpoint(trained.cfg.trainer.get("select", "last"))
+    if is_tested and is_finished(trained.path):
+        recorded = result_of(trained.path).get("checkpoint_sha256")
+        if recorded not in (None, checksum(state.checkpoint)):
+            raise UserError(
+                f"at={state.name}: {state.checkpoint} is not the checkpoint that was tested; say rerun=true "
+                "to vae-lab train with the same configuration."
+            )
 
 
 def _rows(

@@ -66,9 +66,11 @@ def part_of(folder: str) -> str | None:
 
 
 def _suggested(folder: str) -> str | None:
-    """The part that a folder's name may mean, as trainA or test_cats."""
+    """The part that a folder's name may mean, as trainA, test_cats or cats_test."""
     match = SUGGESTED.match(folder.lower())
-    return part_of(folder) or (PART_OF[match[1]] if match else None)
+    words = [match[1]] if match else [word.lower() for word in WORDS.findall(folder)]
+    parts = [PART_OF[word] for word in words if word in PART_OF and len(word) > 2]
+    return part_of(folder) or next(iter(parts), None)
 
 
 def _folders(images: Iterable[str]) -> Mapping[str, set[str]]:

@@ -43,6 +43,10 @@ def check(words: Sequence[str]) -> None:
             continue
         if said == "hydra.output_subdir=null" and _is_of_a_job(words):
             continue
+        if said.startswith("hydra.launcher.") and "_target_" in said:
+            raise UserError(
+                f"{said.partition('=')[0]} must be a plain value; hydra/launcher= chooses a class."
+            )
         if not said.startswith((*CHOSEN, OF_LIGHTNING)) or said in WITHOUT_SENSE:
             key = said.partition("=")[0]
             raise UserError(f"{said if key in NAMES else key} is not to be set{did_you_mean(key, NAMES)}")

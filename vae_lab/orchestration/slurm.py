@@ -153,9 +153,10 @@ def wait(tasks: Sequence[Task], submitted: Mapping[str, str], show: Callable[[Se
 
 def numbers(directory: Path) -> dict[str, str]:
     """The number at SLURM of each run that a sweep has submitted, by its signature."""
-    with suppress(FileNotFoundError):
-        found: dict[str, str] = json.loads((directory / JOBS).read_text())
-        return found
+    with suppress(OSError, ValueError, RecursionError):
+        found = json.loads((directory / JOBS).read_bytes())
+        if isinstance(found, dict):
+            return {name: str(number) for name, number in found.items()}
     return {}
 
 

@@ -139,24 +139,24 @@ def packages(paths: Iterable[str]) -> Iterator[Path]:
 
 
 def _split(target: str) -> tuple[str, str | None]:
-    """A dotted path as the longest module in it, and the name in that."""
+    """A dotted path as the longest module before its last name, and the name in that."""
     words = target.split(".")
-    for size in range(len(words), 0, -1):
+    for size in range(len(words) - 1, 0, -1):
         if _place(".".join(words[:size])) is not None:
-            return ".".join(words[:size]), words[size] if size < len(words) else None
+            return ".".join(words[:size]), words[size]
     return target, None
 
 
 def _home(module: str, name: str | None = None) -> str | None:
     """The module that a name in a module comes from, through packages that only hand it on."""
+    place = _place(module)
+    if name and place is not None and place.name == "__init__.py":
+        handed_on = _read(place, module).exports.get(name, (module, name))
+        if handed_on != (module, name):  # which goes before a module of that name
+            return _home(*handed_on)
     if name and _place(f"{module}.{name}") is not None:
         return f"{module}.{name}"
-    place = _place(module)
-    if place is None:
-        return None
-    if name and place.name == "__init__.py" and name in (exports := _read(place, module).exports):
-        return _home(*exports[name])
-    return module
+    return module if place is not None else None
 
 
 def _active_packages(name: str) -> list[str]:
@@ -272,4 +272,4 @@ def _tree(node: Any) -> Any:
         return (type(node).__name__, *(pair for pair in fields if pair[1] not in (None, ())))
     if isinstance(node, list):
         return tuple(_tree(item) for item in node if not _is_docstring(item))
-    return repr(node) if node is not None and not isinstance(node, str) else node
+    return None if node is None else repr(node)  # by which the number 1 is not the text "1"
