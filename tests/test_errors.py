@@ -40,6 +40,7 @@ MISTAKES = {
     "model.encoder.hidden=[a]": "model.encoder.hidden must be Sequence of int, got ['a'].",
     "optimizer.algorithm.betas=[0.9,x]": "betas must be tuple of float or Tensor, float or Tensor, got",
     "model.encoder.hidden=[1,a]": "model.encoder.hidden must be Sequence of int, got [1, 'a'].",
+    "sweep.name=[a]": "sweep.name has the wrong type: Cannot convert 'list' to string: '['a']'.",
     "seed=abc": "seed has the wrong type: Value 'abc' of type 'str' could not be converted to Integer.",
     "rerun=perhaps": "rerun must be false, true or code, got perhaps.",
     "rerun=-1": "rerun must be false, true or code, got -1.",

@@ -183,6 +183,12 @@ def test_what_cannot_be_read_is_said(tmp_path, clock, monkeypatch):
         lease._take(tmp_path)
 
 
+def test_a_folder_by_the_name_of_a_lease_is_said_at_once(tmp_path):
+    (tmp_path / ".lease-1").mkdir()
+    with pytest.raises(UserError, match="remove the lease if nobody"), lease.hold(tmp_path):
+        pass
+
+
 def test_many_who_want_what_the_dead_has_left_and_one_gets_it(tmp_path):
     dead = holding(tmp_path)
     assert dead.stdout.readline() == "held\n"

@@ -225,6 +225,18 @@ def test_a_folder_that_is_linked_elsewhere_stops_a_repetition_before_anything_is
     assert tree(tmp_path) == before
 
 
+def test_a_configuration_that_is_linked_elsewhere_is_not_written_there(tmp_path):
+    finished_run(tmp_path / "run")
+    (tmp_path / "run" / ".hydra").rename(tmp_path / "mine")
+    (tmp_path / "run" / ".hydra").symlink_to(tmp_path / "mine")
+    before = tree(tmp_path)
+    again = RunDirectory(tmp_path / "run", composed("rerun=true"), ["rerun=true"])
+    for refused in (again.check, again.claim):
+        with pytest.raises(UserError, match="leads out of"):
+            refused()
+    assert tree(tmp_path) == before
+
+
 @pytest.mark.parametrize(
     "name", ["metrics.json", "failure.json", "checkpoints/last.ckpt", "figures/samples.png"]
 )

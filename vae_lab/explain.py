@@ -274,5 +274,9 @@ def _composed(config_name: str, *overrides: str) -> DictConfig:
 def in_words(error: BaseException) -> str:
     """The whole of an error's message on one line, but for where OmegaConf was when it arose."""
     lines = [line.strip() for line in str(error).splitlines()]
-    said = [line for line in lines if line and not line.startswith(("full_key:", "object_type="))]
+    said = [
+        line
+        for line in lines
+        if line and not line.startswith(("full_key:", "object_type=", "reference_type="))
+    ]
     return " ".join(said) or type(error).__name__

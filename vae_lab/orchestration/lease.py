@@ -131,8 +131,11 @@ def _dead(directory: Path, watch: Watch) -> list[LeaseFile] | None:
 
     Raises:
         Busy: If one of the holders is alive.
+        UserError: If a folder has the name of a lease.
     """
     seen = leases(directory)
+    if any(isinstance(lease.error, IsADirectoryError) for lease in seen):
+        raise _unreadable(directory)
     verdicts = [watch.judge(lease) for lease in seen]
     if "alive" in verdicts:
         raise _busy(directory, seen[verdicts.index("alive")].holder)

@@ -189,7 +189,7 @@ def inside(folder: Path, name: str) -> Path:
     path = folder / name
     if not name or ".." in Path(name).parts or not path.parent.resolve().is_relative_to(folder.resolve()):
         raise UserError(
-            f"{path} leads out of {folder}, where nothing is removed; put the files themselves there."
+            f"{path} leads out of {folder}, where nothing is replaced; put the files themselves there."
         )
     if path.is_dir() and not path.is_symlink() and not name.startswith(TREES):
         raise UserError(f"{path} is a folder, which vae_lab has not made; move it away.")

@@ -88,6 +88,7 @@ class RunDirectory:
             if is_done and not self.cfg.rerun:
                 return  # also where an earlier version has made it
         ownership.check(self.path, kind_of(self.cfg))
+        self._check_frozen()
 
     def claim(self) -> None:
         """Makes and marks the directory, and leaves the configuration in it to start the run from.
@@ -95,12 +96,18 @@ class RunDirectory:
         Raises:
             UserError: If the directory holds anything else than this run.
         """
+        self._check_frozen()
         ownership.claim(self.path, kind_of(self.cfg))
         if not self.overrides and (self.path / FROZEN[0]).is_file():
             return
         for name, content in zip(FROZEN, (self.cfg, list(self.overrides)), strict=True):
             (self.path / name).parent.mkdir(exist_ok=True)
             write_atomically(self.path / name, OmegaConf.to_yaml(content))
+
+    def _check_frozen(self) -> None:
+        """Raises `UserError` if the frozen configuration would be written somewhere else."""
+        for name in FROZEN:
+            ownership.inside(self.path, name)
 
     def check_same(self, stored: Flat) -> None:
         """Raises `UserError` if what is stored here is another configuration's."""
