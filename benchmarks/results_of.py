@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 # What is not the same twice. Checksums of checkpoints: these hold times, and are compared by their tensors.
-NOT_COMPARED = {"timing", "training_seconds", "checkpoint_sha256", "checkpoints", "checkpoint"}
+# Whether a folder was made by the command that marked it: one that is killed between the two leaves it empty.
+NOT_COMPARED = {"timing", "training_seconds", "checkpoint_sha256", "checkpoints", "checkpoint", "made"}
 TIMED = re.compile(r"second|, m?s\b|^timing\.|sha256")  # columns of tables
 DRAWN_FROM_TIMES = ("variance_at_equal_cost.png", "variance_per_second.png")
 LOGS = (".log", ".logged")  # logs tell the times; `.logged` is the checksum of what has been sent to a logger

@@ -294,8 +294,9 @@ def test_odd_names_of_folders_and_of_labels(vae_lab, tmp_path):
 
 def test_a_prefix_is_no_other_axis_and_a_key_of_a_row_is_refused():
     found, _ = axes(TestAxes.FILE, typed("++model.latent_dim=8", "++seed=4,5"))
-    assert "model.latent_dim" not in {axis.key for axis in found}
-    assert {axis.key: axis.role for axis in found}["seed"] == "repeats"
+    of = {axis.key: axis for axis in found}
+    assert of["model.latent_dim"].values == {"8": ["++model.latent_dim=8"]}
+    assert of["seed"].role == "repeats"
     with pytest.raises(UserError, match="model=mlp: model belongs to the axis size; choose size="):
         axes(TestAxes.FILE, typed("model=mlp"))
 
