@@ -145,13 +145,21 @@ def test_what_a_run_relies_on_is_not_to_be_set(here, tmp_path, word):
     ended = here("train", word, "logger=none")
     key = word.lstrip("+~").partition("=")[0]
     assert ended.stderr.startswith(f"vae-lab train: {key} is not to be set")
-    assert "There are: hydra.job.env_copy, hydra.job.env_set, hydra.launcher, " in ended.stderr
+    assert "There are: hydra.job.env_copy, hydra.job.env_set, hydra.job_logging." in ended.stderr
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("word", ["hydra.launcher=5", "hydra.sweeper=null", "hydra.verbose=null"])
 def test_what_has_no_sense_is_not_to_be_set(here, word):
     assert here("train", word).stderr.startswith(f"vae-lab train: {word} is not to be set")
+
+
+@pytest.mark.parametrize("text", ["%(nope)s", "none", "%("])
+def test_a_log_has_a_format_of_pythons(here, tmp_path, text):
+    key = "hydra.job_logging.formatters.simple.format"
+    ended = here("train", f"{key}='{text}'", "logger=none")
+    assert ended.stderr == f"vae-lab train: {key} must be a format of Python's logging, got {text!r}.\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_threads_that_no_machine_has_are_refused():

@@ -1,5 +1,6 @@
 """Which of Hydra's own settings there are to choose; a run relies on the others."""
 
+import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ CHOSEN = (
     "hydra.run.dir=",
     "hydra.searchpath=",
     "hydra.verbose=",
+    "hydra.job_logging.formatters.simple.format=",
     "hydra.job.env_set=",
     "hydra.job.env_set.",
     "hydra.job.env_copy=",
@@ -63,6 +65,20 @@ def check_environment(variables: Mapping[Any, Any]) -> None:
             raise UserError(f"hydra.job.env_set must hold names of variables, got {name!r}.")
         if not isinstance(value, str) or "\0" in value:
             raise UserError(f"hydra.job.env_set.{name} must be a text, got {value}.")
+
+
+def check_format(text: Any) -> None:
+    """Checks the format of the lines of a run's log.
+
+    Raises:
+        UserError: If logging has no such format.
+    """
+    try:
+        logging.Formatter(text).format(logging.makeLogRecord({}))
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f"hydra.job_logging.formatters.simple.format must be a format of Python's logging, got {text!r}."
+        ) from error
 
 
 def _is_of_a_job(words: Sequence[str]) -> bool:

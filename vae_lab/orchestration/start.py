@@ -12,7 +12,7 @@ from vae_lab import foreign
 from vae_lab.errors import UserError
 from vae_lab.explain import exit_if_explained
 from vae_lab.orchestration import ownership
-from vae_lab.orchestration.hydra_settings import check_environment
+from vae_lab.orchestration.hydra_settings import check_environment, check_format
 from vae_lab.orchestration.run_directory import RunDirectory, kind_of
 
 
@@ -42,6 +42,7 @@ def check_output_dir(cfg: DictConfig) -> None:
 def _check_settings(config: DictConfig) -> None:
     check_output_dir(config)
     check_environment(config.hydra.job.env_set)
+    check_format(config.hydra.job_logging.formatters.simple.format)
 
 
 def _check_run(config: DictConfig) -> None:
