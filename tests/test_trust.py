@@ -20,7 +20,7 @@ from vae_lab.cli import main
 from vae_lab.errors import UserError
 from vae_lab.figures.style import figure
 from vae_lab.noise import NoiseSource
-from vae_lab.orchestration import hydra_settings, signature
+from vae_lab.orchestration import hydra_settings, manifest, signature, slurm
 from vae_lab.orchestration.instantiate import instantiate
 from vae_lab.orchestration.jobs import line
 from vae_lab.paths import CONF, ROOT
@@ -541,3 +541,43 @@ def test_a_checkpoint_runs_nothing(crafted, marker):
 def test_a_launcher_takes_no_node(word):
     with pytest.raises(UserError, match=r"^hydra\.launcher\.\w+ must be a plain value; hydra/launcher="):
         hydra_settings.check(["-m", word])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"definition": [1]}, {"metrics": {"a": "b"}}, {"code": [1]}, {"notes": 3}, {"config": [1]}],
+    ids=str,
+)
+def test_a_result_of_odd_kinds_is_damaged(crafted, change):
+    run = crafted()
+    result = json.loads((run / "metrics.json").read_bytes())
+    (run / "metrics.json").write_text(json.dumps(result | change))
+    with pytest.raises(UserError, match=r"metrics\.json is damaged"):
+        vae_lab.load(run)
+    (run / "metrics.json").write_text(json.dumps({"metrics": {}}))
+    with pytest.raises(UserError, match="holds a run of another configuration"):
+        vae_lab.load(run)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"entries": [{"point": [1], "directory": "a"}]},
+        {"entries": [{"point": {}, "directory": "\0"}]},
+        {"roles": [1]},
+        {"roles": {"seed": "other"}},
+        {"name": [1]},
+        {"keys": 3},
+    ],
+    ids=str,
+)
+def test_a_sweep_of_odd_kinds_is_damaged(tmp_path, change):
+    empty = {"name": "s", "question": "", "command": "train", "figure": None, "metric": "", "roles": {}}
+    whole = empty | {"entries": [{"point": {}, "directory": "a"}], "code": {}}
+    (tmp_path / "manifest.json").write_text(json.dumps(whole))
+    assert manifest.read(tmp_path).name == "s"
+    (tmp_path / "manifest.json").write_text(json.dumps(whole | change))
+    with pytest.raises(UserError, match=r"manifest\.json is damaged"):
+        manifest.read(tmp_path)
+    (tmp_path / "slurm.json").write_text("[1]")
+    assert slurm.numbers(tmp_path) == {}

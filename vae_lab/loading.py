@@ -36,7 +36,7 @@ def load(directory: Path) -> Trained:
     result = result_of(directory)
     cfg: Any = foreign.read_whole(directory / ".hydra" / "config.yaml")
     run = RunDirectory(directory, cfg)
-    run.check_same(result["definition"])
+    run.check_same(result.get("definition", {}))
     quieten_libraries()
     cfg.logger = {"_target_": "vae_lab.tracking.NoTracking"}
     here = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"}

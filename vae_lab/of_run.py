@@ -50,7 +50,7 @@ def plan(cfg: DictConfig) -> Plan:
             "run must be given, the directory or the signature of a finished run; or runs=<a sweep>."
         )
     run = find(cfg.run, cfg.output_dir)
-    definition = result_of(run)["definition"]
+    definition = result_of(run).get("definition", {})
     if "dataset._target_" not in definition or "run" in definition:
         raise UserError(f"run={cfg.run} is no training, but was made of one.")
     return Plan(use, run, instantiate(cfg.logger, "logger", Tracking))

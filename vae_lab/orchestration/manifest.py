@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
+
 from vae_lab.errors import UserError, did_you_mean
 from vae_lab.files import write_atomically
 from vae_lab.orchestration import lease, ownership
@@ -254,14 +256,15 @@ def read(directory: Path) -> Manifest:
         ) from error
     except OSError as error:
         raise UserError(f"{directory / FILE} cannot be read ({error.strerror}).") from error
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     try:
         entries = [
             Entry(entry["point"], (directory / entry["directory"]).resolve()) for entry in content["entries"]
         ]
-        return Manifest(**(content | {"entries": entries}))
-    except (TypeError, LookupError) as error:
+        made = Manifest(**(content | {"entries": entries}))
+        return check_type(made, Manifest, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
+    except (TypeError, ValueError, LookupError, TypeCheckError) as error:
         raise UserError(
             f"{directory / FILE} is damaged; move {directory} away and give the sweep's command again, which "
             "finds the runs that are done."

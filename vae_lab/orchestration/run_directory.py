@@ -299,7 +299,7 @@ class RunDirectory:
                 result = result_of(run)
                 history = result.get("code", {}).get("history", [])
                 of_code = code is None or [each["hash"] for each in history] == [code]
-                if of_code and self._is_shorter(result["definition"]):
+                if of_code and self._is_shorter(result.get("definition", {})):
                     shorter.append((result["metrics"]["samples"], run, result.get("checkpoint_sha256")))
         for _, run, recorded in sorted(shorter, reverse=True):
             if checksum(run / "checkpoints" / "last.ckpt") == recorded:
@@ -343,11 +343,24 @@ def result_of(directory: Path) -> dict[str, Any]:
         raise UserError(f"{directory} is not the directory of a finished run{hint}.") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}).") from error
-    except ValueError:
+    except (ValueError, RecursionError):
         result = None
-    if isinstance(result, dict) and isinstance(result.get("metrics"), dict):
-        return result
-    raise UserError(f"{path} is damaged; {AGAIN}.")
+    if not _is_whole(result):
+        raise UserError(f"{path} is damaged; {AGAIN}.")
+    return dict(result)
+
+
+def _is_whole(result: Any) -> bool:
+    """Whether what was read is a result, with entries of the kinds that they are written in."""
+    if not isinstance(result, dict) or not isinstance(result.get("metrics"), dict):
+        return False
+    maps = ("definition", "config", "code", "packages", "provenance", "checkpoints")
+    numbers = result["metrics"].values()
+    return (
+        all(isinstance(result.get(name), dict | None) for name in maps)
+        and all(isinstance(number, int | float | None) for number in numbers)
+        and isinstance(result.get("notes"), list | None)
+    )
 
 
 def _is_sweep(path: Path) -> bool:
