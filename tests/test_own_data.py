@@ -481,6 +481,16 @@ def test_the_signature_follows_the_content(tmp_path, monkeypatch):
     assert len({first, renamed, signature_of(*of_images)}) == 3
 
 
+def test_data_of_unknown_content_are_known_by_their_place():
+    def of(*words):
+        return signature_of("dataset._target_=mine.Data", *words)
+
+    assert of("+dataset.root=a") != of("+dataset.root=b")
+    assert of("+dataset.path=a") != of("+dataset.path=b")
+    with_files = ["+dataset.files={x: 0}"]
+    assert of("+dataset.root=a", *with_files) == of("+dataset.root=b", *with_files)
+
+
 def test_content_is_looked_at_once_for_each_size_and_time(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path = tmp_path / "x.npy"

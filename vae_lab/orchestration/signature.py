@@ -11,7 +11,7 @@ from vae_lab.files import content
 from vae_lab.paths import CONF
 
 # What does not define a result. Data files enter by their checksums, not by where they lie: those that are
-# known by dataset.files, a user's own by what lies at the path.
+# known by dataset.files, a user's own by what lies at the path; other data by where they lie.
 NOT_DEFINING_ROOT = {"hydra", "logger", "sweep", "rerun", "output_dir", "runs", "num_samples", "out"}
 PATHS = (
     "data",
@@ -58,9 +58,11 @@ def definition(cfg: DictConfig) -> Flat:
         if OmegaConf.is_config(node):
             node = OmegaConf.to_container(node, resolve=True)
         if isinstance(node, dict):
-            if key == "dataset" and "path" in node:
-                node["content"] = content(node["path"])
-            node = {name: node[name] for name in node if name not in NOT_DEFINING.get(key, ())}
+            left_out = NOT_DEFINING.get(key, set())
+            if key == "dataset":
+                node, unknown = _with_content(node)
+                left_out = left_out - unknown
+            node = {name: node[name] for name in node if name not in left_out}
         if key in PATHS:
             paths = [path for path in (node if isinstance(node, list) else [node]) if path not in _names()]
             found = [content(path) for path in paths]
@@ -70,6 +72,15 @@ def definition(cfg: DictConfig) -> Flat:
     if flat.get("trainer.max_samples") is not None:
         flat["trainer.max_epochs"] = None  # the budget in samples takes the place of the one in epochs
     return flat
+
+
+def _with_content(dataset: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
+    """A dataset with what lies at its path, and the places of which nothing but the name is known."""
+    unknown = set() if dataset.get("files") else {"root"}
+    if "path" in dataset:
+        dataset["content"] = content(dataset["path"])
+        unknown |= {"path"} if dataset["content"] is None else set()
+    return dataset, unknown
 
 
 def signature(cfg: DictConfig) -> str:
