@@ -91,9 +91,7 @@ SWEEPS = {
     "longer": Sweep(
         [*TRAINED[:-1], "sweep.name=longer", "trainer.max_samples=2500"], [TRAINED]
     ),
-    "shorter and longer": Sweep(  # one after another, since what is taken over brings its rows of metrics
-        ["train", "-m", *SHORT, "trainer.max_samples=800,1600,2400", "hydra.launcher.slots=1"]
-    ),
+    "shorter and longer": Sweep(["train", "-m", *SHORT, "trainer.max_samples=1000,2000,3000"]),
     "again": Sweep([*TRAINED, "rerun=true"], [TRAINED]),
     "side by side": Sweep(TRAINED, at_a_time=2),
     "named": Sweep(["sweep", "smoke", *TINY, "trainer.max_epochs=1", "optimizer.lr=0.001"]),

@@ -14,7 +14,8 @@ NOT_COMPARED = {"timing", "training_seconds", "checkpoint_sha256", "checkpoints"
 TIMED = re.compile(r"second|, m?s\b|^timing\.|sha256")  # columns of tables
 DRAWN_FROM_TIMES = ("variance_at_equal_cost.png", "variance_per_second.png")
 LOGS = (".log", ".logged")  # logs tell the times; `.logged` is the checksum of what has been sent to a logger
-OF_A_CHECKPOINT = ("state_dict", "optimizer_states", "global_step", "epoch", "lr_schedulers")
+# Not `epoch`: Lightning counts how many runs have gone into one that takes over from shorter ones.
+OF_A_CHECKPOINT = ("state_dict", "optimizer_states", "global_step", "lr_schedulers")
 
 
 def done(folder: Path) -> dict[str, tuple[int, int]]:
