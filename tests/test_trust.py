@@ -141,7 +141,26 @@ def test_odd_values_in_a_configuration_are_told(crafted, text):
     run = crafted()
     with (run / ".hydra" / "config.yaml").open("a") as file:
         file.write(f"{text}\n")
-    with pytest.raises(UserError, match=r"cannot be read as|must be a plain value|of another configuration"):
+    with pytest.raises(UserError, match=r"cannot be read as|must be a plain value|1 does not exist"):
+        vae_lab.load(run)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("callbacks", [1], "callbacks must be one of its group's options, got"),
+        ("trainer", None, "trainer must be one of its group's options, got None"),
+        ("optimizer", None, "optimizer must be one of its group's options, got None"),
+        ("dataset.path", [1], "dataset.path does not exist"),
+    ],
+)
+def test_groups_and_keys_of_odd_kinds_are_told(crafted, key, value, message):
+    run = crafted(key, value)
+    with pytest.raises(UserError, match=message):
+        vae_lab.load(run)
+    path = run / ".hydra" / "config.yaml"
+    path.write_text(path.read_text().replace("seed: 0\nrerun", "seed: x\nrerun"))
+    with pytest.raises(UserError, match=f"seed must be int, got 'x'|{message}"):
         vae_lab.load(run)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vae_lab.alternatives import Autoregressive
 from vae_lab.alternatives.base import Alternative, SelfFitting
-from vae_lab.config import OF_TRAINING, TrainConfig
+from vae_lab.config import GROUPS, OF_TRAINING, TrainConfig
 from vae_lab.datasets.base import SplitDataset
 from vae_lab.errors import UserError
 from vae_lab.estimators.base import Estimator
@@ -349,12 +349,16 @@ def check_root(cfg: DictConfig, schema: type, *further: str) -> None:
     """Checks the root keys against those of a schema and further ones.
 
     Raises:
-        UserError: If one is unknown or out of its range.
+        UserError: If one is unknown, of another kind or out of its range.
     """
     known = [*further, *(field.name for field in fields(schema))]
     for key in cfg:
         if key not in known:
             raise UserError(unknown_key(str(key), known))
+        if key in GROUPS and not isinstance(cfg[key], DictConfig):
+            raise UserError(f"{key} must be one of its group's options, got {cfg[key]!r}.")
+    if not isinstance(cfg.seed, int | None):
+        raise UserError(f"seed must be int, got {cfg.seed!r}.")
     if cfg.seed is not None and not 0 <= cfg.seed < 2**32:
         raise UserError(f"seed must be at least 0 and below 2^32, got {cfg.seed}.")
 

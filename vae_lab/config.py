@@ -11,6 +11,7 @@ from vae_lab.errors import UserError
 
 # Groups that are none where a model fits itself.
 OF_TRAINING = ("estimator", "optimizer", "trainer", "evaluation")
+GROUPS = ("dataset", "model", "noise", "logger", "callbacks", *OF_TRAINING)
 
 
 @dataclass

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vae_lab import foreign
-from vae_lab.build import Parts, build_run
+from vae_lab.build import Parts, build_run, check_root
+from vae_lab.config import TrainConfig
 from vae_lab.errors import UserError
 from vae_lab.files import checksum
 from vae_lab.orchestration.run_directory import RunDirectory, result_of
@@ -35,6 +36,7 @@ def load(directory: Path) -> Trained:
     """
     result = result_of(directory)
     cfg: Any = foreign.read_whole(directory / ".hydra" / "config.yaml")
+    check_root(cfg, TrainConfig)
     run = RunDirectory(directory, cfg)
     run.check_same(result.get("definition", {}))
     quieten_libraries()

@@ -78,7 +78,7 @@ def _with_content(dataset: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
     """A dataset with what lies at its path, and the places of which nothing but the name is known."""
     unknown = set() if dataset.get("files") else {"root"}
     if "path" in dataset:
-        dataset["content"] = content(dataset["path"])
+        dataset["content"] = content(dataset["path"]) if isinstance(dataset["path"], str) else None
         unknown |= {"path"} if dataset["content"] is None else set()
     return dataset, unknown
 
