@@ -206,7 +206,7 @@ def test_mistakes_leave_nothing(here, runs, tmp_path):
         ([], "run must be given, the directory or the signature of a finished run; or runs=<a sweep>."),
         ([f"run={run}", "number=0"], "number must be at least 1, got 0."),
         ([f"run={run}", "temperature=0"], "temperature must be above 0, got 0."),
-        ([f"run={run}", "temperature=nan"], "temperature must be above 0, got nan."),
+        ([f"run={run}", "temperature=nan"], "temperature must be finite, got nan."),
         ([f"run={run}", "pixels=mead"], "pixels must be one of mean, mode, sample, got 'mead'."),
         ([f"run={run}", "by_clas=true"], "by_clas does not exist; did you mean by_class?"),
         (["run=nowhere"], "run=nowhere is neither a run's directory nor a signature"),

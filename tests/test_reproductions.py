@@ -95,7 +95,7 @@ def test_figure_2_takes_the_longer_run_in_place_of_the_shorter(vae_lab, tmp_path
     ]
     longer = vae_lab(*short)
     assert longer.returncode == 0, longer.stderr
-    process = vae_lab(*short, "trainer.max_samples=1000")
+    process = vae_lab(*short, "trainer.max_samples=1000", "sweep.anew=true")
     assert process.returncode == 0, process.stderr
     curves = pl.read_csv(of_sweep(tmp_path) / "curves.csv")
     assert set(curves["algorithm"]) == {"aevb", "wake_sleep"}
