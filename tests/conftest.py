@@ -1,6 +1,7 @@
 """What the tests share: the data folder, a small model, and the command line as a user types it."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -100,7 +101,9 @@ def here(tmp_path, monkeypatch, capsys):
         assert isinstance(end.value.code, str), "an error must not end in exit status 0"
         return subprocess.CompletedProcess(arguments, 1, stdout, f"{stderr}{end.value.code}\n")
 
-    return run
+    handlers = list(logging.root.handlers)
+    yield run
+    logging.root.handlers[:] = handlers  # Hydra's go, which write into the folder
 
 
 def environment():

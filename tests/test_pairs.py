@@ -38,6 +38,7 @@ DATASET = SimpleNamespace(
     incomplete=False,
     sees_parts=False,
     shape=SHAPE,
+    batch_size=2,
     data=SimpleNamespace(train=SimpleNamespace(x=X)),
 )
 
@@ -95,7 +96,10 @@ def is_probed(vae, estimator):
         return False
     batch = Batch(X, torch.arange(2))
     rows = Probe(vae, batch, noise, num_replicates=2, chunk=2).measure({"own": estimator})
-    assert {row.status for row in rows} == {"ok"}
+    for row in rows:
+        encodes_others = row.status == "it encodes other data than the batch"
+        assert row.status == "ok" or (encodes_others and row.group.startswith("outputs")), row.status
+    assert any(row.status == "ok" for row in rows)
     return True
 
 

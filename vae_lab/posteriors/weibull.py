@@ -24,6 +24,7 @@ class Weibull(Positive):
         latent_dim: `D`, at least 1.
 
     Example:
+        >>> import torch
         >>> q = Weibull(latent_dim=1)(torch.zeros(1, 2))  # with k = 1, exponential
         >>> round(q.transform(torch.tensor([[[0.5]]])).item(), 4), q.mean.item()
         (0.6931, 1.0)
