@@ -41,6 +41,14 @@ def settings(tmp_path_factory):
     os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("settings"))
 
 
+@pytest.fixture(autouse=True)
+def no_log_of_another_test():
+    """Removes the handler with which Hydra has logged into the folder of a test before, which is gone."""
+    logging.root.handlers[:] = [
+        each for each in logging.root.handlers if type(each) is not logging.FileHandler
+    ]
+
+
 @pytest.fixture
 def real_data(monkeypatch):
     """The folder with the real data sets."""
@@ -101,9 +109,7 @@ def here(tmp_path, monkeypatch, capsys):
         assert isinstance(end.value.code, str), "an error must not end in exit status 0"
         return subprocess.CompletedProcess(arguments, 1, stdout, f"{stderr}{end.value.code}\n")
 
-    handlers = list(logging.root.handlers)
-    yield run
-    logging.root.handlers[:] = handlers  # Hydra's go, which write into the folder
+    return run
 
 
 def environment():
