@@ -13,7 +13,7 @@ class UserError(Exception):
 
 
 class Several(UserError):
-    """What went wrong in several runs: a summary, and lines on each."""
+    """Failures of several runs: a summary, and lines on each."""
 
 
 class Busy(UserError):

@@ -68,7 +68,7 @@ def replace(partial: Path, path: Path) -> None:
 
 
 def own_suffix() -> str:
-    """What ends the names of drafts of this process."""
+    """Ending of the names of drafts of this process."""
     return f"vae_lab-{socket.gethostname()}-{os.getpid()}"
 
 

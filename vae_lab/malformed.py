@@ -32,7 +32,7 @@ def malformed(error: OverrideParseException, words: Sequence[str]) -> str:
 
 
 def _fixes(word: str, before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """What may be wrong with a word, and what would be right, the likeliest first."""
+    """Pairs of a fault that a word may have and the right word, the likeliest first."""
     value = next((other for other in after if other != "="), "")
     if (parts := re.fullmatch(r"([\w./]+)(?: *= *| +)(\S+)", word)) and " " in word:
         yield "a key, = and a value are one word", f"{parts[1]}={parts[2]}"

@@ -126,7 +126,7 @@ def _within(images: Sequence[str], folder: str) -> list[str]:
 
 
 def _notes(images: Sequence[str], folders: Mapping[str, str]) -> list[str]:
-    """What was taken for what, where that is not what the folders are called."""
+    """Notes on folders taken for parts whose names are others, and on images that lie beside the parts."""
     notes = []
     if any(part != folder for part, folder in folders.items()):
         taken = ", ".join(f"{folder} is {part}" for part, folder in folders.items())

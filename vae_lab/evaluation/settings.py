@@ -130,7 +130,7 @@ class Evaluation:
         return notes
 
     def doubts(self, metrics: Mapping[str, float]) -> list[str]:
-        """What must be said of the test's log-likelihood, given the means of what was measured."""
+        """Notes on the test's log-likelihood, given the means of what was measured."""
         if self.importance_samples is None or not (
             metrics.get(IN_DOUBT, 0.0) > tolerated(self.importance_samples)
         ):

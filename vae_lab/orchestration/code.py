@@ -85,7 +85,7 @@ def changed(code: Code | None) -> list[str]:
 
 
 def mixtures(codes: Mapping[str, Code | None]) -> list[str]:
-    """What a reader of a table must know of the code behind its results, given by their labels.
+    """Notes for the reader of a table on the code behind its results, given by their labels.
 
     Results of different parts have different sources; they mix code where one source has two hashes.
     """
@@ -107,9 +107,8 @@ def mixtures(codes: Mapping[str, Code | None]) -> list[str]:
         notes.append(f"The runs mix code: {UNKNOWN} in {_runs(unknown)}, made by an earlier version.")
     parted = [label for label, code in codes.items() if code and len(code.get("history", [])) > 1]
     if parted:
-        words = ", ".join(f"{label} ({name_of(codes[label])})" for label in parted[:SHOWN])
-        more = f" and {len(parted) - SHOWN} more" if len(parted) > SHOWN else ""
-        notes.append(f"The code changed while runs were made: {words}{more}.")
+        words = listed([f"{label} ({name_of(codes[label])})" for label in parted])
+        notes.append(f"The code changed while runs were made: {words}.")
     return notes
 
 
@@ -120,7 +119,7 @@ def _runs(labels: Sequence[str]) -> str:
 
 
 def notes_on(result: Mapping[str, Any]) -> list[str]:
-    """What must be said of a finished result of which the code or the libraries are others now."""
+    """Notes on a finished result of which the code or the libraries are others now."""
     code = result.get("code")
     if not code:
         return ["it is unknown by which code this was made; rerun=code does it again."]
