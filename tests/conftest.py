@@ -43,10 +43,10 @@ def settings(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def no_log_of_another_test():
-    """Removes the handler with which Hydra has logged into the folder of a test before, which is gone."""
-    logging.root.handlers[:] = [
-        each for each in logging.root.handlers if type(each) is not logging.FileHandler
-    ]
+    """Closes the handler with which Hydra has logged into the folder of a test before, which is gone."""
+    for handler in [each for each in logging.root.handlers if type(each) is logging.FileHandler]:
+        logging.root.removeHandler(handler)
+        handler.close()
 
 
 @pytest.fixture
