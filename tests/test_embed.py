@@ -56,7 +56,7 @@ def trained(vae, x, labels=None, estimator=None, fit_steps=400):
         evaluation=Evaluation(fit=FitPosterior(num_steps=fit_steps)),
         **of_training,
     )
-    return TrainedModel(Trained(parts, {"signature": "0" * 12}, None), torch.device("cpu"))
+    return TrainedModel(Trained(parts, {"signature": "0" * 12}, None, None), torch.device("cpu"))
 
 
 def gaussian_data(number, seed=3):

@@ -13,7 +13,6 @@ from vae_lab.errors import UserError
 from vae_lab.orchestration import code, provenance, sources
 from vae_lab.orchestration.jobs import Job, kept
 from vae_lab.orchestration.manifest import Entry, Manifest
-from vae_lab.orchestration.signature import definition
 from vae_lab.orchestration.sweep import _tell_of_other_code
 from vae_lab.orchestration.table import collect
 from vae_lab.paths import ROOT
@@ -47,7 +46,7 @@ def package(tmp_path, monkeypatch):
 
 
 def behind(*overrides):
-    return code.code_of(definition(composed(*SMALL, *overrides)))
+    return code.code_of(composed(*SMALL, *overrides))
 
 
 def test_the_sources_behind_a_training():

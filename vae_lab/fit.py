@@ -43,7 +43,7 @@ def fit(cfg: DictConfig, directory: RunDirectory, parts: Parts) -> dict[str, Any
             return done  # by another process, since this one looked
         with directory.replacing(again=True):
             directory.begin()
-            code = code_of(directory.definition)
+            code = code_of(cfg)
             directory.keep_diff(diff(code["sources"]))
             try:
                 seconds = _fit(cfg, directory, parts, progress, code)

@@ -111,7 +111,7 @@ def measure(cfg: DictConfig, directory: RunDirectory) -> None:
 
 def _measure(cfg: DictConfig, directory: RunDirectory, planned: Plan) -> None:
     training, trained, settings, parts, noise, estimators, states = planned
-    code = code_of(directory.definition, trained.definition)
+    code = code_of(cfg, trained.cfg)
     if cfg.run is None:
         _train_if_asked(training, trained, states, parts)
     weights = [_weights(state, trained, parts) for state in states]

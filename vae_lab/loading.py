@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from omegaconf import DictConfig
+
 from vae_lab import foreign
 from vae_lab.build import Parts, build_run, check_root
 from vae_lab.config import TrainConfig
 from vae_lab.errors import UserError
 from vae_lab.files import checksum
 from vae_lab.orchestration.run_directory import RunDirectory, result_of
+from vae_lab.orchestration.signature import FORMAT
 from vae_lab.run import quieten_libraries
 from vae_lab.training.checkpoint import load_checkpoint, weights_of_model
 
@@ -20,11 +23,13 @@ class Trained(NamedTuple):
         parts: Its parts, the model having the weights that were tested.
         result: The content of its `metrics.json`.
         checkpoint: Where the weights come from.
+        cfg: Its configuration.
     """
 
     parts: Parts
     result: dict[str, Any]
     checkpoint: Path
+    cfg: DictConfig
 
 
 def load(directory: Path) -> Trained:
@@ -40,6 +45,7 @@ def load(directory: Path) -> Trained:
     run = RunDirectory(directory, cfg)
     run.check_same(result.get("definition", {}))
     quieten_libraries()
+    as_it_was = cfg.copy()
     cfg.logger = {"_target_": "vae_lab.tracking.NoTracking"}
     here = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"}
     cfg.trainer.update({name: value for name, value in here.items() if name in cfg.trainer})
@@ -59,6 +65,11 @@ def load(directory: Path) -> Trained:
             f"{path} is not the checkpoint that was tested, but another run's or a later one; say rerun=true "
             "to vae-lab train with the same configuration."
         )
+    if result.get("definition", {}).get("format") != FORMAT:
+        result["notes"].append(
+            "the run is of an earlier version and is read as it is; the command that made it makes it again, "
+            "under another signature"
+        )
     parts.model.load_state_dict(weights_of_model(checkpoint))
     parts.model.eval()
-    return Trained(parts, result, path)
+    return Trained(parts, result, path, as_it_was)

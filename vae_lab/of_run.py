@@ -85,7 +85,7 @@ def carry_out(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
         if (result := kept(cfg, directory.path)) is not None:
             return result  # by another process meanwhile
         with directory.replacing(again=True):
-            code = code_of(directory.definition, trained.result["definition"])
+            code = code_of(cfg, trained.cfg)
             directory.keep_diff(diff(code["sources"]))
             with written_whole(directory.path) as folder:
                 outcome = _carry_out(planned.use, model, prepared, folder, done)

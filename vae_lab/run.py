@@ -44,7 +44,7 @@ def run(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
     """
     quieten_libraries()
     _free_gpu_memory()
-    code = code_of(directory.definition)
+    code = code_of(cfg)
     parts = build_run(cfg, directory.checkpoints)
     if not isinstance(parts, TrainingParts):
         return fit(cfg, directory, parts)

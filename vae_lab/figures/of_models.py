@@ -32,7 +32,7 @@ def manifolds(directories: Sequence[Path], path: Path) -> None:
     """
     panels = []
     for directory in directories:
-        parts, result, _ = load(directory)
+        parts, result, *_ = load(directory)
         if not isinstance(parts.vae.prior, StandardNormal):
             raise UserError(
                 f"a manifold is drawn for model/prior=standard_normal, and {directory} has "
@@ -61,7 +61,7 @@ def samples(directories: Sequence[Path], path: Path) -> None:
     """
     panels = []
     for directory in directories:
-        parts, result, _ = load(directory)
+        parts, result, *_ = load(directory)
         spec = {"prior": parts.vae.prior.noise_spec(num_samples=1)}
         noise = NoiseSource(seed=0).training(spec, purpose="figure", step=0, batch_size=SAMPLES_SIDE**2)
         images = _means(parts, parts.vae.prior.sample(noise["prior"])[0])

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from omegaconf import DictConfig
+
 from vae_lab.orchestration import sources
-from vae_lab.orchestration.signature import Flat
+from vae_lab.orchestration.signature import defining
 
 UNKNOWN = "unknown"
 MATTER = ("torch", "numpy", "scipy", "scikit-learn", "pytorch-lightning", "torchvision", "zuko")
@@ -17,17 +19,17 @@ SHOWN = 3  # sources that a message names
 Code = dict[str, Any]
 
 
-def code_of(*definitions: Flat) -> Code:
+def code_of(*configs: DictConfig) -> Code:
     """The sources behind a result, and one hash of them all.
 
     Args:
-        definitions: What defines it; that of its run too, if it is made of one.
+        configs: Its configuration; that of its run too, if it is made of one.
     """
-    own = definitions[0]
-    targets = {key: target for one in definitions for key, target in _targets(one)}
+    own = configs[0]
+    targets = {key: target for cfg in configs for key, target in _targets(defining(cfg))}
     if "run" in own and "_target_" in own:
         found = sources.behind({"loading": "vae_lab.of_run.carry_out"} | targets, OF_PROBES)
-    elif "probe._target_" in own:
+    elif "probe" in own:
         found = sources.behind({"measurement": "vae_lab.gradients.measure"} | targets)
     else:
         found = sources.behind({"training": "vae_lab.run.run"} | targets, OF_PROBES)
@@ -151,7 +153,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def _targets(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """The key and the target of every object that a definition has."""
+    """The key and the target of every object in a configuration."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             above, _, last = (f"{key}.{name}" if key else str(name)).rpartition(".")

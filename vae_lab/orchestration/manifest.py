@@ -16,7 +16,7 @@ from vae_lab.orchestration.axes import Axis, Point, Role, short_names
 from vae_lab.orchestration.jobs import Job
 from vae_lab.orchestration.provenance import of_the_code
 from vae_lab.orchestration.run_directory import AGAIN, EARLIER, is_finished, read_failure
-from vae_lab.orchestration.signature import Flat
+from vae_lab.orchestration.signature import FORMAT, Flat
 
 FILE = "manifest.json"
 KEY = "sweep.name"
@@ -144,6 +144,12 @@ def grown(before: Manifest | None, by: Manifest) -> Manifest:
     """
     if before is None:
         return by
+    if before.base is not None and before.base.get("format") != FORMAT:
+        raise UserError(
+            f"sweep {by.name} is of an earlier version: status, figures and runs={by.name} read it, but it "
+            "cannot grow. Choose another sweep.name, or add sweep.anew=true to make its runs again beside "
+            "those that it has, which are kept."
+        )
     if (difference := _difference(before, by)) is not None:
         what, there, here = difference
         raise UserError(

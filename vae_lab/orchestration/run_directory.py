@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from vae_lab.config import rerun
 from vae_lab.errors import UserError, did_you_mean
 from vae_lab.files import checksum, read_rows, replace, write_atomically
 from vae_lab.orchestration import lease, ownership
-from vae_lab.orchestration.signature import BUDGET, Flat, definition, family, signature
+from vae_lab.orchestration.signature import BUDGET, Flat, as_of_now, definition, family, signature
 
 OUTPUT_LOG = "output.log"  # what a launched job prints
 FAILURE = "failure.json"
@@ -111,6 +113,7 @@ class RunDirectory:
 
     def check_same(self, stored: Flat) -> None:
         """Raises `UserError` if what is stored here is another configuration's."""
+        stored = as_of_now(stored)
         for key in sorted(stored.keys() | self.definition.keys()):
             there, here = stored.get(key), self.definition.get(key)
             if there == here:
@@ -246,8 +249,15 @@ class RunDirectory:
         (self.path / f"{FAMILY}{self.family}").touch()
 
     def _check_family(self) -> None:
-        mine = self.path / f"{FAMILY}{self.family}"
-        if self.last_checkpoint.exists() and not mine.exists() and any(self.path.glob(f"{FAMILY}*")):
+        families = {mark.name.removeprefix(FAMILY) for mark in self.path.glob(f"{FAMILY}*")}
+        if self.last_checkpoint.exists() and families and self.family not in families:
+            if families & self._families_by_path():
+                if self.metrics_json.is_file():
+                    return
+                raise UserError(
+                    f"{self.path} holds an unfinished run of an earlier version, which this one cannot go on "
+                    "with. Choose another hydra.run.dir, or say rerun=true to replace it."
+                )
             raise UserError(
                 f"{self.path} holds an unfinished run of another configuration, or of other data. Choose "
                 "another hydra.run.dir, or say rerun=true to replace it."
@@ -255,11 +265,18 @@ class RunDirectory:
 
     def check_origin(self, checkpoint: Path, origin: Mapping[str, Any]) -> None:
         """Raises `UserError` if a checkpoint in this directory names a run of another family."""
-        if origin and origin["family"] != self.family:
+        if origin and origin["family"] not in {self.family, *self._families_by_path()}:
             raise UserError(
                 f"{checkpoint} is of another run, {origin['signature']}. Delete it, or say rerun=true, to "
                 "begin again."
             )
+
+    def _families_by_path(self) -> set[str]:
+        """The family of the configuration that lies here, as an earlier version named it."""
+        with suppress(OSError, ValueError, UserError, YAMLError, OmegaConfBaseException):
+            there = OmegaConf.load(self.path / FROZEN[0])
+            return {family(there, by_path=True)} if isinstance(there, DictConfig) else set()
+        return set()
 
     def keep_diff(self, diff: str) -> None:
         """Keeps what differs from the last commit of the code, or nothing where nothing does."""

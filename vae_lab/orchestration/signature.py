@@ -28,7 +28,8 @@ NOT_DEFINING = {
 }
 BUDGET = ("trainer.max_epochs", "trainer.max_samples")
 
-FORMAT = 2  # of what a run leaves; another one makes another signature
+FORMAT = 3  # of what a run leaves; another one makes another signature
+BY_PATH = 2  # the format before, which knew a class of this package by the module that it was in
 
 Flat = dict[str, Any]
 
@@ -51,7 +52,24 @@ def flatten(config: Any, prefix: str = "") -> Flat:
 
 
 def definition(cfg: DictConfig) -> Flat:
-    """The resolved values that define a result, flattened: those of a run, or of a measurement too."""
+    """The resolved values that define a result, flattened: those of a run, or of a measurement too.
+
+    A class of this package enters by its name, which its group makes unique, and any other by its path, so
+    that a module of this package can be renamed.
+    """
+    flat = flatten(_by_name(defining(cfg))) | {"format": FORMAT}
+    if flat.get("trainer.max_samples") is not None:
+        flat["trainer.max_epochs"] = None  # the budget in samples takes the place of the one in epochs
+    return flat
+
+
+def as_of_now(stored: Flat) -> Flat:
+    """A definition from a result's file, in this format if it is of the one before."""
+    return _by_name(stored) | {"format": FORMAT} if stored.get("format") == BY_PATH else stored
+
+
+def defining(cfg: DictConfig) -> dict[str, Any]:
+    """The resolved part of a configuration that defines a result, with what lies at its paths."""
     config: dict[str, Any] = {}
     for name in (name for name in cfg if name not in NOT_DEFINING_ROOT):
         key, node = str(name), cfg[name]
@@ -68,10 +86,7 @@ def definition(cfg: DictConfig) -> Flat:
             found = [content(path) for path in paths]
             config |= {f"{key}_content": found} if any(found) else {}
         config[key] = node
-    flat = flatten(config) | {"format": FORMAT}
-    if flat.get("trainer.max_samples") is not None:
-        flat["trainer.max_epochs"] = None  # the budget in samples takes the place of the one in epochs
-    return flat
+    return config
 
 
 def _with_content(dataset: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
@@ -88,12 +103,19 @@ def signature(cfg: DictConfig) -> str:
     return _digest(definition(cfg))
 
 
-def family(cfg: DictConfig) -> str:
+def family(cfg: DictConfig, by_path: bool = False) -> str:
     """The signature without the budget: runs of one family differ in their length alone.
 
     Selection by validation keeps its budget, since the end of a shorter run is one more candidate there.
+
+    Args:
+        cfg: The run's configuration.
+        by_path: Whether in the format before this one, which the run's own configuration must be of, too.
     """
     flat = definition(cfg)
+    if by_path:
+        flat |= {key: value for key, value in flatten(defining(cfg)).items() if key.endswith("_target_")}
+        flat["format"] = BY_PATH
     if flat.get("trainer.select") == "last":
         flat = {key: value for key, value in flat.items() if key not in BUDGET}
     return _digest(flat)
@@ -109,6 +131,16 @@ def _names() -> set[str]:
     """What is called so is no path: parts of a dataset, and datasets."""
     datasets = {path.stem for path in (CONF / "dataset").glob("*.yaml")}
     return datasets | {"train", "validation", "test", "left_out"}
+
+
+def _by_name(value: Any, key: str = "") -> Any:
+    """A part of a configuration with the classes of this package named without their modules."""
+    if isinstance(value, dict):
+        return {name: _by_name(item, str(name)) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_by_name(item) for item in value]
+    of_package = key.rpartition(".")[2] == "_target_" and str(value).startswith("vae_lab.")
+    return str(value).rpartition(".")[2] if of_package else value
 
 
 def _digest(flat: Flat) -> str:
