@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from vae_lab.orchestration import manifest, table
+from vae_lab.sweep import manifest, table
 
 REAL = [
     "train",
@@ -31,9 +31,7 @@ def main() -> None:
     count = parser.parse_args().runs
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        subprocess.run(
-            [sys.executable, "-m", "vae_lab.cli", *REAL], cwd=root, check=True, capture_output=True
-        )
+        subprocess.run([sys.executable, "-m", "vae_lab", *REAL], cwd=root, check=True, capture_output=True)
         result = json.loads((root / "run" / "metrics.json").read_text())
         entries = []
         for number in range(count):

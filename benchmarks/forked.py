@@ -1,6 +1,6 @@
 """Command lines in forked children of a process that has the imports done, watched while they run.
 
-A child does what `python -m vae_lab.cli WORDS` does, in a folder and with an environment of its own. The
+A child does what `python -m vae_lab WORDS` does, in a folder and with an environment of its own. The
 server that a sweep starts is forked as well, from the sweep: no command waits for imports.
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 # What looks at words and environment when it is imported, and what a server imports for its effects.
-AFRESH = ("vae_lab.cli", "vae_lab.commands", "vae_lab.explain", "vae_lab.orchestration.warm_imports")
+AFRESH = ("vae_lab.cli", "vae_lab.config.explain", "vae_lab.sweep.launchers.forkserver_imports")
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -59,7 +59,7 @@ def shut_in(variable: str = "VAE_LAB_SHUT_IN") -> Path:
         The folder, in memory; whatever a command does wrong stays there.
     """
     if variable in os.environ:
-        import vae_lab.orchestration.warm_imports  # noqa: F401
+        import vae_lab.sweep.launchers.forkserver_imports  # noqa: F401
 
         gc.freeze()  # else each collection in a child copies what all share
         return Path(os.environ[variable])
@@ -246,7 +246,7 @@ def _child(words: Sequence[str], folder: Path, environment: Mapping[str, str], p
 
 def _carry_out() -> int:
     try:
-        runpy.run_module("vae_lab.cli", run_name="__main__", alter_sys=True)
+        runpy.run_module("vae_lab", run_name="__main__", alter_sys=True)
     except SystemExit as ended:
         if isinstance(ended.code, str):
             print(ended.code, file=sys.stderr)

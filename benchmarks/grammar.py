@@ -11,8 +11,8 @@ from typing import Any
 from companions import COMPANIONS
 from omegaconf import OmegaConf
 
-from vae_lab.cli import COMMANDS
-from vae_lab.paths import CONF, SWEEPS
+from vae_lab.cli.main import COMMANDS
+from vae_lab.files.paths import CONF, SWEEPS
 
 FAST = [
     "logger=none", "trainer.max_samples=200", "trainer.evaluate_at=end", "evaluation.importance_samples=2",

@@ -14,12 +14,12 @@ import time
 import torch
 from torch import Tensor
 
-from vae_lab.evaluation import hmc
-from vae_lab.likelihoods import Bernoulli
-from vae_lab.networks import MLP, NoEncoder
-from vae_lab.posteriors import Gaussian
-from vae_lab.priors import StandardNormal
-from vae_lab.vae import VAE
+from vae_lab.inference import hmc
+from vae_lab.models.likelihoods import Bernoulli
+from vae_lab.models.networks import MLP, NoEncoder
+from vae_lab.models.posteriors import Gaussian
+from vae_lab.models.priors import StandardNormal
+from vae_lab.models.vae import VAE
 
 LATENT, HIDDEN, PIXELS, LEAPFROG = 3, 100, 784, 10
 LOOPED = 20  # data of one round of the loop

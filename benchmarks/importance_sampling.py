@@ -13,14 +13,14 @@ import time
 
 import torch
 
-from vae_lab.evaluation.importance_sampling import CHUNK_ROWS
 from vae_lab.evaluation.measures import Measures
-from vae_lab.likelihoods import Bernoulli
-from vae_lab.networks import MLP
+from vae_lab.inference.importance_sampling import CHUNK_ROWS
+from vae_lab.models.likelihoods import Bernoulli
+from vae_lab.models.networks import MLP
+from vae_lab.models.posteriors import Gaussian
+from vae_lab.models.priors import StandardNormal
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource
-from vae_lab.posteriors import Gaussian
-from vae_lab.priors import StandardNormal
-from vae_lab.vae import VAE, Batch
 
 SAMPLES, ROUNDS = 5000, 5
 

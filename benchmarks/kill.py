@@ -185,7 +185,7 @@ class Laboratory:
         if name == "again" and chance.random() < 0.3:
             words.remove("rerun=true")
         if chance.random() < BY_ITSELF:
-            command = [sys.executable, "-m", "vae_lab.cli", *words]
+            command = [sys.executable, "-m", "vae_lab", *words]
             process = subprocess.Popen(
                 command, cwd=self.here, env=self.environment, stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

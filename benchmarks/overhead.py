@@ -23,7 +23,7 @@ SWEEP = [
 def overheads(logger: str) -> list[float]:
     """Seconds beyond training of each run but the first."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "vae_lab.cli", *SWEEP, f"logger={logger}"]
+        command = [sys.executable, "-m", "vae_lab", *SWEEP, f"logger={logger}"]
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
         paths = sorted(
             Path(folder).glob("outputs/runs/*/metrics.json"), key=lambda path: path.stat().st_mtime

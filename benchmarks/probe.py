@@ -17,14 +17,14 @@ from torch import Tensor
 
 from vae_lab.estimators import Reparameterized, StickingTheLanding
 from vae_lab.estimators.base import Estimator
-from vae_lab.likelihoods import Bernoulli
-from vae_lab.networks import MLP
+from vae_lab.models.likelihoods import Bernoulli
+from vae_lab.models.networks import MLP
+from vae_lab.models.posteriors import Gaussian
+from vae_lab.models.priors import StandardNormal
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource
-from vae_lab.posteriors import Gaussian
-from vae_lab.priors import StandardNormal
 from vae_lab.probe import Probe
 from vae_lab.probe.moments import Moments
-from vae_lab.vae import VAE, Batch
 
 ESTIMATORS = [Reparameterized(kl="sampled"), StickingTheLanding()]
 

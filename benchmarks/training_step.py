@@ -20,14 +20,14 @@ import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
-from vae_lab import config
-from vae_lab.build import build
-from vae_lab.module import VAEModule
+from vae_lab.config import schema
+from vae_lab.files.paths import CONF
 from vae_lab.noise import NoiseSource
-from vae_lab.orchestration import signature
-from vae_lab.paths import CONF
-from vae_lab.run import quieten_libraries
+from vae_lab.runs import signature
 from vae_lab.tracking import MetricsCsv
+from vae_lab.training.build import build
+from vae_lab.training.module import VAEModule
+from vae_lab.training.run import quieten_libraries
 
 WARM_UP = 50
 
@@ -157,7 +157,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     warnings.filterwarnings("ignore")
-    config.register()
+    schema.register()
     signature.register()
     quieten_libraries()
     print(

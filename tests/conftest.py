@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from vae_lab import posteriors, priors
-from vae_lab.cli import main
-from vae_lab.likelihoods import Bernoulli, FixedGaussian
-from vae_lab.networks import MLP, Linear
-from vae_lab.posteriors import Gaussian
-from vae_lab.priors import StandardNormal
-from vae_lab.vae import VAE, Batch
+from vae_lab.cli.main import main
+from vae_lab.models import posteriors, priors
+from vae_lab.models.likelihoods import Bernoulli, FixedGaussian
+from vae_lab.models.networks import MLP, Linear
+from vae_lab.models.posteriors import Gaussian
+from vae_lab.models.priors import StandardNormal
+from vae_lab.models.vae import VAE, Batch
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("VAE_LAB_DATA", REPOSITORY.parent / "shared" / "data")).resolve()
@@ -74,7 +74,7 @@ def command_line(zygote, tmp_path_factory):
     """Runs `vae-lab` in a folder, as a user would; gives the finished process."""
     streams = tmp_path_factory.mktemp("streams")
 
-    def run(*arguments, cwd, env=None, timeout=300, module="vae_lab.cli"):
+    def run(*arguments, cwd, env=None, timeout=300, module="vae_lab"):
         paths = {name: streams / name for name in ("stdout", "stderr")}
         for path in paths.values():
             path.write_text("")
@@ -99,7 +99,7 @@ def vae_lab(command_line, tmp_path):
 def here(tmp_path, monkeypatch, capsys):
     """Runs `vae-lab` in a folder of the test's own and in this process, for what ends in a message."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("vae_lab.explain.WANTS_TRACEBACK", False)
+    monkeypatch.setattr("vae_lab.config.explain.WANTS_TRACEBACK", False)
 
     def run(*arguments):
         capsys.readouterr()
@@ -228,7 +228,7 @@ def posterior(vae, batch):
 def started(tmp_path, *arguments):
     """The command line, going on by itself."""
     return subprocess.Popen(
-        [sys.executable, "-m", "vae_lab.cli", *arguments],
+        [sys.executable, "-m", "vae_lab", *arguments],
         cwd=tmp_path,
         env=environment(),
         stdout=subprocess.PIPE,

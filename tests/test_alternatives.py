@@ -13,8 +13,10 @@ from scipy import integrate, special
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture as Reference
 
-from vae_lab import config
-from vae_lab.alternatives import (
+from vae_lab.config import schema
+from vae_lab.errors import UserError
+from vae_lab.files.paths import CONF
+from vae_lab.models.alternatives import (
     PPCA,
     Autoregressive,
     BernoulliMixture,
@@ -22,14 +24,12 @@ from vae_lab.alternatives import (
     GaussianMixture,
     IndependentPixels,
 )
-from vae_lab.alternatives.mixture import check_alive
-from vae_lab.build import build_run
-from vae_lab.errors import UserError
-from vae_lab.likelihoods import Bernoulli, FixedGaussian, Gaussian
-from vae_lab.networks import PixelCNN, Recurrent
+from vae_lab.models.alternatives.mixture import check_alive
+from vae_lab.models.likelihoods import Bernoulli, FixedGaussian, Gaussian
+from vae_lab.models.networks import PixelCNN, Recurrent
+from vae_lab.models.sampling import draw
 from vae_lab.noise import NoiseSource
-from vae_lab.paths import CONF
-from vae_lab.sampling import draw
+from vae_lab.training.build import build_run
 
 NOISE = NoiseSource(0)
 SHAPE = (1, 2, 3)
@@ -369,7 +369,7 @@ def test_a_density_of_binary_data_is_said_to_be_one():
 
 
 def built(words):
-    config.register()
+    schema.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", words.split())
     return build_run(cfg, Path("checkpoints"))

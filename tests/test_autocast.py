@@ -16,9 +16,9 @@ from test_float32 import (
     prior_of,
 )
 
-from vae_lab.likelihoods import LogisticRegression
-from vae_lab.networks import MLP
-from vae_lab.vae import VAE, Batch
+from vae_lab.models.likelihoods import LogisticRegression
+from vae_lab.models.networks import MLP
+from vae_lab.models.vae import VAE, Batch
 
 
 def autocast():

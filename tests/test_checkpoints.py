@@ -11,14 +11,15 @@ import torch
 from omegaconf import OmegaConf
 from test_orchestration import composed
 
-from vae_lab import gradients, loading
-from vae_lab.build import build
+from vae_lab.applications.gradients import measure as gradients
 from vae_lab.errors import UserError
-from vae_lab.orchestration.run_directory import RunDirectory
-from vae_lab.run import run
+from vae_lab.runs.directory import RunDirectory
+from vae_lab.trained import load as loading
 from vae_lab.training import TrainerFactory
+from vae_lab.training.build import build
 from vae_lab.training.checkpoint import CHECKSUM, load_checkpoint, with_checksum
 from vae_lab.training.options import ALLOWED, INSTEAD, check_options
+from vae_lab.training.run import run
 
 SMALL = [
     "logger=none",

@@ -9,14 +9,14 @@ import torch
 from hydra import compose, initialize_config_dir
 from test_own_data import small_cifar10, small_omniglot, write_images
 
-from vae_lab import config
-from vae_lab.build import build, build_run
+from vae_lab.config import schema
+from vae_lab.config.instantiate import instantiate
 from vae_lab.errors import UserError
 from vae_lab.estimators.base import Estimator
 from vae_lab.evaluation.measures import Measures
-from vae_lab.orchestration import signature
-from vae_lab.orchestration.instantiate import instantiate
-from vae_lab.paths import CONF
+from vae_lab.files.paths import CONF
+from vae_lab.runs import signature
+from vae_lab.training.build import build, build_run
 
 GROUPS = {
     "dataset": [],
@@ -57,7 +57,7 @@ def test_every_folder_of_options_is_tested():
     ids="/".join,
 )
 def test_option_of_gradients(group, option):
-    config.register()
+    schema.register()
     signature.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("gradients", [f"{group}={option}"])
@@ -68,7 +68,7 @@ def test_option_of_gradients(group, option):
 
 @pytest.mark.parametrize("option", [path.stem for path in sorted((CONF / "measures").glob("*.yaml"))])
 def test_option_of_evaluate(option):
-    config.register()
+    schema.register()
     signature.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("evaluate", [f"measures={option}", "run=some"])
@@ -77,7 +77,7 @@ def test_option_of_evaluate(option):
 
 
 def test_the_readme_names_the_run_that_its_command_makes():
-    config.register()
+    schema.register()
     signature.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         made = signature.signature(compose("train", []))
@@ -142,7 +142,7 @@ def test_option(group, option, request, monkeypatch, tmp_path):
         overrides += [f"dataset.root={tmp_path}", "dataset.validation_size=5", "dataset.batch_size=10"]
     if option == "ppca" and group == "dataset":
         overrides.append("model/likelihood=gaussian")
-    config.register()
+    schema.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", overrides)
     if option in ("cifar10", "omniglot"):
@@ -152,7 +152,7 @@ def test_option(group, option, request, monkeypatch, tmp_path):
 
 
 def built(*overrides):
-    config.register()
+    schema.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return build(compose("train", list(overrides)), Path("checkpoints"))
 
@@ -187,7 +187,7 @@ def test_models_that_cannot_begin_at_the_mean(overrides, message):
 @pytest.mark.parametrize("latent_dim", [1, 1000])
 @pytest.mark.parametrize("model", ["mlp", "kingma2014", "relu2", "conv", "linear"])
 def test_latent_dim_from_one_to_a_thousand(model, latent_dim):
-    config.register()
+    schema.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", [f"model={model}", f"model.latent_dim={latent_dim}"])
     assert build(cfg, Path("checkpoints")).vae.latent_dim == latent_dim

@@ -7,13 +7,13 @@ import torch
 from conftest import DATA
 from hydra import compose, initialize_config_dir
 
-from vae_lab import config
+from vae_lab.config import schema
+from vae_lab.config.instantiate import instantiate
 from vae_lab.datasets import PPCA, Digits
 from vae_lab.datasets.base import SplitDataset, split_off
 from vae_lab.datasets.batches import EvaluationBatches, TrainingBatches
 from vae_lab.errors import UserError
-from vae_lab.orchestration.instantiate import instantiate
-from vae_lab.paths import CONF
+from vae_lab.files.paths import CONF
 
 SIZES = {
     "digits": (1237, 200, 360),
@@ -26,7 +26,7 @@ SIZES = {
 
 
 def dataset(name, *overrides):
-    config.register()
+    schema.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", [f"dataset={name}", *overrides])
     return instantiate(cfg.dataset, "dataset")

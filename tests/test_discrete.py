@@ -22,8 +22,6 @@ from test_estimators import (
 )
 from torch import nn
 
-from vae_lab import posteriors, priors
-from vae_lab.discrete import BernoulliLaw, CategoricalLaw
 from vae_lab.estimators import (
     ARM,
     OVIS,
@@ -43,11 +41,13 @@ from vae_lab.estimators import (
 from vae_lab.estimators.baselines import RunningMean
 from vae_lab.estimators.control_variate import scaled_score
 from vae_lab.evaluation.exact import exact_log_likelihood, has_exact_log_likelihood
-from vae_lab.networks import MLP
+from vae_lab.models import posteriors, priors
+from vae_lab.models.discrete import BernoulliLaw, CategoricalLaw
+from vae_lab.models.networks import MLP
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import AntitheticNoise, NoiseSource
 from vae_lab.probe import Probe
 from vae_lab.probe.reference import reference
-from vae_lab.vae import VAE, Batch
 
 KLS = ["analytic", "sampled", "entropy"]
 MODELS = {"binary": binary_vae, "categorical": categorical_vae}

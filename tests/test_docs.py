@@ -8,11 +8,11 @@ import sys
 import pytest
 from conftest import REPOSITORY
 
-from vae_lab import config
-from vae_lab.cli import COMMANDS
-from vae_lab.commands.sweep import _compose, _restricting, _settings
-from vae_lab.orchestration import signature
-from vae_lab.paths import ROOT, SWEEPS
+from vae_lab.cli.commands.sweep import _compose, _restricting, _settings
+from vae_lab.cli.main import COMMANDS
+from vae_lab.config import schema
+from vae_lab.files.paths import ROOT, SWEEPS
+from vae_lab.runs import signature
 
 sys.path.append(str(REPOSITORY / "benchmarks"))
 
@@ -44,7 +44,7 @@ def compose(words):
 
 @pytest.fixture(autouse=True)
 def _registered():
-    config.register()
+    schema.register()
     signature.register()
 
 

@@ -1,4 +1,4 @@
-"""Results of the version before, which knew classes by their modules: what is still read, and how it is said."""
+"""Results of the version before, which knew classes by their modules: what of them is still read."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vae_lab import load
-from vae_lab.orchestration.signature import family, signature
+from vae_lab.runs.signature import family, signature
 
 STORED = Path(__file__).parent / "runs" / "earlier"
 RUN = "66741f227fcd"

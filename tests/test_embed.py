@@ -14,20 +14,20 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from vae_lab.build import TrainingParts
-from vae_lab.codes import encoded, samples_of
+from vae_lab.applications import Embed
+from vae_lab.applications.embed.explained_variance import ExplainedVariance
+from vae_lab.applications.embed.probing_codes import Labelled, Probe, balanced, with_components
 from vae_lab.datasets import Array
 from vae_lab.datasets.base import Parts, Split, SplitDataset
 from vae_lab.estimators import Autoencoder, Reparameterized
-from vae_lab.evaluation.explained_variance import ExplainedVariance
 from vae_lab.evaluation.fit_posterior import FitPosterior
-from vae_lab.evaluation.probing_codes import Labelled, Probe, balanced, with_components
-from vae_lab.evaluation.settings import Evaluation
-from vae_lab.loading import Trained
-from vae_lab.networks import PerDatum
+from vae_lab.models.networks import PerDatum
 from vae_lab.noise import NoiseSource
-from vae_lab.trained import TrainedModel
-from vae_lab.uses import Embed
+from vae_lab.trained.encode import encoded, samples_of
+from vae_lab.trained.load import Trained
+from vae_lab.trained.model import TrainedModel
+from vae_lab.training.build import TrainingParts
+from vae_lab.training.evaluation import Evaluation
 
 QUICK = ["logger=none", "trainer.progress=false", "trainer.max_samples=2000"]
 FAST = ["logger=none", "labels=[10]", "repeats=2"]
@@ -198,7 +198,7 @@ def test_one_draw_has_no_standard_error_and_few_neighbours_are_all_there_are():
 
 
 def test_a_linear_probe_that_does_not_end_is_named(monkeypatch):
-    monkeypatch.setattr("vae_lab.evaluation.probing_codes.STEPS", 2)
+    monkeypatch.setattr("vae_lab.applications.embed.probing_codes.STEPS", 2)
     train, test = digits()
     (note,) = Probe([])(train, test, lambda *numbers: None).notes
     assert "had not come to its end after 2 steps" in note

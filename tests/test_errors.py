@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import torch
 
-from vae_lab.cli import main
+from vae_lab.cli.main import main
 
 MISTAKES = {
     # misspelt keys

@@ -30,12 +30,12 @@ from vae_lab.estimators import (
     Taylor,
 )
 from vae_lab.estimators.baselines import LeaveOneOut, RunningMean
-from vae_lab.likelihoods import FixedGaussian
-from vae_lab.networks import Linear
-from vae_lab.posteriors import Gaussian
-from vae_lab.priors import StandardNormal
-from vae_lab.priors.base import Prior
-from vae_lab.vae import VAE, Batch
+from vae_lab.models.likelihoods import FixedGaussian
+from vae_lab.models.networks import Linear
+from vae_lab.models.posteriors import Gaussian
+from vae_lab.models.priors import StandardNormal
+from vae_lab.models.priors.base import Prior
+from vae_lab.models.vae import VAE, Batch
 
 EPS = torch.linspace(-12, 12, 6001, dtype=torch.float64)
 WEIGHTS = torch.exp(-0.5 * EPS.square()) / math.sqrt(2 * math.pi) * (EPS[1] - EPS[0])

@@ -6,7 +6,6 @@ import torch
 from conftest import exact_elbo, gaussian_batch, hierarchical_vae, linear_gaussian_vae, nonlinear_vae
 from scipy import stats
 
-from vae_lab import posteriors
 from vae_lab.estimators import (
     CIWAE,
     IWAE,
@@ -28,14 +27,15 @@ from vae_lab.estimators import (
     WakeSleep,
 )
 from vae_lab.estimators.baselines import BatchMean, LeaveOneOut, Network, RunningMean, VarianceNormalization
-from vae_lab.likelihoods import Bernoulli
-from vae_lab.networks import MLP
+from vae_lab.models import posteriors
+from vae_lab.models.likelihoods import Bernoulli
+from vae_lab.models.networks import MLP
+from vae_lab.models.posteriors import Gaussian
+from vae_lab.models.priors.base import Prior
+from vae_lab.models.vae import Batch
 from vae_lab.noise import AntitheticNoise, NoiseSource
-from vae_lab.posteriors import Gaussian
-from vae_lab.priors.base import Prior
+from vae_lab.noise.sobol import SobolNoise
 from vae_lab.probe.reference import reference
-from vae_lab.sobol import SobolNoise
-from vae_lab.vae import Batch
 
 
 def rloo(**arguments):

@@ -4,11 +4,11 @@ import pytest
 import torch
 from conftest import exact_elbo, exact_log_likelihood, gaussian_batch, linear_gaussian_vae
 
-from vae_lab.evaluation import importance_sampling
 from vae_lab.evaluation.active_units import ActiveUnits
-from vae_lab.evaluation.importance_sampling import importance_weighted_log_likelihood
+from vae_lab.inference import importance_sampling
+from vae_lab.inference.importance_sampling import importance_weighted_log_likelihood
+from vae_lab.models.vae import Batch
 from vae_lab.noise import NoiseSource
-from vae_lab.vae import Batch
 
 
 def set_true_posterior(vae):

@@ -11,16 +11,16 @@ from conftest import gaussian_batch, hierarchical_vae, linear_gaussian_vae, resu
 from PIL import Image
 
 import vae_lab as package
-from vae_lab.evaluation.codes import Dimensions, encode
-from vae_lab.evaluation.density_regions import density_levels
-from vae_lab.evaluation.interpolation import linear, spherical, traversal
+from vae_lab.applications import Explore
+from vae_lab.applications.explore.codes import Dimensions, encode
+from vae_lab.applications.explore.density_regions import density_levels
+from vae_lab.applications.explore.figures.interpolations import End, interpolations
+from vae_lab.applications.explore.figures.traversals import Scale, traversals
+from vae_lab.applications.explore.interpolation import linear, spherical, traversal
+from vae_lab.applications.explore.projection import knn_accuracy, project
 from vae_lab.evaluation.latent_space import latent_space
-from vae_lab.evaluation.projection import knn_accuracy, project
-from vae_lab.figures.interpolations import End, interpolations
-from vae_lab.figures.traversals import Scale, traversals
+from vae_lab.models.priors import StandardNormal
 from vae_lab.noise import NoiseSource
-from vae_lab.priors import StandardNormal
-from vae_lab.uses import Explore
 
 QUICK = ["logger=none", "trainer.max_samples=2000", "trainer.progress=false"]
 FIGURES = {"traversals.png", "interpolation.png", "aggregate_posterior.png"}

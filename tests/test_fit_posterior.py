@@ -10,10 +10,10 @@ from test_estimators import UNBIASED, estimate
 from vae_lab.datasets import PPCA
 from vae_lab.estimators import Reparameterized
 from vae_lab.evaluation.fit_posterior import FitPosterior, Fitted
-from vae_lab.evaluation.settings import Evaluation
-from vae_lab.networks import PerDatum
+from vae_lab.models.networks import PerDatum
+from vae_lab.models.vae import Batch
 from vae_lab.noise import NoiseSource
-from vae_lab.vae import Batch
+from vae_lab.training.evaluation import Evaluation
 
 
 def best_bound(vae, batch):

@@ -15,11 +15,12 @@ import torch
 from conftest import binary_vae, categorical_vae, nonlinear_vae
 from torch.func import functional_call
 
-from vae_lab import estimators, likelihoods, posteriors, priors
+from vae_lab import estimators
 from vae_lab.estimators import baselines
-from vae_lab.networks import MLP
+from vae_lab.models import likelihoods, posteriors, priors
+from vae_lab.models.networks import MLP
+from vae_lab.models.vae import Batch
 from vae_lab.noise import NoiseSource
-from vae_lab.vae import Batch
 
 ROUNDING = 2.0**-23
 LATENT_DIM = 2

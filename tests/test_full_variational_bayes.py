@@ -8,12 +8,12 @@ from conftest import gaussian_batch, linear_gaussian_vae
 from torch import nn
 
 from vae_lab.estimators import FullVariationalBayes, Reparameterized
-from vae_lab.likelihoods import FixedGaussian
-from vae_lab.networks import Linear
+from vae_lab.models.likelihoods import FixedGaussian
+from vae_lab.models.networks import Linear
+from vae_lab.models.posteriors import Gaussian
+from vae_lab.models.priors import StandardNormal
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource
-from vae_lab.posteriors import Gaussian
-from vae_lab.priors import StandardNormal
-from vae_lab.vae import VAE, Batch
 
 STD = 0.7
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from conftest import only, result
 
+from vae_lab.applications import Generate
+from vae_lab.applications.generate import nearest as nearest_module
+from vae_lab.applications.generate.nearest import nearest
 from vae_lab.datasets import Array
 from vae_lab.datasets.base import Parts, Split
-from vae_lab.evaluation import nearest as nearest_module
-from vae_lab.evaluation.nearest import nearest
 from vae_lab.noise import NoiseSpec
-from vae_lab.trained import load
-from vae_lab.uses import Generate
+from vae_lab.trained.model import load
 
 QUICK = ["logger=none", "trainer.progress=false", "trainer.max_samples=2000"]
 

@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 
 from vae_lab.datasets import Array, Digits, ImageFolder
-from vae_lab.datasets.given import given
 from vae_lab.errors import UserError
-from vae_lab.rows import Rows, all_of
+from vae_lab.numerics.streamed import Rows, all_of
+from vae_lab.trained.data import given
 
 
 def images(number, *shape, seed=0):
@@ -48,7 +48,7 @@ def test_another_dataset_with_files(real_data):
     from omegaconf import OmegaConf
 
     from vae_lab.datasets import MNIST
-    from vae_lab.paths import CONF
+    from vae_lab.files.paths import CONF
 
     files = OmegaConf.load(CONF / "dataset" / "mnist.yaml").files
     own = MNIST(root=str(real_data), download=False, files=files)

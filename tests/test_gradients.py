@@ -99,10 +99,10 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_ends_in_one_message_and_leaves_nothing(mistake, monkeypatch, tmp_path, capsys):
-    from vae_lab.cli import main
+    from vae_lab.cli.main import main
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("vae_lab.explain.WANTS_TRACEBACK", False)
+    monkeypatch.setattr("vae_lab.config.explain.WANTS_TRACEBACK", False)
     expected = MISTAKES[mistake]
     if mistake.endswith("split=validation"):
         mistake += " dataset.validation_size=150"
@@ -131,7 +131,7 @@ def test_an_estimator_that_is_not_finite_is_named(tmp_path):
     (tmp_path / "mine.py").write_text(DIVERGING)
     added = ["estimators=pathwise", "estimators.sticking_the_landing._target_=mine.Diverging"]
     process = subprocess.run(
-        [sys.executable, "-m", "vae_lab.cli", "gradients", *SMALL, *added],
+        [sys.executable, "-m", "vae_lab", "gradients", *SMALL, *added],
         cwd=tmp_path,
         env=environment() | {"PYTHONPATH": str(tmp_path)},
         capture_output=True,

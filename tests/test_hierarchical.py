@@ -6,14 +6,14 @@ import pytest
 import torch
 from conftest import hierarchical_vae
 
-from vae_lab import posteriors, priors
 from vae_lab.evaluation.active_units import ActiveUnits, posterior_means
-from vae_lab.evaluation.annealed_importance_sampling import AnnealedImportanceSampling, log_mean
 from vae_lab.evaluation.measures import Measures
-from vae_lab.evaluation.weights import monte_carlo_variance
-from vae_lab.networks import MLP
+from vae_lab.inference.annealed import AnnealedImportanceSampling, log_mean
+from vae_lab.inference.weights import monte_carlo_variance
+from vae_lab.models import posteriors, priors
+from vae_lab.models.networks import MLP
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource
-from vae_lab.vae import VAE, Batch
 
 IMAGES = [torch.tensor([code >> bit & 1 for bit in range(4)]) for code in range(16)]
 

@@ -9,13 +9,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
-from vae_lab import config
-from vae_lab.cli import main
+from vae_lab.cli.main import main
+from vae_lab.config import schema
+from vae_lab.config.explain import explain, readable
+from vae_lab.config.suggest import KEYS, OPTIONS, groups, keys_like, options_like
 from vae_lab.errors import UserError, shortened
-from vae_lab.explain import explain, readable
-from vae_lab.orchestration import signature
-from vae_lab.paths import CONF
-from vae_lab.suggest import KEYS, OPTIONS, groups, keys_like, options_like
+from vae_lab.files.paths import CONF
+from vae_lab.runs import signature
 
 WORDS = {  # what is typed, what is to be written instead
     "seed 1": "write seed=1.",
@@ -102,7 +102,7 @@ KEYS_OF_TRAIN = {
 
 @cache
 def composed(command, *overrides):
-    config.register()
+    schema.register()
     signature.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose(command, list(overrides))

@@ -12,15 +12,15 @@ from conftest import (
     nonlinear_vae,
 )
 
-from vae_lab.evaluation.imputation.baselines import by_nearest_neighbours, mean_of
-from vae_lab.evaluation.imputation.gibbs import metropolis_within_gibbs, pseudo_gibbs
-from vae_lab.evaluation.imputation.held_out import held_out_log_likelihood
-from vae_lab.evaluation.imputation.importance_weighted import importance_weighted
-from vae_lab.evaluation.imputation.scores import ratio_of_sums, root_mean_square_error, share_of_wrong
-from vae_lab.evaluation.masks import at_random, half
-from vae_lab.incomplete import Reconstructed, filled, of_observed
+from vae_lab.applications.impute.baselines import by_nearest_neighbours, mean_of
+from vae_lab.applications.impute.gibbs import metropolis_within_gibbs, pseudo_gibbs
+from vae_lab.applications.impute.held_out import held_out_log_likelihood
+from vae_lab.applications.impute.importance_weighted import importance_weighted
+from vae_lab.applications.impute.scores import ratio_of_sums, root_mean_square_error, share_of_wrong
+from vae_lab.datasets.missing import at_random, half
+from vae_lab.models.observed import Reconstructed, filled, of_observed
+from vae_lab.models.vae import Batch
 from vae_lab.noise import NoiseSource
-from vae_lab.vae import Batch
 
 MISSING = torch.tensor([False, True, True, False])
 COPIES = 4000  # of one datum, whose imputations are as many independent ones

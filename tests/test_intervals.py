@@ -9,15 +9,15 @@ import pytest
 import torch
 from scipy.special import ndtri
 
+from vae_lab.applications.embed.probing_codes import _score
+from vae_lab.applications.impute.scores import ratio_of_sums, root_mean_square_error
+from vae_lab.applications.outliers.detection import auroc_with_interval
 from vae_lab.evaluation.aggregate_posterior import maximum_mean_discrepancy, mutual_information
-from vae_lab.evaluation.detection import auroc_with_interval
-from vae_lab.evaluation.imputation.scores import ratio_of_sums, root_mean_square_error
-from vae_lab.evaluation.probing_codes import _score
-from vae_lab.evaluation.terms import Term, statistic
-from vae_lab.intervals import quantile
-from vae_lab.orchestration.table import _half_interval
-from vae_lab.posteriors.gaussian import DiagonalGaussian
+from vae_lab.inference.terms import Term, statistic
+from vae_lab.models.posteriors.gaussian import DiagonalGaussian
+from vae_lab.numerics.intervals import quantile
 from vae_lab.probe.intervals import of_signed_variance, of_variance
+from vae_lab.sweep.table import _half_interval
 
 NOMINAL = (0.93, 0.97)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from vae_lab.errors import Busy, UserError
-from vae_lab.orchestration import heartbeat, lease, lease_file
+from vae_lab.runs import heartbeat, lease, lease_file
 
 HOLD = """
 import sys, time

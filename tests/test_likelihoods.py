@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import distributions as td
 
-from vae_lab.likelihoods import (
+from vae_lab.models.likelihoods import (
     Bernoulli,
     Beta,
     Categorical,
@@ -15,7 +15,7 @@ from vae_lab.likelihoods import (
     Gaussian,
     ScalarGaussian,
 )
-from vae_lab.likelihoods.support import check_support
+from vae_lab.models.likelihoods.support import check_support
 
 SHAPE = (2, 3, 3)  # (C, H, W)
 

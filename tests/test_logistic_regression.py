@@ -10,25 +10,22 @@ from hydra import compose, initialize_config_dir
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit, logsumexp
 
-from vae_lab import config
-from vae_lab.build import build_run
+from vae_lab.config import schema
 from vae_lab.datasets import BreastCancer
 from vae_lab.datasets.batches import TrainingBatches
 from vae_lab.errors import UserError
 from vae_lab.estimators import Reparameterized
-from vae_lab.evaluation.annealed_importance_sampling import (
-    AnnealedImportanceSampling,
-    annealed_log_likelihood,
-)
-from vae_lab.evaluation.importance_sampling import importance_weighted_log_likelihood
-from vae_lab.likelihoods import LogisticRegression
-from vae_lab.networks import Constant, Identity
+from vae_lab.files.paths import CONF
+from vae_lab.inference.annealed import AnnealedImportanceSampling, annealed_log_likelihood
+from vae_lab.inference.importance_sampling import importance_weighted_log_likelihood
+from vae_lab.models.likelihoods import LogisticRegression
+from vae_lab.models.networks import Constant, Identity
+from vae_lab.models.posteriors import FullGaussian, Gaussian
+from vae_lab.models.priors import StandardNormal
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource
-from vae_lab.paths import CONF
-from vae_lab.posteriors import FullGaussian, Gaussian
-from vae_lab.priors import StandardNormal
 from vae_lab.probe import Probe
-from vae_lab.vae import VAE, Batch
+from vae_lab.training.build import build_run
 
 
 def table(columns=None):
@@ -228,7 +225,7 @@ def test_the_probe_measures_one_table():
     ],
 )
 def test_what_does_not_fit_is_refused(overrides, message):
-    config.register()
+    schema.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", ["logger=none", *overrides])
     with pytest.raises(UserError, match=message):

@@ -6,11 +6,11 @@ import pytest
 import torch
 from conftest import exact_log_likelihood, gaussian_batch, linear_gaussian_vae, nonlinear_vae, posterior
 
-from vae_lab.evaluation import hmc
-from vae_lab.evaluation.importance_sampling import importance_weighted_log_likelihood
 from vae_lab.evaluation.marginal_likelihood import MarginalLikelihood
+from vae_lab.inference import hmc
+from vae_lab.inference.importance_sampling import importance_weighted_log_likelihood
+from vae_lab.models.vae import Batch
 from vae_lab.noise import NoiseSource
-from vae_lab.vae import Batch
 
 LEAPFROG = 10
 

@@ -15,31 +15,26 @@ from conftest import (
     posterior,
 )
 
-from vae_lab.evaluation import importance_sampling
 from vae_lab.evaluation.aggregate_posterior import maximum_mean_discrepancy, mutual_information
-from vae_lab.evaluation.annealed_importance_sampling import (
-    AnnealedImportanceSampling,
-    annealed_log_likelihood,
-    log_mean,
-    simulate,
-)
 from vae_lab.evaluation.bounds import bounds
 from vae_lab.evaluation.exact import is_linear_gaussian, linear_gaussian_log_likelihood
 from vae_lab.evaluation.fit_posterior import FitPosterior
 from vae_lab.evaluation.gap import split_gap
-from vae_lab.evaluation.importance_sampling import importance_samples
 from vae_lab.evaluation.measures import Measures
-from vae_lab.evaluation.terms import Term, difference, statistic
-from vae_lab.evaluation.weights import (
+from vae_lab.inference import importance_sampling
+from vae_lab.inference.annealed import AnnealedImportanceSampling, annealed_log_likelihood, log_mean, simulate
+from vae_lab.inference.importance_sampling import importance_samples
+from vae_lab.inference.terms import Term, difference, statistic
+from vae_lab.inference.weights import (
     Trust,
     effective_sample_size,
     gap_variance,
     monte_carlo_variance,
     pareto_shape,
 )
+from vae_lab.models.posteriors.gaussian import DiagonalGaussian
+from vae_lab.models.vae import Batch
 from vae_lab.noise import NoiseSource
-from vae_lab.posteriors.gaussian import DiagonalGaussian
-from vae_lab.vae import Batch
 
 NOISE = NoiseSource(0)
 REPETITIONS = 500

@@ -8,15 +8,15 @@ import torch
 from conftest import gaussian_batch, linear_gaussian_vae, nonlinear_vae, only, result
 from scipy import stats
 
+from vae_lab.applications.generate.nearest import nearest
 from vae_lab.datasets import Digits
 from vae_lab.estimators import IWAE, MIWAE
-from vae_lab.evaluation.importance_sampling import importance_weighted_log_likelihood
-from vae_lab.evaluation.nearest import nearest
-from vae_lab.incomplete import of_observed
-from vae_lab.likelihoods import Beta, Categorical, ContinuousBernoulli, DiscretizedLogistic, Gaussian
-from vae_lab.networks import MLP, PerDatum
+from vae_lab.inference.importance_sampling import importance_weighted_log_likelihood
+from vae_lab.models.likelihoods import Beta, Categorical, ContinuousBernoulli, DiscretizedLogistic, Gaussian
+from vae_lab.models.networks import MLP, PerDatum
+from vae_lab.models.observed import of_observed
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource
-from vae_lab.vae import VAE, Batch
 
 MISSING = torch.tensor([False, True, False, True])
 QUICK = ["logger=none", "trainer.progress=false"]

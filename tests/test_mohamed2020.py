@@ -9,18 +9,18 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from vae_lab import config
-from vae_lab.build import build
-from vae_lab.figures import exact_variances as exact
-from vae_lab.figures import gradients
-from vae_lab.figures.mohamed2020 import figures2_and_3
-from vae_lab.figures.mohamed2020_crossings import GROUPS, VARIANCES, crossings, exact_variance
+from vae_lab.applications.gradients.figures import variance as gradients
+from vae_lab.config import schema
+from vae_lab.config.instantiate import instantiate
+from vae_lab.files.paths import CONF
+from vae_lab.models.vae import Batch
 from vae_lab.noise import NoiseSource
-from vae_lab.orchestration import manifest
-from vae_lab.orchestration.instantiate import instantiate
-from vae_lab.paths import CONF
 from vae_lab.probe import Probe
-from vae_lab.vae import Batch
+from vae_lab.reproductions import exact_variances as exact
+from vae_lab.reproductions.mohamed2020.crossings import GROUPS, VARIANCES, crossings, exact_variance
+from vae_lab.reproductions.mohamed2020.figures import figures2_and_3
+from vae_lab.sweep import manifest
+from vae_lab.training.build import build
 
 PARTS = {"variance": 1.01, "variance_low": 0.99, "variance_high": 1.03}
 SETTINGS = [(1.0, 1.0), (-0.7, 0.4), (2.0, 1.7)]
@@ -89,7 +89,7 @@ def test_the_lines_cross_where_they_were_published_to_cross():
 @pytest.mark.parametrize(("function", "k"), [("quadratic", 0.0), ("bell", 1.0), ("cosine", 2.0)])
 def test_the_estimators_have_the_exact_variances(function, k):
     """Ten thousand means of 250 samples know a variance to 1.4 %; the coefficient costs 40 / K more."""
-    config.register()
+    schema.register()
     overrides = ["model=mohamed2020", f"model.likelihood.function={function}", f"model.likelihood.k={k}"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("gradients", ["dataset=ppca", *overrides, "estimators=mohamed2020", "num_samples=250"])
@@ -109,7 +109,7 @@ def test_the_estimators_have_the_exact_variances(function, k):
 
 
 def cfg_of_training(cfg):
-    return OmegaConf.masked_copy(cfg, [key for key in config.TrainConfig.__dataclass_fields__ if key in cfg])
+    return OmegaConf.masked_copy(cfg, [key for key in schema.TrainConfig.__dataclass_fields__ if key in cfg])
 
 
 def measurement(directory, function, k):

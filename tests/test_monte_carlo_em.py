@@ -11,10 +11,10 @@ from sklearn.decomposition import PCA
 from vae_lab.datasets import PPCA
 from vae_lab.datasets.batches import TrainingBatches
 from vae_lab.estimators import MonteCarloEM
-from vae_lab.networks import NoEncoder
+from vae_lab.models.networks import NoEncoder
+from vae_lab.models.vae import Batch
 from vae_lab.noise import NoiseSource
 from vae_lab.training.checkpoint import load_checkpoint
-from vae_lab.vae import Batch
 
 MCEM = ["estimator=monte_carlo_em", "model/encoder=none", "evaluation=marginal_likelihood", "logger=none"]
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vae_lab.networks import (
+from vae_lab.models.networks import (
     MLP,
     ConvolutionalDecoder,
     ConvolutionalEncoder,

@@ -5,14 +5,14 @@ import torch
 from conftest import gaussian_batch, linear_gaussian_vae
 from scipy.stats import kstest
 
-from vae_lab.codes import encoded, samples_of
+from vae_lab.applications.evaluate.evaluate import Evaluate
+from vae_lab.applications.impute.impute import Impute
+from vae_lab.applications.outliers.outliers import _one_batch
 from vae_lab.evaluation.measures import Measures
+from vae_lab.models.vae import Batch
 from vae_lab.noise import EVALUATION_BLOCK, AntitheticNoise, NoiseSource, NoiseSpec, permutation
-from vae_lab.sobol import SobolNoise
-from vae_lab.uses.evaluate import Evaluate
-from vae_lab.uses.impute import Impute
-from vae_lab.uses.outliers import _one_batch
-from vae_lab.vae import Batch
+from vae_lab.noise.sobol import SobolNoise
+from vae_lab.trained.encode import encoded, samples_of
 
 SPECS = {"posterior": NoiseSpec("normal", 3, (2,)), "pixels": NoiseSpec("uniform", 1, (4,))}
 

@@ -3,17 +3,17 @@ import json
 import pytest
 from hydra import compose, initialize_config_dir
 
-from vae_lab import config
+from vae_lab.config import schema
 from vae_lab.errors import UserError
-from vae_lab.files import checksum, write_atomically
-from vae_lab.orchestration.run_directory import RunDirectory, remove_if_unused
-from vae_lab.orchestration.signature import family, signature
-from vae_lab.paths import CONF
+from vae_lab.files.paths import CONF
+from vae_lab.files.writing import checksum, write_atomically
+from vae_lab.runs.directory import RunDirectory, remove_if_unused
+from vae_lab.runs.signature import family, signature
 from vae_lab.tracking import MetricsCsv
 
 
 def composed(*overrides):
-    config.register()
+    schema.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("train", list(overrides))
 

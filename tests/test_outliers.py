@@ -13,11 +13,11 @@ from scipy.stats import chi2
 from scipy.stats import f as f_distribution
 from sklearn.metrics import roc_curve
 
-from vae_lab.evaluation.detection import detection
+from vae_lab.applications.outliers.detection import detection
+from vae_lab.applications.outliers.scores import likelihood_ratio, outlier_scores, typicality
 from vae_lab.evaluation.exact import linear_gaussian_log_likelihood
-from vae_lab.evaluation.outlier_scores import likelihood_ratio, outlier_scores, typicality
+from vae_lab.models.vae import Batch
 from vae_lab.noise import NoiseSource
-from vae_lab.vae import Batch
 
 QUICK = ["logger=none", "trainer.max_samples=2000", "trainer.progress=false"]
 NAMES = [

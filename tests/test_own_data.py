@@ -16,16 +16,17 @@ from conftest import environment
 from hydra import compose, initialize_config_dir
 from PIL import EpsImagePlugin, Image
 
-from vae_lab import config, files
-from vae_lab.cli import main
+from vae_lab.cli.main import main
+from vae_lab.config import schema
+from vae_lab.config.instantiate import instantiate
 from vae_lab.datasets import Array, ImageFolder
 from vae_lab.datasets.array import StoredArray
 from vae_lab.datasets.batches import EvaluationBatches, TrainingBatches
 from vae_lab.errors import UserError
-from vae_lab.orchestration import signature
-from vae_lab.orchestration.instantiate import instantiate
-from vae_lab.paths import CONF
-from vae_lab.rows import Rows
+from vae_lab.files import writing
+from vae_lab.files.paths import CONF
+from vae_lab.numerics.streamed import Rows
+from vae_lab.runs import signature
 
 SMALL = ["model.encoder.hidden=[8]", "model.decoder.hidden=[8]", "evaluation.importance_samples=5"]
 SMALL += ["logger=none", "trainer.max_epochs=2", "dataset.batch_size=20"]
@@ -389,10 +390,10 @@ def test_results_in_the_folder_are_no_data(tmp_path, monkeypatch, capsys, output
     write_images(folder / "a", 30)
     write_images(folder / "b", 30, seed=1)
     monkeypatch.chdir(folder)
-    before, names = content_of(folder), files.image_files(folder)
+    before, names = content_of(folder), writing.image_files(folder)
     words = ["dataset=image_folder", "dataset.path=.", "dataset.size=4", "model/likelihood=gaussian", *SMALL]
     for printed in ("test ELBO", "done already"):
-        files.content.cache_clear()
+        writing.content.cache_clear()
         main(["train", *words, f"output_dir={output}"])
         assert printed in capsys.readouterr().out
     (run,) = (folder / output / "runs").iterdir()
@@ -402,7 +403,7 @@ def test_results_in_the_folder_are_no_data(tmp_path, monkeypatch, capsys, output
         Image.new("L", (4, 4)).save(folder / others / "figure.png")
     (folder / "sweeps" / "mine" / ".vae_lab.json").touch()
     assert content_of(folder) == before
-    assert files.image_files(folder) == names
+    assert writing.image_files(folder) == names
 
 
 def test_linked_folders_are_part_of_the_data_and_of_their_content(tmp_path, monkeypatch):
@@ -420,8 +421,8 @@ def test_linked_folders_are_part_of_the_data_and_of_their_content(tmp_path, monk
 
 
 def content_of(path):
-    files.content.cache_clear()  # as in a new process
-    return files.content(str(path))
+    writing.content.cache_clear()  # as in a new process
+    return writing.content(str(path))
 
 
 def test_an_image_is_handed_to_no_other_program(tmp_path, monkeypatch):
@@ -454,8 +455,8 @@ def test_a_folder_without_images(tmp_path):
 
 
 def signature_of(*overrides):
-    files.content.cache_clear()  # as in a new process
-    config.register()
+    writing.content.cache_clear()  # as in a new process
+    schema.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return signature.signature(compose("train", list(overrides)))
 
@@ -496,7 +497,7 @@ def test_content_is_looked_at_once_for_each_size_and_time(tmp_path, monkeypatch)
     path = tmp_path / "x.npy"
     np.save(path, images(30, 5))
     looked_at = []
-    monkeypatch.setattr(files, "checksum", lambda path: looked_at.append(path) or str(len(looked_at)))
+    monkeypatch.setattr(writing, "checksum", lambda path: looked_at.append(path) or str(len(looked_at)))
     for _ in range(2):
         assert content_of(path) == "1"
     np.save(path, images(31, 5))
@@ -508,7 +509,7 @@ def test_content_is_looked_at_once_for_each_size_and_time(tmp_path, monkeypatch)
     np.save(path, images(31, 5, seed=1))
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # as a copy that keeps the time
     assert content_of(path) == "8"
-    files.content.cache_clear()
+    writing.content.cache_clear()
 
 
 @pytest.mark.slow
@@ -579,7 +580,7 @@ def test_memory_does_not_grow_with_the_data(tmp_path):
         command = [
             sys.executable,
             "-m",
-            "vae_lab.cli",
+            "vae_lab",
             "train",
             "dataset=array",
             f"dataset.path={number}.npy",
@@ -610,7 +611,7 @@ def small_cifar10(root):
     for seed, name in enumerate(names):
         batch = {"data": images(20, 3 * 32 * 32, seed=seed), "labels": [seed] * 20}
         (folder / name).write_bytes(pickle.dumps(batch))
-    return {f"{folder.name}/{name}": files.checksum(folder / name, "md5") for name in names}
+    return {f"{folder.name}/{name}": writing.checksum(folder / name, "md5") for name in names}
 
 
 def small_omniglot(root):
@@ -628,12 +629,12 @@ def small_omniglot(root):
             for path in (folder / part).rglob("*.png"):
                 archive.write(path, path.relative_to(folder))
         shutil.rmtree(folder / part)
-        checksums[f"omniglot-py/{part}.zip"] = files.checksum(folder / f"{part}.zip", "md5")
+        checksums[f"omniglot-py/{part}.zip"] = writing.checksum(folder / f"{part}.zip", "md5")
     return checksums
 
 
 def dataset(name, root, checksums, *overrides):
-    config.register()
+    schema.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose(
             "train", [f"dataset={name}", f"dataset.root={root}", "dataset.batch_size=10", *overrides]
@@ -665,7 +666,7 @@ def test_a_batch_of_cifar10_runs_nothing(tmp_path):
     of_files = small_cifar10(tmp_path)
     first = next(iter(of_files))
     (tmp_path / first).write_bytes(pickle.dumps({"data": Touches(tmp_path / "executed"), "labels": []}))
-    of_files[first] = files.checksum(tmp_path / first, "md5")  # which a stranger's configuration may name
+    of_files[first] = writing.checksum(tmp_path / first, "md5")  # which a stranger's configuration may name
     with pytest.raises(ValueError, match=r"files must hold arrays, but one names posix\.system"):
         dataset("cifar10", tmp_path, of_files).setup()
     assert not (tmp_path / "executed").exists()

@@ -12,15 +12,18 @@ from conftest import FAST
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from vae_lab import config
-from vae_lab.cli import _as_hydra_reads
+from vae_lab.cli.main import _as_hydra_reads
+from vae_lab.config import schema
 from vae_lab.errors import UserError
-from vae_lab.files import LEFT_SECONDS, own_suffix, read_rows, write_atomically
-from vae_lab.orchestration import lease, manifest, ownership, signature, sweep_name
-from vae_lab.orchestration.axes import axes
-from vae_lab.orchestration.pool import Pool, Task
-from vae_lab.orchestration.run_directory import EARLIER, RunDirectory, is_finished, result_of, write_failure
-from vae_lab.paths import CONF
+from vae_lab.files import ownership
+from vae_lab.files.paths import CONF
+from vae_lab.files.writing import LEFT_SECONDS, own_suffix, read_rows, write_atomically
+from vae_lab.runs import lease, signature
+from vae_lab.runs.directory import EARLIER, RunDirectory, is_finished, result_of, write_failure
+from vae_lab.sweep import manifest
+from vae_lab.sweep import name as sweep_name
+from vae_lab.sweep.axes import axes
+from vae_lab.sweep.launchers.pool import Pool, Task
 from vae_lab.tracking import MetricsCsv
 
 COMMANDS = ("train", "gradients", "evaluate", "generate", "explore", "embed", "impute")
@@ -35,7 +38,7 @@ def tree(folder):
 
 
 def composed(*overrides, command="train"):
-    config.register()
+    schema.register()
     signature.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose(command, list(overrides))

@@ -11,13 +11,13 @@ from test_float32 import LATENT_DIM, POSTERIORS, PRIORS
 from vae_lab import estimators
 from vae_lab.errors import UserError
 from vae_lab.estimators.baselines import LeaveOneOut
-from vae_lab.likelihoods import Bernoulli
-from vae_lab.networks import MLP
+from vae_lab.models.likelihoods import Bernoulli
+from vae_lab.models.networks import MLP
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource
-from vae_lab.prepare import prepare_estimator, prepare_probe
 from vae_lab.probe import Probe
-from vae_lab.probing import ProbeSettings
-from vae_lab.vae import VAE, Batch
+from vae_lab.probe.settings import ProbeSettings
+from vae_lab.training.compatibility import prepare_estimator, prepare_probe
 
 small = partial(MLP, hidden=[3], activation="tanh")
 score = estimators.ScoreFunction

@@ -8,13 +8,13 @@ import scipy.stats as stats
 import torch
 from scipy.integrate import quad
 
-from vae_lab import posteriors, priors
 from vae_lab.estimators import Reparameterized, ScoreFunction, StickingTheLanding
-from vae_lab.likelihoods import Bernoulli
-from vae_lab.networks import MLP
+from vae_lab.models import posteriors, priors
+from vae_lab.models.likelihoods import Bernoulli
+from vae_lab.models.networks import MLP
+from vae_lab.models.posteriors.gaussian import DiagonalGaussian
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource, NoiseSpec
-from vae_lab.posteriors.gaussian import DiagonalGaussian
-from vae_lab.vae import VAE, Batch
 
 LATENT_DIM, BATCH = 2, 3
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
-from vae_lab.posteriors import FixedGaussian, Gaussian, IsotropicGaussian
-from vae_lab.priors import StandardNormal
+from vae_lab.models.posteriors import FixedGaussian, Gaussian, IsotropicGaussian
+from vae_lab.models.priors import StandardNormal
 
 FAMILIES = [Gaussian, partial(Gaussian, scale="log_std"), IsotropicGaussian, partial(FixedGaussian, std=0.8)]
 LATENT_DIM, BATCH = 3, 4

@@ -9,15 +9,15 @@ import torch
 from conftest import nonlinear_vae
 from hydra import compose, initialize_config_dir
 
-from vae_lab import config
-from vae_lab.build import build
+from vae_lab.config import schema
 from vae_lab.errors import UserError
 from vae_lab.estimators import IWAE, Reparameterized
 from vae_lab.evaluation.measures import Measures
+from vae_lab.files.paths import CONF
+from vae_lab.models.priors import Flow, GaussianMixture, VampPrior
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource
-from vae_lab.paths import CONF
-from vae_lab.priors import Flow, GaussianMixture, VampPrior
-from vae_lab.vae import VAE, Batch
+from vae_lab.training.build import build
 
 SHAPE = (1, 2, 2)
 
@@ -150,7 +150,7 @@ def test_measures_of_a_model_with_a_prior_that_does_not_factorise(name):
 
 
 def built(*overrides):
-    config.register()
+    schema.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return build(compose("train", list(overrides)), Path("checkpoints"))
 

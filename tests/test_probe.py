@@ -11,6 +11,7 @@ from torch import nn
 from torch.func import functional_call, jacrev
 
 from vae_lab import estimators
+from vae_lab.cli.output import _margin as margin
 from vae_lab.estimators import (
     ARM,
     CIWAE,
@@ -42,18 +43,17 @@ from vae_lab.estimators import (
     WakeSleep,
 )
 from vae_lab.estimators.baselines import BatchMean, LeaveOneOut, Network, RunningMean, VarianceNormalization
-from vae_lab.likelihoods import Bernoulli, ScalarGaussian
-from vae_lab.networks import MLP, ConvolutionalDecoder, ConvolutionalEncoder
+from vae_lab.models.likelihoods import Bernoulli, ScalarGaussian
+from vae_lab.models.networks import MLP, ConvolutionalDecoder, ConvolutionalEncoder
+from vae_lab.models.posteriors import Gaussian
+from vae_lab.models.priors import StandardNormal
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import AntitheticNoise, NoiseSource
-from vae_lab.posteriors import Gaussian
-from vae_lab.priors import StandardNormal
 from vae_lab.probe import Probe
 from vae_lab.probe.bias import BLOCKS, corrected, detectable, p_value, z_score
 from vae_lab.probe.jacobian import EncoderJacobian
 from vae_lab.probe.moments import Moments
 from vae_lab.probe.warm_up import warm_up
-from vae_lab.report import _margin as margin
-from vae_lab.vae import VAE, Batch
 
 ESTIMATORS = {
     "reparameterized": Reparameterized,

@@ -15,11 +15,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from hydra_plugins.vae_lab_plugins.processes import ProcessesLauncher
-from vae_lab import files, surroundings
+from vae_lab.cli import surroundings
+from vae_lab.config.explain import explain
 from vae_lab.errors import UserError
-from vae_lab.explain import explain
-from vae_lab.orchestration import warm
-from vae_lab.orchestration.axes import literal
+from vae_lab.files import writing
+from vae_lab.sweep.axes import literal
+from vae_lab.sweep.launchers import forkserver
 from vae_lab.tracking import wandb
 from vae_lab.tracking.wandb import WandbFactory
 
@@ -29,7 +30,7 @@ from multiprocessing.forkserver import _forkserver
 from vae_lab.errors import UserError
 from vae_lab.explain import explain
 from vae_lab.orchestration import warm
-warm.start(1)
+forkserver.start(1)
 print(_forkserver._forkserver_pid, flush=True)
 time.sleep(60)
 """
@@ -40,18 +41,18 @@ from vae_lab.errors import UserError
 from vae_lab.errors import UserError
 from vae_lab.explain import explain
 from vae_lab.orchestration import warm
-warm._context = multiprocessing.get_context("fork")
-warm._run_server = lambda: None
+forkserver._context = multiprocessing.get_context("fork")
+forkserver._run_server = lambda: None
 tries = "tries"
 def check(cfg):
     with open(tries, "a") as file:
         file.write("x")
     if os.stat(tries).st_size <= int(sys.argv[1]):
         os.kill(os.getpid(), signal.SIGKILL)
-sys.modules["vae_lab.run"] = types.SimpleNamespace(quieten_libraries=lambda: None)  # imports torch
-sys.modules["vae_lab.commands.mortal"] = types.SimpleNamespace(check=check)
+sys.modules["vae_lab.training.run"] = types.SimpleNamespace(quieten_libraries=lambda: None)  # imports torch
+sys.modules["vae_lab.cli.commands.mortal"] = types.SimpleNamespace(check=check)
 try:
-    print(warm.first_mistake("mortal", [([], "a: 1")]))
+    print(forkserver.first_mistake("mortal", [([], "a: 1")]))
 except UserError as error:
     print(error)
 """
@@ -97,7 +98,7 @@ def test_a_check_that_is_killed_is_done_again_and_once_more_is_said(tmp_path, ki
 def test_a_long_temporary_folder_is_no_place_for_a_socket(tmp_path, monkeypatch, name):
     (tmp_path / name).mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / name))
-    with warm._short_temporary_folder():
+    with forkserver._short_temporary_folder():
         assert len(os.fsencode(tempfile.mktemp(prefix="pymp-12345678/listener-"))) < 100
     assert tempfile.tempdir == str(tmp_path / name)
 
@@ -243,7 +244,7 @@ def test_a_user_without_a_home_has_one_that_is_not_there(surrounded, monkeypatch
     monkeypatch.delenv("HOME")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     data = Path(__file__)
-    assert files.content.__wrapped__(str(data)) == files.checksum(data)  # with nowhere to keep it
+    assert writing.content.__wrapped__(str(data)) == writing.checksum(data)  # with nowhere to keep it
 
 
 @pytest.mark.parametrize(("columns", "left"), [("0", None), ("1", None), ("80", "80"), ("abc", "abc")])

@@ -8,14 +8,14 @@ import pytest
 from test_checkpoints import SMALL, directory_of, trained, unfinished_copy
 from test_orchestration import composed
 
-from vae_lab import run as training
 from vae_lab.errors import UserError
-from vae_lab.orchestration import code, provenance, sources
-from vae_lab.orchestration.jobs import Job, kept
-from vae_lab.orchestration.manifest import Entry, Manifest
-from vae_lab.orchestration.sweep import _tell_of_other_code
-from vae_lab.orchestration.table import collect
-from vae_lab.paths import ROOT
+from vae_lab.files.paths import ROOT
+from vae_lab.runs import code, provenance, sources
+from vae_lab.sweep.jobs import Job, kept
+from vae_lab.sweep.manifest import Entry, Manifest
+from vae_lab.sweep.run import _tell_of_other_code
+from vae_lab.sweep.table import collect
+from vae_lab.training import run as training
 
 HELPER = "FACTOR = 1.0\n"
 MINE = """from mine_pkg.helper import FACTOR
@@ -55,12 +55,12 @@ def test_the_sources_behind_a_training():
         "vae_lab/estimators/vimco.py": "estimator",
         "vae_lab/estimators/multi_sample.py": "estimator",
         "vae_lab/datasets/digits.py": "dataset",
-        "vae_lab/module.py": "training",
-        "vae_lab/vae.py": "training",
+        "vae_lab/training/module.py": "training",
+        "vae_lab/models/vae.py": "training",
     }.items():
         assert found[path]["part"] == part
-    for path in ("vae_lab/cli.py", "vae_lab/estimators/rebar.py", "vae_lab/estimators/__init__.py",
-                 "vae_lab/report.py", "vae_lab/tracking/wandb.py", "vae_lab/probe/probe.py"):  # fmt: skip
+    for path in ("vae_lab/cli/main.py", "vae_lab/estimators/rebar.py", "vae_lab/estimators/__init__.py",
+                 "vae_lab/cli/output.py", "vae_lab/tracking/wandb.py", "vae_lab/probe/probe.py"):  # fmt: skip
         assert path not in found
     assert len(found) < 80
 
@@ -73,7 +73,7 @@ def test_what_is_left_out_exists():
 def test_they_are_found_without_torch():
     program = (
         "import sys; from vae_lab.orchestration import sources; "
-        "found = sources.behind({'training': 'vae_lab.run.run'}); assert len(found) > 30; "
+        "found = sources.behind({'training': 'vae_lab.training.run.run'}); assert len(found) > 30; "
         "assert 'torch' not in sys.modules and 'lightning' not in str(sys.modules.keys())"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

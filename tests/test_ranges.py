@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from vae_lab import memory
+from vae_lab.config.ranges import LEAST, MOST, check_range
 from vae_lab.errors import UserError
-from vae_lab.memory import check_fits, fitting
-from vae_lab.optimizers import Burda2016, Mohamed2020, OptimizerFactory
-from vae_lab.orchestration.ranges import LEAST, MOST, check_range
-from vae_lab.paths import CONF
+from vae_lab.files.paths import CONF
+from vae_lab.numerics import memory
+from vae_lab.numerics.memory import check_fits, fitting
+from vae_lab.training.optimizers import Burda2016, Mohamed2020, OptimizerFactory
 
 
 @pytest.mark.parametrize(

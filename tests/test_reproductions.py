@@ -8,12 +8,12 @@ import pytest
 import torch
 from conftest import of_sweep
 
-from vae_lab import published
 from vae_lab.errors import UserError
-from vae_lab.figures.kingma2014_figure2 import AT
 from vae_lab.figures.manifold import manifold_points
-from vae_lab.figures.published_curves import averaged, compare
-from vae_lab.loading import load
+from vae_lab.reproductions import published
+from vae_lab.reproductions.kingma2014.figure2 import AT
+from vae_lab.reproductions.published_curves import averaged, compare
+from vae_lab.trained.load import load
 
 ON_DIGITS = ["dataset=digits", "model.encoder.hidden=[20]", "model.decoder.hidden=[20]"]
 SHORT = ["logger=none", "trainer.max_samples=2000", "trainer.evaluate_at=[500,2000]"]

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from vae_lab.figures.snr import log_slope
+from vae_lab.applications.gradients.figures.snr import log_slope
 
 
 def rows(numbers, values):

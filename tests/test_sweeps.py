@@ -22,13 +22,16 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from rich.table import Table
 
-from vae_lab import config, report
+from vae_lab.cli import output
+from vae_lab.config import schema
 from vae_lab.datasets.fraud_like import fraud_like
 from vae_lab.errors import UserError
-from vae_lab.orchestration import manifest, run_directory, signature, table
-from vae_lab.orchestration.axes import axes, points
-from vae_lab.orchestration.pool import slots
-from vae_lab.paths import CONF, ROOT
+from vae_lab.files.paths import CONF, ROOT
+from vae_lab.runs import directory as run_directory
+from vae_lab.runs import signature
+from vae_lab.sweep import manifest, table
+from vae_lab.sweep.axes import axes, points
+from vae_lab.sweep.launchers.pool import slots
 
 FILES = sorted(Path(__file__).parent.parent.glob("sweeps/*.yaml"))
 TWO = ["train", "-m", *FAST, "model.latent_dim=2,3"]
@@ -132,7 +135,7 @@ def test_a_multirun_ends_in_a_table_and_what_is_done_is_not_started_again(vae_la
 
 def test_finished_runs_need_no_torch(vae_lab, tmp_path):
     assert vae_lab(*TWO).returncode == 0
-    command = [sys.executable, "-X", "importtime", "-m", "vae_lab.cli", *TWO]
+    command = [sys.executable, "-X", "importtime", "-m", "vae_lab", *TWO]
     process = subprocess.run(
         command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True
     )
@@ -492,7 +495,7 @@ def test_a_table_that_goes_to_a_file_is_not_cut(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     table = Table("a" * 60, "-40.40 to -39.12")
     printed = io.StringIO()
-    report.plain_console(file=printed).print(table)
+    output.plain_console(file=printed).print(table)
     assert "a" * 60 in printed.getvalue()
     assert "-40.40 to -39.12" in printed.getvalue()
 
@@ -561,7 +564,7 @@ def test_words_and_numbers_in_one_column(tmp_path):
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 def test_every_setting_of_every_sweep_composes_and_can_be_built(path, request, tmp_path, monkeypatch):
-    config.register()
+    schema.register()
     signature.register()
     settings = OmegaConf.to_container(OmegaConf.load(path).sweep)
     if "models" in settings:  # whose runs are those of another sweep
@@ -577,7 +580,7 @@ def test_every_setting_of_every_sweep_composes_and_can_be_built(path, request, t
     elif "experiment: mohamed2020" not in path.read_text():  # of one dataset
         common.append("dataset=digits")
     common += [word for word in settings.get("without_data", []) if word != "dataset=digits"]
-    check = importlib.import_module(f"vae_lab.commands.{settings.get('command', 'train')}").check
+    check = importlib.import_module(f"vae_lab.cli.commands.{settings.get('command', 'train')}").check
     of = [
         axis._replace(values=dict([*axis.values.items()][:1])) if axis.key == "seed" else axis
         for axis in axes(settings, [])[0]

@@ -74,7 +74,7 @@ def test_a_finished_run_is_not_done_again_unless_asked(vae_lab, tmp_path):
     first = vae_lab("train", *QUIET, "hydra.run.dir=run")
     stamp = (tmp_path / "run" / "checkpoints" / "last.ckpt").stat().st_mtime_ns
     started = time.monotonic()
-    second = vae_lab("train", *QUIET, "hydra.run.dir=run", module="vae_lab.cli")
+    second = vae_lab("train", *QUIET, "hydra.run.dir=run", module="vae_lab")
     assert time.monotonic() - started < 3  # no torch import
     assert "This configuration is done already; rerun=true does it again." in second.stdout
     assert first.stdout.splitlines()[0] in second.stdout
@@ -90,7 +90,7 @@ def test_a_finished_run_is_not_done_again_unless_asked(vae_lab, tmp_path):
 
 def test_one_seed_repeats_bit_for_bit_and_seeds_0_and_1_differ(vae_lab, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        process = vae_lab(*QUIET, f"seed={seed}", f"hydra.run.dir={name}", module="vae_lab.train")
+        process = vae_lab("train", *QUIET, f"seed={seed}", f"hydra.run.dir={name}")
         assert process.returncode == 0, process.stderr
     assert same_weights(tmp_path / "a", tmp_path / "b")
     assert result(tmp_path / "a")["metrics"] == result(tmp_path / "b")["metrics"]
@@ -111,7 +111,7 @@ def undisturbed(tmp_path_factory):
 
 def start(cwd, *arguments):
     return subprocess.Popen(
-        [sys.executable, "-m", "vae_lab.cli", "train", *arguments],
+        [sys.executable, "-m", "vae_lab", "train", *arguments],
         cwd=cwd,
         env=environment(),
         stdout=subprocess.DEVNULL,
@@ -350,7 +350,7 @@ def test_help_and_completion_answer_at_once_without_torch(vae_lab, tmp_path):
     sweeps = vae_lab("-sc", "query=bash", env={"COMP_LINE": "vae-lab sweep estimator_v"}).stdout.split()
     assert sweeps == ["estimator_variance"]
     for arguments in (["train", "--help"], ["gradients", "--help"], ["sweep"]):
-        command = [sys.executable, "-X", "importtime", "-m", "vae_lab.cli", *arguments]
+        command = [sys.executable, "-X", "importtime", "-m", "vae_lab", *arguments]
         imported = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stderr
         modules = {line.rsplit("|", 1)[-1].strip() for line in imported.splitlines()}
         assert not modules & {"torch", "pytorch_lightning", "wandb", "matplotlib", "numpy", "polars", "scipy"}

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from vae_lab.likelihoods import Bernoulli, Gaussian
-from vae_lab.networks import MLP
-from vae_lab.optimizers import OptimizerFactory
+from vae_lab.models.likelihoods import Bernoulli, Gaussian
+from vae_lab.models.networks import MLP
 from vae_lab.training import TrainerFactory
 from vae_lab.training.not_finite import NotFiniteError, check_parameters, of_term
+from vae_lab.training.optimizers import OptimizerFactory
 from vae_lab.training.schedule import steps_at
 from vae_lab.training.window import Window
 

@@ -15,15 +15,17 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
 import vae_lab
-from vae_lab import config, foreign, trust
-from vae_lab.cli import main
+from vae_lab.cli.main import main
+from vae_lab.config import foreign, hydra_settings, schema, trust
+from vae_lab.config.instantiate import instantiate
 from vae_lab.errors import UserError
 from vae_lab.figures.style import figure
+from vae_lab.files.paths import CONF, ROOT
 from vae_lab.noise import NoiseSource
-from vae_lab.orchestration import hydra_settings, manifest, signature, slurm
-from vae_lab.orchestration.instantiate import instantiate
-from vae_lab.orchestration.jobs import line
-from vae_lab.paths import CONF, ROOT
+from vae_lab.runs import signature
+from vae_lab.sweep import manifest
+from vae_lab.sweep.jobs import line
+from vae_lab.sweep.launchers import slurm
 
 SMALL = ["model.encoder.hidden=[4]", "model.decoder.hidden=[4]", "logger=none"]
 SMALL += [
@@ -55,7 +57,7 @@ def crafted(tmp_path, marker):
     """Makes a directory that passes for that of a finished run, of a configuration with a changed node."""
 
     def make(key="seed", node=0):
-        config.register()
+        schema.register()
         signature.register()
         with initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = compose("train", SMALL)
@@ -81,10 +83,14 @@ def attacks(marker):
         "open": {"_target_": "builtins.open", "file": str(marker), "mode": "w"},
         "system": {"_target_": "os.system", "command": f"touch {marker}"},
         "import": {"_target_": "stranger.Thing"},
-        "through a module": {"_target_": "vae_lab.files.os.system", "command": f"touch {marker}"},
+        "through a module": {"_target_": "vae_lab.files.writing.os.system", "command": f"touch {marker}"},
         "through torch": {"_target_": "torch.optim.adam.torch.load", "f": str(marker)},
-        "class of another": {"_target_": "vae_lab.files.Path", "_args_": [str(marker)]},
-        "function": {"_target_": "vae_lab.files.write_atomically", "path": str(marker), "content": ""},
+        "class of another": {"_target_": "vae_lab.files.writing.Path", "_args_": [str(marker)]},
+        "function": {
+            "_target_": "vae_lab.files.writing.write_atomically",
+            "path": str(marker),
+            "content": "",
+        },
         "nested": {"_target_": "vae_lab.noise.NoiseSource", "seed": [{"_target_": "stranger.Thing"}]},
         "interpolated": {"_target_": "${oc.env:HOME}"},
         "no text": {"_target_": 3},
@@ -279,13 +285,16 @@ def test_yaml_that_makes_objects(crafted, marker):
         ("+estimator._convert_=none", "estimator._convert_ must be left out"),
         ("+estimator._recursive_=3", "estimator._recursive_ must be true or false, got 3"),
         ("model._recursive_=1", "model._recursive_ must be true or false, got 1"),
-        ("optimizer.algorithm._target_=vae_lab.networks.MLP", "optimizer.algorithm must be Callable of"),
+        (
+            "optimizer.algorithm._target_=vae_lab.models.networks.MLP",
+            "optimizer.algorithm must be Callable of",
+        ),
         ("optimizer.algorithm._partial_=false", "optimizer.algorithm must be Callable of"),
         ("model.encoder.hidden=[{_target_:os.getlogin}]", "model.encoder.hidden.0 must be int, got a node"),
         ("logger._target_=vae_lab.noise.NoiseSource", "logger must be Tracking"),
         ("+callbacks.x={_target_:vae_lab.tracking.MetricsCsv,path:x}", "callbacks.x must be Callback"),
         (
-            "model.prior._target_=vae_lab.files.os.getlogin",
+            "model.prior._target_=vae_lab.files.writing.os.getlogin",
             "model.prior._target_ must be a class that vae_lab",
         ),
         ("estimator._target_=Reparameterized", "estimator._target_ must be the dotted path of a class"),

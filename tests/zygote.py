@@ -1,6 +1,6 @@
 """Runs command lines in children of a process that has imported what they need, one line after another.
 
-The same module with the same words, folder, environment and streams as `python -m vae_lab.cli` has; only the
+The same module with the same words, folder, environment and streams as `python -m vae_lab` has; only the
 libraries, whose import takes most of the time of a small run, are there already. Reads requests from standard
 input, answers on standard output.
 """
@@ -14,10 +14,10 @@ import sys
 import threading
 import traceback
 
-import vae_lab.orchestration.warm_imports  # noqa: F401
+import vae_lab.sweep.launchers.forkserver_imports  # noqa: F401
 
 # At words and environment, when they are imported.
-LOOKS_AROUND = ("vae_lab.cli", "vae_lab.commands", "vae_lab.explain")
+LOOKS_AROUND = ("vae_lab.cli", "vae_lab.config.explain")
 
 
 def main():

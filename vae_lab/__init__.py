@@ -10,14 +10,14 @@ Example:
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vae_lab.trained import TrainedModel, load
+    from vae_lab.trained.model import TrainedModel, load
 
 __all__ = ["TrainedModel", "load"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from vae_lab import trained  # imports torch, for which the command line need not wait
+        from vae_lab.trained import model  # imports torch, for which the command line need not wait
 
-        return getattr(trained, name)
+        return getattr(model, name)
     raise AttributeError(f"module 'vae_lab' has no attribute {name!r}")

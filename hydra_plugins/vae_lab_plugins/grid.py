@@ -21,7 +21,7 @@ class GridSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        from vae_lab.orchestration.sweep import run_sweep
+        from vae_lab.sweep.run import run_sweep
 
         assert self.hydra_context is not None
         assert self.config is not None

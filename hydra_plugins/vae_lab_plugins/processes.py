@@ -38,7 +38,7 @@ class ProcessesLauncher(Launcher):
         self.config: Any = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from vae_lab.orchestration.launching import run_in_slots
+        from vae_lab.sweep.launchers.launching import run_in_slots
 
         assert self.hydra_context is not None
         return run_in_slots(

@@ -36,7 +36,7 @@ class SlurmLauncher(Launcher):
         self.config: Any = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from vae_lab.orchestration.launching import run_on_slurm
+        from vae_lab.sweep.launchers.launching import run_on_slurm
 
         assert self.hydra_context is not None
         loader = self.hydra_context.config_loader

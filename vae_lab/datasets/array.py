@@ -15,7 +15,7 @@ from torch import Tensor
 from vae_lab.datasets.base import Binarize, Parts, Split
 from vae_lab.datasets.own import OwnDataset
 from vae_lab.errors import UserError
-from vae_lab.rows import Rows
+from vae_lab.numerics.streamed import Rows
 
 CHANNELS = (1, 3, 4)  # that images have
 READ_HEADER = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}

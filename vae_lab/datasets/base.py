@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from vae_lab.datasets.batches import EvaluationBatches, Redraw, TrainingBatches
-from vae_lab.evaluation.masks import at_random
+from vae_lab.datasets.missing import at_random
 from vae_lab.noise import NoiseSource, NoiseSpec, permutation, some_of
-from vae_lab.rows import Rows, all_of
+from vae_lab.numerics.streamed import Rows, all_of
 
 Binarize = Literal["none", "dynamic", "fixed", "threshold"]
 EVALUATION_BATCH = 1000  # data, if they are small

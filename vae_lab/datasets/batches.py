@@ -6,9 +6,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from vae_lab.models.vae import Batch
 from vae_lab.noise import NoiseSource, NoiseSpec, permutation
-from vae_lab.rows import Rows, in_batches
-from vae_lab.vae import Batch
+from vae_lab.numerics.streamed import Rows, in_batches
 
 Redraw = Callable[[Tensor, Tensor], Tensor]
 

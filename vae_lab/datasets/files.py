@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from vae_lab.files import checksum
+from vae_lab.files.writing import checksum
 
 
 def verified_files(

@@ -15,8 +15,8 @@ from vae_lab.datasets.base import Binarize, Split
 from vae_lab.datasets.own import OwnDataset
 from vae_lab.datasets.part_folders import part_folders, part_of
 from vae_lab.errors import UserError
-from vae_lab.files import FORMATS, IMAGES, image_files
-from vae_lab.rows import Rows
+from vae_lab.files.writing import FORMATS, IMAGES, image_files
+from vae_lab.numerics.streamed import Rows
 
 MODES = {1: "L", 3: "RGB"}
 AS_THEY_ARE = {1: ("1", "L"), 3: ("RGB",)}  # modes whose values change by no conversion

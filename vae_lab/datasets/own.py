@@ -6,8 +6,8 @@ from torch import Tensor
 
 from vae_lab.datasets.base import Binarize, Parts, Split, SplitDataset, split_off
 from vae_lab.errors import UserError
-from vae_lab.likelihoods.support import extremes
-from vae_lab.rows import some
+from vae_lab.models.likelihoods.support import extremes
+from vae_lab.numerics.streamed import some
 
 
 class OwnDataset(SplitDataset):

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimate, Estimator
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
-from vae_lab.vae import VAE, Batch
 
 
 class Autoencoder(Estimator):

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from vae_lab.models.posteriors.discrete import Discrete
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
-from vae_lab.posteriors.discrete import Discrete
-from vae_lab.vae import VAE, Batch
 
 OTHERS = "rloo, nvil or vimco, or disarm or rebar for discrete ones"  # no gradient through samples
 

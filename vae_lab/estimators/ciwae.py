@@ -9,7 +9,7 @@ from vae_lab.estimators.base import Estimate, Estimator, check_pathwise
 from vae_lab.estimators.dreg import DReG
 from vae_lab.estimators.multi_sample import MultiSampleEstimator, log_mean
 from vae_lab.estimators.reparameterized import Reparameterized
-from vae_lab.vae import VAE, Batch
+from vae_lab.models.vae import VAE, Batch
 
 
 class CIWAE(MultiSampleEstimator):

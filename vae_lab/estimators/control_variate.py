@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from vae_lab.posteriors.base import Conditional
-from vae_lab.precision import without_autocast
+from vae_lab.models.posteriors.base import Conditional
+from vae_lab.numerics.precision import without_autocast
 
 
 def scaled_score(signal: Tensor, q: Conditional, z: Tensor) -> Tensor:

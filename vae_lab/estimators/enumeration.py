@@ -6,9 +6,9 @@ from torch import Tensor
 
 from vae_lab.estimators.base import Estimate, check_discrete
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
+from vae_lab.models.posteriors.discrete import MOST_STATES, is_enumerable
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
-from vae_lab.posteriors.discrete import MOST_STATES, is_enumerable
-from vae_lab.vae import VAE, Batch
 
 
 class Enumeration(SingleSampleEstimator):

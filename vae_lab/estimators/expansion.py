@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from vae_lab.posteriors.base import Conditional
-from vae_lab.precision import without_autocast
-from vae_lab.vae import VAE
+from vae_lab.models.posteriors.base import Conditional
+from vae_lab.models.vae import VAE
+from vae_lab.numerics.precision import without_autocast
 
 
 class Quadratic(NamedTuple):

@@ -9,8 +9,8 @@ from torch.func import functional_call
 
 from vae_lab.estimators.base import Estimate, Estimator, check_pathwise
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
-from vae_lab.vae import VAE, Batch
 
 WEIGHT_SAMPLES = 10
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from vae_lab.estimators.base import Estimate, check_pathwise
 from vae_lab.estimators.dreg import DReG
 from vae_lab.estimators.multi_sample import MultiSampleEstimator, check_groups, mean_of_groups
-from vae_lab.vae import VAE, Batch
+from vae_lab.models.vae import VAE, Batch
 
 
 class IWAE(MultiSampleEstimator):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from vae_lab.precision import for_network, single
+from vae_lab.numerics.precision import for_network, single
 
 
 class LearnedControlVariate(nn.Module):

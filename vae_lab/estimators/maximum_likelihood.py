@@ -6,8 +6,8 @@ from typing import Any
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimate, Estimator
+from vae_lab.models.vae import Batch
 from vae_lab.noise import NoiseSpec
-from vae_lab.vae import Batch
 
 
 class MaximumLikelihood(Estimator):

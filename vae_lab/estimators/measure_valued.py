@@ -8,10 +8,10 @@ from torch import Tensor
 
 from vae_lab.estimators.base import Estimate
 from vae_lab.estimators.single_sample import SingleSampleEstimator
+from vae_lab.models.posteriors.base import Conditional
+from vae_lab.models.posteriors.gaussian import Gaussian
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
-from vae_lab.posteriors.base import Conditional
-from vae_lab.posteriors.gaussian import Gaussian
-from vae_lab.vae import VAE, Batch
 
 
 class MeasureValued(SingleSampleEstimator):

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from vae_lab.estimators.base import Estimate
 from vae_lab.estimators.iwae import IWAE
-from vae_lab.incomplete import of_observed
-from vae_lab.vae import VAE, Batch
+from vae_lab.models.observed import of_observed
+from vae_lab.models.vae import VAE, Batch
 
 
 class MIWAE(IWAE):

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimate, Estimator
-from vae_lab.evaluation import hmc
+from vae_lab.inference import hmc
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
-from vae_lab.vae import VAE, Batch
 
 INITIAL_STEP = 0.1
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from vae_lab.discrete import DiscreteLaw
 from vae_lab.estimators.base import Estimate, check_discrete
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
+from vae_lab.models.discrete import DiscreteLaw
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
-from vae_lab.vae import VAE, Batch
 
 
 class REBAR(SingleSampleEstimator):

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from vae_lab.discrete import DiscreteLaw
 from vae_lab.estimators.learned_control_variate import LearnedControlVariate
 from vae_lab.estimators.rebar import REBAR
 from vae_lab.estimators.single_sample import KL
-from vae_lab.vae import VAE
+from vae_lab.models.discrete import DiscreteLaw
+from vae_lab.models.vae import VAE
 
 
 class RELAX(REBAR):

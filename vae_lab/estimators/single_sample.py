@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimator
+from vae_lab.models.posteriors.base import Conditional
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
-from vae_lab.posteriors.base import Conditional
-from vae_lab.vae import VAE, Batch
 
 KL = Literal["analytic", "sampled", "entropy"]
 

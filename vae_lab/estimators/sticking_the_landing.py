@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vae_lab.estimators.base import Estimate, check_pathwise
 from vae_lab.estimators.single_sample import SingleSampleEstimator
-from vae_lab.vae import VAE, Batch
+from vae_lab.models.vae import VAE, Batch
 
 
 class StickingTheLanding(SingleSampleEstimator):

@@ -8,13 +8,8 @@ import torch
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimate
-from vae_lab.estimators.multi_sample import (
-    MultiSampleEstimator,
-    log_mean,
-    log_sum_of_others,
-    normalised,
-)
-from vae_lab.vae import VAE, Batch
+from vae_lab.estimators.multi_sample import MultiSampleEstimator, log_mean, log_sum_of_others, normalised
+from vae_lab.models.vae import VAE, Batch
 
 
 class VIMCO(MultiSampleEstimator):

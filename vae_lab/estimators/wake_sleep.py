@@ -7,8 +7,8 @@ from torch import Tensor
 
 from vae_lab.estimators.base import Estimate
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
-from vae_lab.vae import VAE, Batch
 
 
 class WakeSleep(SingleSampleEstimator):

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource, NoiseSpec
-from vae_lab.vae import VAE, Batch
 
 THRESHOLD = 1e-2
 SAMPLES = 50  # of each of two means, where the mean of q has no closed form

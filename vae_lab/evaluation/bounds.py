@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vae_lab.evaluation.importance_sampling import CHUNK_ROWS, ImportanceSamples, importance_samples
-from vae_lab.evaluation.terms import Term, join, mean_of_samples, of_unknown_error
-from vae_lab.evaluation.weights import Trust, monte_carlo_variance
+from vae_lab.inference.importance_sampling import CHUNK_ROWS, ImportanceSamples, importance_samples
+from vae_lab.inference.terms import Term, join, mean_of_samples, of_unknown_error
+from vae_lab.inference.weights import Trust, monte_carlo_variance
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource
-from vae_lab.vae import VAE, Batch
 
 
 def bounds(

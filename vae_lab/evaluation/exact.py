@@ -5,11 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vae_lab.likelihoods import FixedGaussian, ScalarGaussian
-from vae_lab.networks import Linear
-from vae_lab.posteriors.discrete import is_enumerable
-from vae_lab.priors import StandardNormal
-from vae_lab.vae import VAE
+from vae_lab.models.likelihoods import FixedGaussian, ScalarGaussian
+from vae_lab.models.networks import Linear
+from vae_lab.models.posteriors.discrete import is_enumerable
+from vae_lab.models.priors import StandardNormal
+from vae_lab.models.vae import VAE
 
 CHUNK = 64  # values of the latent variables at a time
 

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from vae_lab.estimators.reparameterized import Reparameterized
 from vae_lab.estimators.single_sample import KL
-from vae_lab.networks import PerDatum
+from vae_lab.models.networks import PerDatum
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource, NoiseSpec
-from vae_lab.vae import VAE, Batch
 
 BETAS = (0.9, 0.9)  # a narrow posterior's gradients fall by orders of magnitude on the way
 CHUNK_ROWS = 1000  # decoder rows at a time: as many as stay in a CPU's cache

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from vae_lab.evaluation.fit_posterior import FitPosterior
-from vae_lab.evaluation.importance_sampling import CHUNK_ROWS, MAX_WEIGHTS, importance_samples
-from vae_lab.evaluation.terms import Term, join, mean_of_samples
-from vae_lab.evaluation.weights import Trust, gap_variance, join_trust
+from vae_lab.inference.importance_sampling import CHUNK_ROWS, MAX_WEIGHTS, importance_samples
+from vae_lab.inference.terms import Term, join, mean_of_samples
+from vae_lab.inference.weights import Trust, gap_variance, join_trust
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource
-from vae_lab.vae import VAE, Batch
 
 
 class Gap(NamedTuple):

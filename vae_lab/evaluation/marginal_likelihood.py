@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vae_lab.evaluation import hmc
+from vae_lab.inference import hmc
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource, NoiseSpec
-from vae_lab.vae import VAE, Batch
 
 GOOD_BELOW, WARN_ABOVE = 5, 10  # latent dimensions
 INITIAL_STEP = 0.1

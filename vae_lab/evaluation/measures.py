@@ -8,24 +8,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vae_lab.alternatives.base import Alternative
-from vae_lab.evaluation.annealed_importance_sampling import (
-    AnnealedImportanceSampling,
-    annealed_log_likelihood,
-)
 from vae_lab.evaluation.bounds import bounds
 from vae_lab.evaluation.exact import exact_log_likelihood, has_exact_log_likelihood
 from vae_lab.evaluation.fit_posterior import FitPosterior
 from vae_lab.evaluation.gap import Gap, split_gap
-from vae_lab.evaluation.importance_sampling import CHUNK_ROWS
 from vae_lab.evaluation.in_threads import in_threads
 from vae_lab.evaluation.latent_space import latent_space
-from vae_lab.evaluation.terms import Statistic, Term, difference, join, statistic
-from vae_lab.evaluation.weights import Trust
-from vae_lab.likelihoods.support import is_on_levels
+from vae_lab.inference.annealed import AnnealedImportanceSampling, annealed_log_likelihood
+from vae_lab.inference.importance_sampling import CHUNK_ROWS
+from vae_lab.inference.terms import Statistic, Term, difference, join, statistic
+from vae_lab.inference.weights import Trust
+from vae_lab.models.alternatives.base import Alternative
+from vae_lab.models.likelihoods.support import is_on_levels
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, some_of
-from vae_lab.rows import some
-from vae_lab.vae import VAE, Batch
+from vae_lab.numerics.streamed import some
 
 AT_A_TIME = 200  # data, at least
 

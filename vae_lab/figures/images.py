@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from vae_lab.figures.style import MISSING, figure
-from vae_lab.likelihoods.support import extremes
+from vae_lab.models.likelihoods.support import extremes
 
 
 def image_grid(groups: Sequence[tuple[str, Tensor]], path: Path, columns: int) -> None:

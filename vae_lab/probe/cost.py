@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimator
-from vae_lab.vae import VAE, Batch
+from vae_lab.models.vae import VAE, Batch
 
 ROUNDS = 7
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from vae_lab.intervals import degrees_of_freedom, quantile
+from vae_lab.numerics.intervals import degrees_of_freedom, quantile
 
 FEWEST_REPLICATES = 8
 FEWEST_DRAWS = 100  # replicates times data

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimator
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource, NoiseSpec
 from vae_lab.probe.bias import BLOCKS, corrected, detectable, p_value, squared_length, z_score
 from vae_lab.probe.cost import Cost, costs
@@ -16,7 +17,6 @@ from vae_lab.probe.minibatch import minibatch_traces
 from vae_lab.probe.reference import reference
 from vae_lab.probe.replicates import Objective, encodes_the_batch_alone, stacked
 from vae_lab.probe.sample import Groups, NotFiniteError, Sample
-from vae_lab.vae import VAE, Batch
 
 ROUNDING = 32  # units of the least digit, within which two gradients are the same
 NAN = float("nan")
@@ -324,10 +324,10 @@ def parameter_groups(vae: VAE, generative: bool = True) -> Groups:
     """The outputs of the encoder, each part of the model that has parameters, and each of its layers.
 
     Example:
-        >>> from vae_lab.likelihoods import Bernoulli
-        >>> from vae_lab.networks import Linear
-        >>> from vae_lab.posteriors import Gaussian
-        >>> from vae_lab.priors import StandardNormal
+        >>> from vae_lab.models.likelihoods import Bernoulli
+        >>> from vae_lab.models.networks import Linear
+        >>> from vae_lab.models.posteriors import Gaussian
+        >>> from vae_lab.models.priors import StandardNormal
         >>> q = Gaussian(2)
         >>> vae = VAE(Linear((4,), (4,)), Linear((2,), (4,)), q, Bernoulli(), StandardNormal(2), 2)
         >>> list(parameter_groups(vae))[:4]

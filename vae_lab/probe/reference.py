@@ -9,8 +9,8 @@ from vae_lab.estimators.reparameterized import Reparameterized
 from vae_lab.estimators.score_function import ScoreFunction
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
 from vae_lab.estimators.vimco import VIMCO
-from vae_lab.posteriors.discrete import is_enumerable
-from vae_lab.vae import VAE
+from vae_lab.models.posteriors.discrete import is_enumerable
+from vae_lab.models.vae import VAE
 
 LEAST_SAMPLES = 16  # of a datum, where the score function is the reference
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from vae_lab.estimators.base import Estimator
-from vae_lab.vae import VAE, Batch
+from vae_lab.models.vae import VAE, Batch
 
 
 class _Given(nn.Module):

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import torch
 
 from vae_lab.estimators.base import Estimator
+from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource
-from vae_lab.vae import VAE, Batch
 
 LEARNING_RATE = 1e-3
 

@@ -8,7 +8,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from vae_lab.files import read_rows, replace
+from vae_lab.files.writing import read_rows, replace
 
 
 class MetricsCsv(Logger):

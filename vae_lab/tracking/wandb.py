@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from vae_lab.orchestration.ownership import published
+from vae_lab.files.ownership import published
 from vae_lab.tracking.metrics_csv import MetricsCsv
 
 _log = logging.getLogger(__name__)

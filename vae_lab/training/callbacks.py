@@ -10,7 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from vae_lab.files import replace
+from vae_lab.files.writing import replace
 
 
 class EvaluateAt(pl.Callback):

@@ -7,8 +7,8 @@ from typing import Any
 import pytorch_lightning as pl
 
 from vae_lab.estimators.base import Estimator
-from vae_lab.module import VAEModule
-from vae_lab.probing import ProbeSettings
+from vae_lab.probe.settings import ProbeSettings
+from vae_lab.training.module import VAEModule
 
 METRICS = ("variance", "snr", "bias_z")
 GROUPS = ("outputs", "encoder", "decoder")

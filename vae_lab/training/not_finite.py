@@ -6,7 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from vae_lab.errors import UserError
-from vae_lab.likelihoods import Beta, DiscretizedLogistic, Gaussian, ScalarGaussian
+from vae_lab.models.likelihoods import Beta, DiscretizedLogistic, Gaussian, ScalarGaussian
 
 LEARN_A_SCALE = (Beta, DiscretizedLogistic, Gaussian, ScalarGaussian)
 

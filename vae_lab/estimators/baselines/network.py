@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from vae_lab.estimators.baselines.base import Baseline
-from vae_lab.precision import single
+from vae_lab.numerics.precision import single
 
 
 class Network(Baseline):

@@ -1,0 +1,1 @@
+"""Uses of a trained model: each a class, whose arguments are the root keys of its command."""

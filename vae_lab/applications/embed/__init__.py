@@ -1,0 +1,3 @@
+"""`vae-lab embed`."""
+
+from vae_lab.applications.embed.embed import Embed as Embed

@@ -1,0 +1,34 @@
+"""What a probe of codes found, by name and as a table."""
+
+from vae_lab.applications.base import Shown
+from vae_lab.applications.embed.figures import NAMES
+from vae_lab.applications.embed.probing_codes import Probed
+
+KINDS = {"linear": "linear", "knn": "neighbours"}
+
+
+def metrics_of(probed: Probed) -> dict[str, float]:
+    """Such as `accuracy/linear/code/100`, and its standard error over the draws of the labels."""
+    every = max(score.number for score in probed.scores)
+    metrics = {"accuracy/chance": probed.chance}
+    for score in probed.scores:
+        name = f"{score.classifier}/{score.features}/{'all' if score.number == every else score.number}"
+        metrics[f"accuracy/{name}"] = score.mean
+        if score.standard_error is not None:
+            metrics[f"standard_error/{name}"] = score.standard_error
+    return metrics
+
+
+def table_of(probed: Probed) -> Shown:
+    """A row for each classifier and features, a column for each number of labels."""
+    numbers = sorted({score.number for score in probed.scores})
+    rows: dict[str, list[str]] = {}
+    for score in sorted(probed.scores, key=lambda score: score.number):
+        row = rows.setdefault(f"{KINDS[score.classifier]} on {NAMES[score.features]}", [])
+        error = "" if score.standard_error is None else f" ± {score.standard_error:.3f}"
+        row.append(f"{score.mean:.3f}{error}")
+    rows["chance"] = [f"{probed.chance:.3f}" for _ in numbers]
+    head = [f"{number:,} labels" for number in numbers[:-1]]
+    return Shown(
+        ("accuracy ± s.e.", *head, f"all {numbers[-1]:,}"), [(name, *row) for name, row in rows.items()]
+    )

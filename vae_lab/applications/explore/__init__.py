@@ -1,0 +1,3 @@
+"""`vae-lab explore`."""
+
+from vae_lab.applications.explore.explore import Explore as Explore

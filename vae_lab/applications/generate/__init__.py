@@ -1,0 +1,3 @@
+"""`vae-lab generate`."""
+
+from vae_lab.applications.generate.generate import Generate as Generate

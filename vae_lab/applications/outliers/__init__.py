@@ -1,0 +1,3 @@
+"""`vae-lab outliers`."""
+
+from vae_lab.applications.outliers.outliers import Outliers as Outliers

@@ -1,0 +1,15 @@
+"""`vae-lab evaluate`."""
+
+import hydra
+from omegaconf import DictConfig
+
+from vae_lab.cli.commands.of_run import check as check
+from vae_lab.cli.commands.of_run import main_of
+from vae_lab.cli.output import show_evaluation
+from vae_lab.files.paths import CONF
+
+
+@hydra.main(config_path=str(CONF), config_name="evaluate", version_base="1.3")
+def main(cfg: DictConfig) -> None:
+    """Measures a trained model; several, given by `runs`, as a sweep."""
+    main_of("evaluate", cfg, show_evaluation)

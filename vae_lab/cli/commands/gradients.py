@@ -1,0 +1,48 @@
+"""`vae-lab gradients`."""
+
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from vae_lab.cli.output import show_done, show_gradients
+from vae_lab.config import schema
+from vae_lab.config.explain import exit_if_explained, record
+from vae_lab.files.paths import CONF
+from vae_lab.runs import signature
+from vae_lab.runs.directory import RunDirectory
+from vae_lab.sweep.jobs import kept
+
+schema.register()
+signature.register()
+
+
+def check(cfg: DictConfig) -> None:
+    """Raises `UserError` if the configuration cannot make a measurement; writes nothing."""
+    from vae_lab.applications.gradients.measure import plan
+
+    plan(cfg)
+
+
+@hydra.main(config_path=str(CONF), config_name="gradients", version_base="1.3")
+def main(cfg: DictConfig) -> None:
+    """Measures gradient estimators at one state of a model, or at several."""
+    hydra_config = HydraConfig.get()
+    path = Path(hydra_config.runtime.output_dir)
+    try:
+        if (result := kept(cfg, path)) is None:
+            from vae_lab.applications.gradients.measure import (
+                measure,  # imports torch, which a finished one needs not wait for
+            )
+
+            measure(cfg, RunDirectory(path, cfg, list(hydra_config.overrides.task)))
+        else:
+            show_done("This configuration is measured already", result)
+        show_gradients(path)
+    except Exception as error:
+        record(error, path, "gradients")
+        if hydra_config.mode == RunMode.RUN:
+            exit_if_explained(error, "gradients")
+        raise

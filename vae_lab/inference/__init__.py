@@ -1,0 +1,1 @@
+"""Posterior inference and marginal likelihoods by sampling."""

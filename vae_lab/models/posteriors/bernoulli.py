@@ -1,0 +1,45 @@
+"""Bernoulli posteriors."""
+
+import torch
+from torch import Tensor
+
+from vae_lab.models import priors
+from vae_lab.models.discrete import BernoulliLaw
+from vae_lab.models.posteriors.discrete import Discrete, all_of
+from vae_lab.models.priors.base import Prior, Support
+
+
+class Bernoulli(Discrete):
+    r"""Binary latent variables, $q(z|x) = \prod_d \sigma(l_d)^{z_d} (1 - \sigma(l_d))^{1 - z_d}$.
+
+    $$\mathrm{KL}(q \| p) = \sum_d q_d (l_d - l^p_d) - \log(1 + e^{l_d}) + \log(1 + e^{l^p_d})$$
+
+    No gradient passes through samples: estimators are those of the score function and of discrete latent
+    variables, such as `rloo`, `disarm` or `rebar`.
+
+    Args:
+        latent_dim: `D`, at least 1.
+
+    Raises:
+        ValueError: If `latent_dim` is below 1.
+
+    Example:
+        >>> q = Bernoulli(latent_dim=2)(torch.zeros(1, 2))
+        >>> q.transform(torch.tensor([[[0.3, 0.9]]])).flatten().tolist(), round(q.entropy().item(), 4)
+        ([0.0, 1.0], 1.3863)
+    """
+
+    support: Support = "binary"
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__(latent_dim)
+        self.num_states = 2**latent_dim
+
+    def forward(self, outputs: Tensor) -> BernoulliLaw:
+        return BernoulliLaw(outputs)
+
+    def has_analytic_kl(self, prior: Prior) -> bool:
+        return isinstance(prior, priors.Bernoulli)
+
+    def states(self) -> Tensor:
+        return all_of(torch.tensor([[0.0], [1.0]]), self.outputs["logits"])

@@ -1,0 +1,162 @@
+"""The variational autoencoder: prior, encoder and decoder composed into q(z|x), p(x|z) and log-weights."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from vae_lab.models.likelihoods.base import Likelihood, Pixels
+from vae_lab.models.networks import NoEncoder, PerDatum
+from vae_lab.models.posteriors.base import Conditional, Posterior
+from vae_lab.models.priors.base import Prior
+from vae_lab.noise import NoiseSpec
+from vae_lab.numerics.precision import for_network, single
+
+
+class Batch(NamedTuple):
+    """Data `x` of shape `(B, *data_shape)` and their numbers `indices` `(B,)` within their split."""
+
+    x: Tensor
+    indices: Tensor
+
+    def take(self, places: Tensor | slice) -> "Batch":
+        """The data at some places of the batch."""
+        return Batch(self.x[places], self.indices[places])
+
+
+class VAE(nn.Module):
+    r"""A latent variable model p(z) p(x|z) with an inference model q(z|x).
+
+    $$\log w(x, z) = \log p(x|z) + \log p(z) - \log q(z|x)$$
+
+    Every log-density is in nats per datum: summed over pixels and latent dimensions.
+
+    References:
+        Auto-Encoding Variational Bayes (Kingma & Welling, 2014), section 2 and appendix C.
+
+    Args:
+        encoder: Network from `(B, *data_shape)`, or from the data's numbers `(B,)` if it is a `PerDatum`,
+            to `(B, posterior.num_outputs)`; `NoEncoder` leaves out q.
+        decoder: Network from `(N, D)`, or the first layer of it, to `(N, likelihood.num_outputs * C, ...)`.
+        posterior: Family of q(z|x).
+        likelihood: Family of p(x|z).
+        prior: p(z).
+        latent_dim: `D`.
+
+    Example:
+        >>> import torch
+        >>> from vae_lab.models.likelihoods import Bernoulli
+        >>> from vae_lab.models.networks import MLP
+        >>> from vae_lab.models.posteriors import Gaussian
+        >>> from vae_lab.models.priors import StandardNormal
+        >>> q, p = Gaussian(2), Bernoulli()
+        >>> encoder = MLP((1, 8, 8), (q.num_outputs,), hidden=[16])
+        >>> vae = VAE(encoder, MLP((2,), (1, 8, 8), hidden=[16]), q, p, StandardNormal(2), latent_dim=2)
+        >>> batch = Batch(torch.zeros(5, 1, 8, 8), torch.arange(5))
+        >>> q = vae.encode(batch)
+        >>> z = q.transform(torch.randn(3, 5, 2))
+        >>> vae.log_weight(batch.x, z, q).shape
+        torch.Size([3, 5])
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        posterior: Posterior,
+        likelihood: Likelihood,
+        prior: Prior,
+        latent_dim: int,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.posterior = posterior
+        self.likelihood = likelihood
+        self.prior = prior
+        self.latent_dim = latent_dim
+        self.layer_dims = list(prior.layer_dims) or [latent_dim]
+
+    def generative_parameters(self) -> list[nn.Parameter]:
+        """The parameters of the model p(x, z)."""
+        parts = (self.decoder, self.likelihood, self.prior)
+        return [parameter for part in parts for parameter in part.parameters()]
+
+    def inference_parameters(self) -> list[nn.Parameter]:
+        """The parameters of q(z|x)."""
+        return [*self.encoder.parameters(), *self.posterior.parameters()]
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers are trained."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether there is a q(z|x), and with it a bound."""
+        return not isinstance(self.encoder, NoEncoder)
+
+    @property
+    def is_amortized(self) -> bool:
+        """Whether q(z|x) is a function of x, which serves every datum."""
+        return self.has_encoder and not self.is_per_datum
+
+    @property
+    def is_per_datum(self) -> bool:
+        """Whether q has parameters of its own for each training datum."""
+        return isinstance(self.encoder, PerDatum)
+
+    def with_encoder(self, encoder: nn.Module) -> "VAE":
+        """The same model, its parameters shared, with another encoder."""
+        return VAE(encoder, self.decoder, self.posterior, self.likelihood, self.prior, self.latent_dim)
+
+    def with_decoder(self, decoder: nn.Module) -> "VAE":
+        """The same model, its parameters shared, with another decoder."""
+        return VAE(self.encoder, decoder, self.posterior, self.likelihood, self.prior, self.latent_dim)
+
+    def with_fixed_model(self) -> "VAE":
+        """The same model, its encoder shared, with the parameters of p(x, z) cut from the graph."""
+        parts = (self.decoder, self.likelihood, self.prior)
+        state = [value for part in parts for value in (*part.parameters(), *part.buffers())]
+        memo: dict[int, Any] = {id(value): value.detach() for value in state}  # what a copy keeps
+        decoder, likelihood, prior = copy.deepcopy(parts, memo)
+        return VAE(self.encoder, decoder, self.posterior, likelihood, prior, self.latent_dim)
+
+    def encode(self, batch: Batch) -> Conditional:
+        """The approximate posterior q(z|x) of each datum.
+
+        Raises:
+            ValueError: If there is no encoder.
+        """
+        return self.posterior(single(self.encoder(batch.indices if self.is_per_datum else batch.x)))
+
+    def decode(self, z: Tensor) -> Pixels:
+        """The distribution p(x|z) for latent variables of shape `(K, B, D)`."""
+        return self.likelihood(self.decoder_outputs(z))
+
+    def decoder_outputs(self, z: Tensor) -> Tensor:
+        """What the decoder gives the likelihood, `(K, B, likelihood.num_outputs * C, ...)`."""
+        seen = for_network(z[..., : self.layer_dims[0]], self.decoder)
+        outputs: Tensor = self.decoder(seen.flatten(0, 1)).unflatten(0, z.shape[:2])
+        return single(outputs)
+
+    def sample_spec(self, data_shape: Sequence[int]) -> dict[str, NoiseSpec]:
+        """The noise that `sample` needs for each datum, by name.
+
+        Raises:
+            ValueError: If the likelihood cannot be sampled.
+        """
+        return {"prior": self.prior.noise_spec(1), "pixels": self.likelihood.sample_spec(data_shape)}
+
+    def sample(self, noise: Mapping[str, Tensor]) -> Tensor:
+        """Data `(B, *data_shape)` drawn from p(z) p(x|z), from noise `(1, B, *event)`."""
+        return self.decode(self.prior.sample(noise["prior"])).sample(noise["pixels"])[0]
+
+    def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x, z) of shape `(K, B)`."""
+        return self.decode(z).log_prob(x) + self.prior.log_prob(z)
+
+    def log_weight(self, x: Tensor, z: Tensor, q: Conditional) -> Tensor:
+        """The log importance weight log p(x, z) - log q(z|x) of shape `(K, B)`."""
+        return self.log_joint(x, z) - q.log_prob(z)

@@ -1,1 +1,0 @@
-"""What makes a run the same run, and what it leaves on disk."""

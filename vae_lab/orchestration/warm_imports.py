@@ -1,5 +1,0 @@
-"""Imported by the server of `warm` when it starts, and by nobody else."""
-
-from vae_lab.orchestration.warm import imports
-
-imports()

@@ -1,0 +1,1 @@
+"""Published numbers and figures, and ours beside them."""

@@ -1,0 +1,1 @@
+"""Importance Weighted Autoencoders (Burda, Grosse & Salakhutdinov, 2016)."""

@@ -1,0 +1,81 @@
+"""Table 1 of Importance Weighted Autoencoders (Burda et al., 2016), ours beside the published numbers."""
+
+from pathlib import Path
+
+import polars as pl
+
+from vae_lab.files.writing import write_atomically
+from vae_lab.reproductions import published
+from vae_lab.reproductions import published_curves as common
+from vae_lab.runs.directory import result_of
+from vae_lab.sweep.manifest import Manifest
+
+OBJECTIVES = {"Reparameterized": "vae", "IWAE": "iwae"}
+COLUMNS = {
+    "layers": "stochastic layers",
+    "objective": "objective",
+    "num_samples": "k",
+    "passes": "passes (published: 3280)",
+    "nll_nats": "NLL, published",
+    "nll_nats_ours": "ours",
+    "active_units": "active units, published",
+    "active_units_ours": "ours",
+}
+
+
+def table1(manifest: Manifest, folder: Path) -> list[Path]:
+    """Writes the negative log-likelihood and the active units of each run beside the published ones.
+
+    A run's place is taken by a longer one of the same definition, where that is done.
+
+    Args:
+        manifest: The sweep's, finished or not.
+        folder: Where `comparison.csv` and `comparison.md` go.
+
+    Raises:
+        UserError: If the published numbers are missing or malformed.
+    """
+    theirs = published.table("burda2016_table1")
+    ours = [row for run in common.longest_runs(manifest) if (row := _row(run))]
+    if not ours:
+        return []
+    keys = ["layers", "objective", "num_samples"]
+    table = (
+        pl.DataFrame(ours)
+        .join(theirs, on=keys, how="left")
+        .select(*COLUMNS)
+        .sort("layers", maintain_order=True)
+    )
+    write_atomically(folder / "comparison.csv", table.write_csv(float_precision=2))
+    write_atomically(folder / "comparison.md", _markdown(table))
+    return [folder / "comparison.csv", folder / "comparison.md"]
+
+
+def _row(run: Path) -> dict[str, object] | None:
+    result = result_of(run)
+    config, metrics = result["config"], result["metrics"]
+    objective = OBJECTIVES.get(common.class_of(config, "estimator"))
+    if (
+        objective is None
+        or common.class_of(config, "dataset") != "MNIST"
+        or "test/log_likelihood" not in metrics
+    ):
+        return None  # nothing that was published
+    return {
+        "layers": len(config.get("model.posterior.layer_dims", [0])),
+        "objective": objective,
+        "num_samples": config["estimator.num_samples"],
+        "passes": config["trainer.max_epochs"],
+        "nll_nats_ours": -metrics["test/log_likelihood"],
+        "active_units_ours": metrics["test/active_units"],
+    }
+
+
+def _markdown(table: pl.DataFrame) -> str:
+    lines = ["| " + " | ".join(COLUMNS.values()) + " |", "|" + "---|" * len(COLUMNS)]
+    for row in table.rows():
+        cells = [
+            "" if cell is None else f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""Auto-Encoding Variational Bayes (Kingma & Welling, 2014)."""

@@ -1,0 +1,1 @@
+"""Monte Carlo Gradient Estimation in Machine Learning (Mohamed, Rosca, Figurnov & Mnih, 2020)."""

@@ -1,0 +1,1 @@
+"""A run on disk: its directory, signature, lease, result and provenance."""

@@ -1,0 +1,1 @@
+"""A sweep: its axes, jobs and table, and the launchers that start the jobs."""

@@ -1,0 +1,1 @@
+"""Launchers: processes on this machine, and SLURM."""

@@ -1,0 +1,75 @@
+"""Finished runs, loaded again."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig
+
+from vae_lab.config import foreign
+from vae_lab.config.schema import TrainConfig
+from vae_lab.errors import UserError
+from vae_lab.files.writing import checksum
+from vae_lab.runs.directory import RunDirectory, result_of
+from vae_lab.runs.signature import FORMAT
+from vae_lab.training.build import Parts, build_run, check_root
+from vae_lab.training.checkpoint import load_checkpoint, weights_of_model
+from vae_lab.training.run import quieten_libraries
+
+
+class Trained(NamedTuple):
+    """A finished run.
+
+    Args:
+        parts: Its parts, the model having the weights that were tested.
+        result: The content of its `metrics.json`.
+        checkpoint: Where the weights come from.
+        cfg: Its configuration.
+    """
+
+    parts: Parts
+    result: dict[str, Any]
+    checkpoint: Path
+    cfg: DictConfig
+
+
+def load(directory: Path) -> Trained:
+    """A finished run, loaded on the CPU.
+
+    Raises:
+        UserError: If the run is not finished, its configuration names a class that is not allowed, or its
+            configuration or checkpoint is another run's.
+    """
+    result = result_of(directory)
+    cfg: Any = foreign.read_whole(directory / ".hydra" / "config.yaml")
+    check_root(cfg, TrainConfig)
+    run = RunDirectory(directory, cfg)
+    run.check_same(result.get("definition", {}))
+    quieten_libraries()
+    as_it_was = cfg.copy()
+    cfg.logger = {"_target_": "vae_lab.tracking.NoTracking"}
+    here = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"}
+    cfg.trainer.update({name: value for name, value in here.items() if name in cfg.trainer})
+    if str(cfg.trainer.get("precision")).startswith("16"):
+        cfg.trainer.precision = "32-true"  # which a CPU has
+    parts = build_run(cfg, directory / "checkpoints")
+    path = run.tested_checkpoint(cfg.trainer.get("select", "last"))
+    try:
+        checkpoint = load_checkpoint(path)
+    except (ValueError, OSError) as error:
+        raise UserError(f"{directory}: {error}") from error
+    recorded = result.get("checkpoint_sha256")
+    if recorded is None:
+        result["notes"].append("the run is of an earlier version, which recorded no checksum of its weights")
+    elif recorded != checksum(path):
+        raise UserError(
+            f"{path} is not the checkpoint that was tested, but another run's or a later one; say rerun=true "
+            "to vae-lab train with the same configuration."
+        )
+    if result.get("definition", {}).get("format") != FORMAT:
+        result["notes"].append(
+            "the run is of an earlier version and is read as it is; the command that made it makes it again, "
+            "under another signature"
+        )
+    parts.model.load_state_dict(weights_of_model(checkpoint))
+    parts.model.eval()
+    return Trained(parts, result, path, as_it_was)

@@ -1,0 +1,204 @@
+"""What is measured of a model, along training and at its end."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from vae_lab.estimators.base import Estimator
+from vae_lab.evaluation.fit_posterior import FitPosterior
+from vae_lab.evaluation.marginal_likelihood import GOOD_BELOW, WARN_ABOVE, MarginalLikelihood
+from vae_lab.inference.importance_sampling import judged_log_likelihood
+from vae_lab.inference.weights import doubts, tolerated
+from vae_lab.models.alternatives.base import Alternative
+from vae_lab.models.observed import of_observed
+from vae_lab.models.vae import VAE, Batch
+from vae_lab.noise import NoiseSource, NoiseSpec
+
+IN_DOUBT = "weights_in_doubt"  # the share of the data whose importance weights cannot be trusted
+PREDICTIVE_SAMPLES = 100  # of q(z|x), over which predictions are averaged
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The measures, each a term per datum in nats.
+
+    A model without an encoder has no bound, and is measured by `marginal_likelihood` alone. If q(z|x) is not
+    amortised, it is fitted to whatever data are evaluated.
+
+    Args:
+        importance_samples: `K` of the importance-weighted log-likelihood of the test, `log_likelihood`, at
+            least 1; None for none.
+        test_curve: Whether the test part is followed along training too, beside validation.
+        train_curve: How many training data are followed, with the weights of the moment.
+        amortization_gap: Whether the test has the bound with q fitted to each datum less that with the
+            encoder's q, `amortization_gap`.
+        marginal_likelihood: Estimator of log p(x) from posterior samples, `log_likelihood_hmc`, which is
+            followed along training too; None for none.
+        fit: How q is fitted to a datum.
+
+    Raises:
+        ValueError: If a number is out of its range.
+    """
+
+    importance_samples: int | None = 100
+    test_curve: bool = False
+    train_curve: int = 0
+    amortization_gap: bool = False
+    marginal_likelihood: MarginalLikelihood | None = None
+    fit: FitPosterior = field(default_factory=FitPosterior)
+
+    def __post_init__(self) -> None:
+        if self.importance_samples is not None and self.importance_samples < 1:
+            raise ValueError(f"importance_samples must be at least 1, got {self.importance_samples}.")
+        if self.train_curve < 0:
+            raise ValueError(f"train_curve must be at least 0, got {self.train_curve}.")
+
+    def check(self, vae: VAE | Alternative, estimator: Estimator) -> None:
+        """Raises `ValueError`, naming the key, if the model does not have what a measure needs."""
+        if isinstance(vae, Alternative):
+            for name in ("importance_samples", "amortization_gap", "marginal_likelihood"):
+                if getattr(self, name):
+                    raise ValueError(
+                        f"{name} is for a VAE, and {type(vae).__name__} has log p(x) itself; use "
+                        "evaluation=exact."
+                    )
+            return
+        for is_wrong, message in self._rules(vae, estimator):
+            if is_wrong:
+                raise ValueError(message)
+
+    def _rules(self, vae: VAE, estimator: Estimator) -> list[tuple[bool, str]]:
+        """What must not be, with what to say of it; the first that holds counts."""
+        no_encoder, table = not vae.has_encoder, vae.is_per_datum
+        autoencoder = estimator.target == "reconstruction"
+        needs_q = "needs q(z|x), and model/encoder=none has none; use evaluation=marginal_likelihood."
+        needs_p = "needs a model p(x, z), and an autoencoder is none; leave it out."
+        hmc = self.marginal_likelihood
+        return [
+            (no_encoder and self.importance_samples is not None, f"importance_samples {needs_q}"),
+            (no_encoder and self.amortization_gap, f"amortization_gap {needs_q}"),
+            (
+                no_encoder and hmc is None,
+                "marginal_likelihood is null, and a model without an encoder has no other measure; use "
+                "evaluation=marginal_likelihood.",
+            ),
+            (
+                table and self.amortization_gap,
+                "amortization_gap compares an encoder with q fitted to each datum, and "
+                "model/encoder=per_datum is fitted itself; set it to false.",
+            ),
+            (
+                estimator.has_weight_prior and self.amortization_gap,
+                "amortization_gap needs one decoder for both bounds, and this estimator draws its weights; "
+                "set it to false.",
+            ),
+            (autoencoder and self.amortization_gap, f"amortization_gap {needs_p}"),
+            (autoencoder and hmc is not None, f"marginal_likelihood {needs_p}"),
+            (autoencoder and table, "fit needs a bound, and an autoencoder has none; use another encoder."),
+            (
+                hmc is not None and vae.prior.support != "real",
+                f"marginal_likelihood moves through the real numbers, and {type(vae.prior).__name__} has "
+                f"{vae.prior.support} latent variables; set it to null.",
+            ),
+            (
+                hmc is not None and 2 * vae.latent_dim > hmc.num_samples,
+                f"marginal_likelihood.num_samples must be at least {2 * vae.latent_dim} for a density over "
+                f"{vae.latent_dim} latent dimensions, got {hmc.num_samples if hmc else 0}.",
+            ),
+            (
+                (table or self.amortization_gap) and not vae.posterior.is_reparameterized,
+                f"fit needs gradients through samples of q, and {type(vae.posterior).__name__} has none.",
+            ),
+        ]
+
+    def notes(self, vae: VAE | Alternative, estimator: Estimator) -> list[str]:
+        """What must be said of the numbers."""
+        notes: list[str] = []
+        if isinstance(vae, Alternative):
+            return notes
+        if self.marginal_likelihood is not None and vae.latent_dim > WARN_ABOVE:
+            notes.append(
+                f"log_likelihood_hmc is good below about {GOOD_BELOW} latent dimensions, and there are "
+                f"{vae.latent_dim}"
+            )
+        if (self.amortization_gap or vae.is_per_datum) and estimator.target != "elbo":
+            notes.append("q is fitted to a datum by the evidence lower bound with beta = 1")
+        if estimator.has_weight_prior:
+            notes.append("log_likelihood is that of the mean weights, elbo an average over weights")
+        return notes
+
+    def doubts(self, metrics: Mapping[str, float]) -> list[str]:
+        """Notes on the test's log-likelihood, given the means of what was measured."""
+        if self.importance_samples is None or not (
+            metrics.get(IN_DOUBT, 0.0) > tolerated(self.importance_samples)
+        ):
+            return []
+        consequence = "test/log_likelihood may be too low there; see vae-lab evaluate"
+        size = metrics["effective_sample_size"]
+        return [doubts(metrics[IN_DOUBT], size, self.importance_samples, consequence)]
+
+    def with_posterior(self, vae: Any, batch: Batch, noise: NoiseSource, purpose: str) -> Any:
+        """The model with a q(z|x) that serves the data: itself; with q fitted if it is not amortised; or that
+        of the observed pixels, where some are NaN.
+        """
+        if vae.is_per_datum:
+            return self.fit(vae, batch, noise, purpose)
+        return of_observed(vae) if isinstance(vae, VAE) and bool(batch.x.isnan().any()) else vae
+
+    def along_training(
+        self, vae: VAE | Alternative, estimator: Estimator, batch: Batch, noise: NoiseSource, purpose: str
+    ) -> dict[str, Tensor]:
+        """The estimator's terms and the marginal likelihood, for a model whose q serves the data."""
+        if isinstance(vae, Alternative):
+            return {"log_likelihood": vae.log_prob(batch.x).double()}
+        terms = self._bound(vae, estimator, batch, noise, purpose) if vae.has_encoder else {}
+        return terms | self._marginal_likelihood(vae, batch, noise.of_part(purpose))
+
+    def at_the_end(
+        self, vae: VAE | Alternative, estimator: Estimator, batch: Batch, noise: NoiseSource
+    ) -> dict[str, Tensor]:
+        """What is measured of the test part: as along training, and what takes longer."""
+        terms = self.along_training(vae, estimator, batch, noise, "test")
+        if isinstance(vae, Alternative):
+            return terms
+        if self.importance_samples is not None and estimator.target != "reconstruction":
+            terms["log_likelihood"], trust = judged_log_likelihood(vae, batch, noise, self.importance_samples)
+            terms["effective_sample_size"] = trust.effective_sample_size
+            terms[IN_DOUBT] = trust.in_doubt.double()
+        if self.amortization_gap:
+            fitted = self._bound(self.fit(vae, batch, noise, "test"), estimator, batch, noise, "test")
+            terms["amortization_gap"] = fitted["elbo"] - terms["elbo"]
+        return terms
+
+    def _bound(
+        self, vae: VAE, estimator: Estimator, batch: Batch, noise: NoiseSource, purpose: str
+    ) -> dict[str, Tensor]:
+        draws = noise.evaluation(
+            estimator.noise_spec(vae, batch),
+            purpose=purpose,
+            indices=batch.indices,
+            device=batch.x.device,
+            dtype=batch.x.dtype,
+        )
+        terms = dict(estimator(vae, batch, draws).terms)
+        if vae.likelihood.describes_pixels:
+            return terms
+        spec = {"posterior": NoiseSpec(vae.posterior.noise_law, PREDICTIVE_SAMPLES, (vae.latent_dim,))}
+        eps = noise.evaluation(
+            spec,
+            purpose=f"predict {purpose}",
+            indices=batch.indices,
+            device=batch.x.device,
+            dtype=batch.x.dtype,
+        )
+        z = vae.encode(batch).transform(eps["posterior"])
+        return terms | vae.likelihood.measures(vae.decoder_outputs(z), batch.x)
+
+    def _marginal_likelihood(self, vae: VAE, batch: Batch, noise: NoiseSource) -> dict[str, Tensor]:
+        if self.marginal_likelihood is None:
+            return {}
+        if (most := self.marginal_likelihood.num_data) is not None:
+            batch = batch.take(batch.indices < most)
+        return {"log_likelihood_hmc": self.marginal_likelihood(vae, batch, noise)}

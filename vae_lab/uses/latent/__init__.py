@@ -1,1 +1,0 @@
-"""The latent space of a trained model, as `Explore` shows it."""
