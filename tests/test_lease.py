@@ -17,7 +17,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from vae_lab.errors import Busy
-from vae_lab.orchestration import heartbeat, lease, lease_file
+from vae_lab.runs import heartbeat, lease, lease_file
 lease.EXPIRY_SECONDS, heartbeat.SILENCE_SECONDS, heartbeat.BEAT_SECONDS = 4.0, 2.0, 0.2
 if sys.argv[3]:
     lease_file.machine = lambda: sys.argv[3]

@@ -28,8 +28,8 @@ SERVER = """
 import time
 from multiprocessing.forkserver import _forkserver
 from vae_lab.errors import UserError
-from vae_lab.explain import explain
-from vae_lab.orchestration import warm
+from vae_lab.config.explain import explain
+from vae_lab.sweep.launchers import forkserver
 forkserver.start(1)
 print(_forkserver._forkserver_pid, flush=True)
 time.sleep(60)
@@ -39,8 +39,8 @@ CHECK = """
 import multiprocessing, os, signal, sys, types
 from vae_lab.errors import UserError
 from vae_lab.errors import UserError
-from vae_lab.explain import explain
-from vae_lab.orchestration import warm
+from vae_lab.config.explain import explain
+from vae_lab.sweep.launchers import forkserver
 forkserver._context = multiprocessing.get_context("fork")
 forkserver._run_server = lambda: None
 tries = "tries"
@@ -176,7 +176,7 @@ def test_what_is_as_it_is_or_free_may_be_said(here):
 
 PRINTS = """
 import sys
-from vae_lab import surroundings
+from vae_lab.cli import surroundings
 surroundings.make_usable()
 for _ in range(3000):
     print("a line, é, 😀")
@@ -212,7 +212,7 @@ def test_what_reads_the_output_ends_nothing(tmp_path, redirection, variables, lo
 
 def test_unbuffered_output_is_there_at_once(tmp_path):
     program = (
-        "import sys; from vae_lab import surroundings as s; s.make_usable(); print('now'); sys.stdin.read()"
+        "import sys; from vae_lab.cli import surroundings as s; s.make_usable(); print('now'); sys.stdin.read()"
     )
     command = [sys.executable, "-u", "-c", program]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

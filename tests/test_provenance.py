@@ -72,7 +72,7 @@ def test_what_is_left_out_exists():
 
 def test_they_are_found_without_torch():
     program = (
-        "import sys; from vae_lab.orchestration import sources; "
+        "import sys; from vae_lab.runs import sources; "
         "found = sources.behind({'training': 'vae_lab.training.run.run'}); assert len(found) > 30; "
         "assert 'torch' not in sys.modules and 'lightning' not in str(sys.modules.keys())"
     )

@@ -92,7 +92,7 @@ class TestAxes:
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads in /proc")
 def test_the_server_that_forks_has_one_thread(tmp_path):
-    count = "import os; from vae_lab.orchestration import warm; warm.imports(); "
+    count = "import os; from vae_lab.sweep.launchers import forkserver; forkserver.imports(); "
     count += "print(len(os.listdir('/proc/self/task')))"
     command = [sys.executable, "-c", count]
     process = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True)

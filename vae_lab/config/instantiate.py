@@ -1,10 +1,11 @@
 """From configuration to objects: the one place that calls Hydra's instantiate."""
 
+import copy
 import inspect
 import types
 import typing
 from collections import ChainMap
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, get_type_hints
 
 from hydra.errors import InstantiationException
@@ -34,7 +35,7 @@ def instantiate(node: Any, key: str, kind: Any = Any, **arguments: Any) -> Any:
         UserError: If the target is not allowed or of another kind, a key is unknown, a value has the wrong
             type, or the target refuses its arguments.
     """
-    node = OmegaConf.create(node) if isinstance(node, dict) else node
+    node = _with_moved(OmegaConf.create(node) if isinstance(node, dict) else node)
     _check_kind(node, key, kind)
     check(node, key, given=arguments)
     try:
@@ -48,6 +49,32 @@ def instantiate(node: Any, key: str, kind: Any = Any, **arguments: Any) -> Any:
         if isinstance(cause, ValueError | TypeError | ImportError | OSError):
             raise UserError(named(cause, *_refused(error, key, node))) from error
         raise
+
+
+def _with_moved(node: Any) -> Any:
+    """The node with targets of this version where they are of an earlier one; a copy if there are some."""
+    old = list(_targets_moved(node))
+    if not old:
+        return node
+    node = copy.deepcopy(node)
+    OmegaConf.set_readonly(node, False)
+    for path in old:
+        owner = OmegaConf.select(node, path) if path else node
+        owner["_target_"] = trust.moved(owner["_target_"])
+    return node
+
+
+def _targets_moved(node: Any, path: str = "") -> Iterator[str]:
+    """The paths in a node to those whose target is another's now."""
+    if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
+        target = str(node._get_node("_target_")) if "_target_" in node else ""
+        if trust.moved(target) != target:
+            yield path
+        for name in node:
+            yield from _targets_moved(node._get_node(name), _below(path, name))
+    elif isinstance(node, ListConfig) and not node._is_none() and not node._is_missing():
+        for place in range(len(node)):
+            yield from _targets_moved(node._get_node(place), f"{path}[{place}]")
 
 
 def _refused(error: InstantiationException, key: str, node: DictConfig) -> tuple[str, Any]:

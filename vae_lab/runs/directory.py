@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
+from vae_lab.config import foreign
 from vae_lab.config.schema import rerun
 from vae_lab.errors import UserError, did_you_mean
 from vae_lab.files import ownership
@@ -274,9 +273,8 @@ class RunDirectory:
 
     def _families_by_path(self) -> set[str]:
         """The family of the configuration that lies here, as an earlier version named it."""
-        with suppress(OSError, ValueError, UserError, YAMLError, OmegaConfBaseException):
-            there = OmegaConf.load(self.path / FROZEN[0])
-            return {family(there, by_path=True)} if isinstance(there, DictConfig) else set()
+        with suppress(UserError):
+            return {family(foreign.read_whole(self.path / FROZEN[0]), by_path=True)}
         return set()
 
     def keep_diff(self, diff: str) -> None:
