@@ -12,14 +12,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 
 from vae_lab.cli.main import main
+from vae_lab.config import schema
+from vae_lab.files.paths import CONF
 from vae_lab.models import posteriors, priors
 from vae_lab.models.likelihoods import Bernoulli, FixedGaussian
 from vae_lab.models.networks import MLP, Linear
 from vae_lab.models.posteriors import Gaussian
 from vae_lab.models.priors import StandardNormal
 from vae_lab.models.vae import VAE, Batch
+from vae_lab.runs import signature
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("VAE_LAB_DATA", REPOSITORY.parent / "shared" / "data")).resolve()
@@ -110,6 +114,14 @@ def here(tmp_path, monkeypatch, capsys):
         return subprocess.CompletedProcess(arguments, 1, stdout, f"{stderr}{end.value.code}\n")
 
     return run
+
+
+def composed(*overrides, command="train"):
+    """The configuration that a command line makes."""
+    schema.register()
+    signature.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(command, list(overrides))
 
 
 def environment():

@@ -145,7 +145,7 @@ def grown(before: Manifest | None, by: Manifest) -> Manifest:
     """
     if before is None:
         return by
-    if before.base is not None and before.base.get("format") != FORMAT:
+    if before.base is not None and before.base.get("format", FORMAT) != FORMAT:
         raise UserError(
             f"sweep {by.name} is of an earlier version: status, figures and runs={by.name} read it, but it "
             "cannot grow. Choose another sweep.name, or add sweep.anew=true to make its runs again beside "

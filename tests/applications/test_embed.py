@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
-from vae_lab.applications import Embed
+from vae_lab.applications.embed import Embed
 from vae_lab.applications.embed.explained_variance import ExplainedVariance
 from vae_lab.applications.embed.probing_codes import Labelled, Probe, balanced, with_components
 from vae_lab.datasets import Array

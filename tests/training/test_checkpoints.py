@@ -8,8 +8,8 @@ import shutil
 import pytest
 import pytorch_lightning as pl
 import torch
+from conftest import composed
 from omegaconf import OmegaConf
-from test_orchestration import composed
 
 from vae_lab.applications.gradients import measure as gradients
 from vae_lab.errors import UserError

@@ -7,11 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
-from conftest import environment, history, records, result
+from conftest import REPOSITORY, environment, history, records, result
 
 SHORT = ["trainer.max_epochs=3", "evaluation.importance_samples=5"]
 QUIET = [*SHORT, "logger=none"]
@@ -368,8 +367,7 @@ def test_a_wheel_installed_in_a_clean_environment(tmp_path):
         assert process.returncode == 0, process.stderr
         return process.stdout
 
-    repository = Path(__file__).resolve().parent.parent
-    run(uv, "build", "--wheel", "--out-dir", str(tmp_path), str(repository))
+    run(uv, "build", "--wheel", "--out-dir", str(tmp_path), str(REPOSITORY))
     (wheel,) = tmp_path.glob("*.whl")
     here = run(uv, "pip", "freeze", "--python", sys.executable, "--exclude-editable")
     (tmp_path / "here.txt").write_text(here)  # the versions that are in the cache

@@ -5,8 +5,8 @@ import sys
 
 import polars as pl
 import pytest
+from conftest import composed
 from test_checkpoints import SMALL, directory_of, trained, unfinished_copy
-from test_orchestration import composed
 
 from vae_lab.errors import UserError
 from vae_lab.files.paths import ROOT

@@ -4,18 +4,16 @@ import shlex
 from functools import cache
 
 import pytest
-from hydra import compose, initialize_config_dir
+from conftest import composed
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
 from vae_lab.cli.main import main
-from vae_lab.config import schema
 from vae_lab.config.explain import explain, readable
 from vae_lab.config.suggest import KEYS, OPTIONS, groups, keys_like, options_like
 from vae_lab.errors import UserError, shortened
 from vae_lab.files.paths import CONF
-from vae_lab.runs import signature
 
 WORDS = {  # what is typed, what is to be written instead
     "seed 1": "write seed=1.",
@@ -101,16 +99,9 @@ KEYS_OF_TRAIN = {
 
 
 @cache
-def composed(command, *overrides):
-    schema.register()
-    signature.register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(command, list(overrides))
-
-
 @pytest.mark.parametrize("name", KEYS_OF_TRAIN)
 def test_the_keys_that_a_name_may_stand_for(name):
-    found = keys_like(name, composed("train"))
+    found = keys_like(name, composed())
     assert found[: len(KEYS_OF_TRAIN[name])] == KEYS_OF_TRAIN[name]
     assert bool(found) == bool(KEYS_OF_TRAIN[name])
 
@@ -118,16 +109,16 @@ def test_the_keys_that_a_name_may_stand_for(name):
 @pytest.mark.parametrize("name", [name for name, meant in KEYS_OF_TRAIN.items() if meant])
 def test_what_is_meant_replaces_what_was_typed(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    meant = keys_like(name, composed("train"))
+    meant = keys_like(name, composed())
     assert f"{name} does not exist; did you mean {' or '.join(meant)}?" in said(["train", f"{name}=1"])
 
 
 def test_every_key_of_the_table_is_one_of_some_command():
     configs = [
-        composed("train"),
-        composed("train", "estimator=gumbel_softmax", "dataset=image_folder", "dataset.path=x"),
-        composed("train", "dataset=mnist"),
-        *(composed(command) for command in ("evaluate", "generate", "impute")),
+        composed(),
+        composed("estimator=gumbel_softmax", "dataset=image_folder", "dataset.path=x"),
+        composed("dataset=mnist"),
+        *(composed(command=command) for command in ("evaluate", "generate", "impute")),
     ]
     for key in {key for meant in KEYS.values() for key in meant}:
         name = key.partition("=")[0].replace("/", ".")

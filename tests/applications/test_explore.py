@@ -11,7 +11,7 @@ from conftest import gaussian_batch, hierarchical_vae, linear_gaussian_vae, resu
 from PIL import Image
 
 import vae_lab as package
-from vae_lab.applications import Explore
+from vae_lab.applications.explore import Explore
 from vae_lab.applications.explore.codes import Dimensions, encode
 from vae_lab.applications.explore.density_regions import density_levels
 from vae_lab.applications.explore.figures.interpolations import End, interpolations

@@ -212,7 +212,8 @@ def test_what_reads_the_output_ends_nothing(tmp_path, redirection, variables, lo
 
 def test_unbuffered_output_is_there_at_once(tmp_path):
     program = (
-        "import sys; from vae_lab.cli import surroundings as s; s.make_usable(); print('now'); sys.stdin.read()"
+        "import sys; from vae_lab.cli.surroundings import make_usable; make_usable(); "
+        "print('now'); sys.stdin.read()"
     )
     command = [sys.executable, "-u", "-c", program]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

@@ -1,21 +1,13 @@
 import json
 
 import pytest
-from hydra import compose, initialize_config_dir
+from conftest import composed
 
-from vae_lab.config import schema
 from vae_lab.errors import UserError
-from vae_lab.files.paths import CONF
 from vae_lab.files.writing import checksum, write_atomically
 from vae_lab.runs.directory import RunDirectory, remove_if_unused
 from vae_lab.runs.signature import family, signature
 from vae_lab.tracking import MetricsCsv
-
-
-def composed(*overrides):
-    schema.register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("train", list(overrides))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from vae_lab import load
 from vae_lab.runs.signature import family, signature
 
-STORED = Path(__file__).parent / "runs" / "earlier"
+STORED = Path(__file__).parent / "earlier"
 RUN = "66741f227fcd"
 SETTINGS = ["logger=none", "trainer.max_samples=2000", "model.encoder.hidden=[8]", "model.decoder.hidden=[8]",
             "evaluation.importance_samples=5"]  # fmt: skip

@@ -8,17 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from conftest import FAST
-from hydra import compose, initialize_config_dir
+from conftest import FAST, composed
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from vae_lab.cli.main import _as_hydra_reads
-from vae_lab.config import schema
 from vae_lab.errors import UserError
 from vae_lab.files import ownership
-from vae_lab.files.paths import CONF
 from vae_lab.files.writing import LEFT_SECONDS, own_suffix, read_rows, write_atomically
-from vae_lab.runs import lease, signature
+from vae_lab.runs import lease
 from vae_lab.runs.directory import EARLIER, RunDirectory, is_finished, result_of, write_failure
 from vae_lab.sweep import manifest
 from vae_lab.sweep import name as sweep_name
@@ -35,13 +32,6 @@ def tree(folder):
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
     }
-
-
-def composed(*overrides, command="train"):
-    schema.register()
-    signature.register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(command, list(overrides))
 
 
 def finished_run(path, *overrides):

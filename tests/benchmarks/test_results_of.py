@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import REPOSITORY
 
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.append(str(REPOSITORY / "benchmarks"))
 
 from results_of import difference  # noqa: E402
 

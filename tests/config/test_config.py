@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import REPOSITORY
 from hydra import compose, initialize_config_dir
 from test_own_data import small_cifar10, small_omniglot, write_images
 
@@ -81,7 +82,7 @@ def test_the_readme_names_the_run_that_its_command_makes():
     signature.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         made = signature.signature(compose("train", []))
-    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text()
+    readme = (REPOSITORY / "README.md").read_text()
     assert f"in outputs/runs/{made}\n" in readme
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from conftest import FAST, environment, of_sweep, results, started
+from conftest import FAST, REPOSITORY, environment, of_sweep, results, started
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
@@ -33,7 +33,7 @@ from vae_lab.sweep import manifest, table
 from vae_lab.sweep.axes import axes, points
 from vae_lab.sweep.launchers.pool import slots
 
-FILES = sorted(Path(__file__).parent.parent.glob("sweeps/*.yaml"))
+FILES = sorted(REPOSITORY.glob("sweeps/*.yaml"))
 TWO = ["train", "-m", *FAST, "model.latent_dim=2,3"]
 
 

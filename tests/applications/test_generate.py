@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import only, result
 
-from vae_lab.applications import Generate
+from vae_lab.applications.generate import Generate
 from vae_lab.applications.generate import nearest as nearest_module
 from vae_lab.applications.generate.nearest import nearest
 from vae_lab.datasets import Array
