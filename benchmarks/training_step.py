@@ -26,6 +26,7 @@ from vae_lab.noise import NoiseSource
 from vae_lab.runs import signature
 from vae_lab.tracking import MetricsCsv
 from vae_lab.training.build import build
+from vae_lab.training.data_module import DataModule
 from vae_lab.training.module import VAEModule
 from vae_lab.training.run import quieten_libraries
 
@@ -99,7 +100,7 @@ def ours(overrides: list[str], steps: int, device: str) -> Callable[[], float]:
             clock = Clock()
             parts.trainer.callbacks.append(clock)
             parts.trainer.loggers = [MetricsCsv(Path(folder) / "metrics.csv")]
-            parts.trainer.fit(module, datamodule=parts.dataset)
+            parts.trainer.fit(module, datamodule=DataModule(parts.dataset))
             return clock.seconds
 
     return measure

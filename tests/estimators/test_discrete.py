@@ -42,7 +42,7 @@ from vae_lab.estimators.baselines import RunningMean
 from vae_lab.estimators.control_variate import scaled_score
 from vae_lab.evaluation.exact import exact_log_likelihood, has_exact_log_likelihood
 from vae_lab.models import posteriors, priors
-from vae_lab.models.discrete import BernoulliLaw, CategoricalLaw
+from vae_lab.models.distributions.discrete import BernoulliLaw, CategoricalLaw
 from vae_lab.models.networks import MLP
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import AntitheticNoise, NoiseSource

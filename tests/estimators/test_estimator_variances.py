@@ -30,11 +30,11 @@ from vae_lab.estimators import (
     Taylor,
 )
 from vae_lab.estimators.baselines import LeaveOneOut, RunningMean
+from vae_lab.models.distributions.prior import Prior
 from vae_lab.models.likelihoods import FixedGaussian
 from vae_lab.models.networks import Linear
 from vae_lab.models.posteriors import Gaussian
 from vae_lab.models.priors import StandardNormal
-from vae_lab.models.priors.base import Prior
 from vae_lab.models.vae import VAE, Batch
 
 EPS = torch.linspace(-12, 12, 6001, dtype=torch.float64)

@@ -28,10 +28,10 @@ from vae_lab.estimators import (
 )
 from vae_lab.estimators.baselines import BatchMean, LeaveOneOut, Network, RunningMean, VarianceNormalization
 from vae_lab.models import posteriors
+from vae_lab.models.distributions.prior import Prior
 from vae_lab.models.likelihoods import Bernoulli
 from vae_lab.models.networks import MLP
 from vae_lab.models.posteriors import Gaussian
-from vae_lab.models.priors.base import Prior
 from vae_lab.models.vae import Batch
 from vae_lab.noise import AntitheticNoise, NoiseSource
 from vae_lab.noise.sobol import SobolNoise

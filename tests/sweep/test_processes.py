@@ -17,9 +17,9 @@ from omegaconf import OmegaConf
 from hydra_plugins.vae_lab_plugins.processes import ProcessesLauncher
 from vae_lab.cli import surroundings
 from vae_lab.config.explain import explain
+from vae_lab.config.overrides import literal
 from vae_lab.errors import UserError
 from vae_lab.files import writing
-from vae_lab.sweep.axes import literal
 from vae_lab.sweep.launchers import forkserver
 from vae_lab.tracking import wandb
 from vae_lab.tracking.wandb import WandbFactory

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 from vae_lab.trained.model import TrainedModel
 
@@ -39,9 +39,14 @@ class Outcome:
     checkpoints: list[Path] = field(default_factory=list)
 
 
-@runtime_checkable
-class Use(Protocol):
-    """Something to do with a trained model; its arguments are root keys of the command's configuration."""
+class Use:
+    """Something to do with a trained model; its arguments are root keys of the command's configuration.
+
+    Attributes:
+        needs_pixels: Whether the model must describe pixels.
+    """
+
+    needs_pixels: ClassVar[bool] = True
 
     def prepare(self, model: TrainedModel) -> Any:
         """The data that it needs, with everything checked that can be; writes nothing.
@@ -50,8 +55,8 @@ class Use(Protocol):
             ValueError: If the model cannot serve; the message begins with the argument.
             UserError: If data cannot be read.
         """
-        ...
+        raise NotImplementedError
 
     def __call__(self, model: TrainedModel, prepared: Any, folder: Path, progress: Progress) -> Outcome:
         """Does it, and leaves tables and figures (PNG) in the folder."""
-        ...
+        raise NotImplementedError

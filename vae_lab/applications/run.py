@@ -10,7 +10,6 @@ from omegaconf import DictConfig, OmegaConf
 from rich.progress import Progress
 
 from vae_lab.applications.base import Outcome, Use
-from vae_lab.applications.evaluate.evaluate import Evaluate
 from vae_lab.config.instantiate import instantiate, parameters_of
 from vae_lab.config.schema import OfRunConfig
 from vae_lab.errors import UserError
@@ -110,7 +109,7 @@ def _carry_out(use: Use, model: TrainedModel, prepared: Any, folder: Path, done:
 
 def _check_pixels(use: Use, model: TrainedModel) -> None:
     likelihood = getattr(model.model, "likelihood", None)
-    if not isinstance(likelihood, Likelihood) or isinstance(use, Evaluate):
+    if not isinstance(likelihood, Likelihood) or not use.needs_pixels:
         return
     if not likelihood.describes_pixels:
         raise UserError(

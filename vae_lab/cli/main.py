@@ -146,7 +146,7 @@ def _with_home(word: str) -> str:
     key, _, value = word.partition("=")
     if not value.startswith("~/"):
         return word
-    from vae_lab.sweep.axes import literal
+    from vae_lab.config.overrides import literal
 
     return f"{key}={','.join(literal(os.path.expanduser(each)) for each in value.split(','))}"
 

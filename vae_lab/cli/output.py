@@ -3,22 +3,18 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from vae_lab.files.writing import near
 from vae_lab.numerics.percent import percent
 from vae_lab.runs.code import notes_on
-
-if TYPE_CHECKING:
-    from vae_lab.sweep.table import Results
+from vae_lab.sweep.show import plain_console
 
 EXPECTED = {"test/elbo", "test/reconstruction", "test/kl", "test/log_likelihood"}  # of most models
 
-WIDE = 500  # columns
 
 EVIDENCE = 0.05  # a p-value below which an estimator is taken for biased
 
@@ -165,31 +161,6 @@ def show_use(result: dict[str, Any], directory: Path) -> None:
     for note in result["notes"]:
         console.print(f"note: {note}", style="yellow", soft_wrap=True, markup=False)
     console.print(f"in {near(directory)}", soft_wrap=True)
-
-
-def plain_console(**settings: Any) -> Console:
-    """A console for tables; what goes to a file or a pipe is as wide as it needs to be, and not cut."""
-    console = Console(highlight=False, **settings)
-    if not console.is_terminal:
-        console.width = max(console.width, WIDE)
-    return console
-
-
-def show_settings(results: "Results", console: Console) -> None:
-    """Prints the settings of a sweep, the metric with its 95 % interval."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    metric = results.manifest.metric
-    axes = results.settings.columns[: results.settings.columns.index(metric)]
-    for name in axes:
-        table.add_column(name, style="bold", no_wrap=True)
-    for name in (metric, "95 % interval", "repeats"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in results.settings.iter_rows(named=True):
-        mean = "" if row[metric] is None else f"{row[metric]:,.2f}"
-        interval = f"{row['low']:,.2f} to {row['high']:,.2f}" if row["repeats"] > 1 else ""
-        table.add_row(*(row[name] for name in axes), mean, interval, str(row["repeats"]))
-    console.print(f"{results.manifest.name}: {results.counts}", style="bold")
-    console.print(table)
 
 
 def show_gradients(directory: Path) -> None:

@@ -2,14 +2,12 @@
 
 import difflib
 import errno
-import logging
 import os
 import re
 import sys
 import traceback
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from hydra.errors import (
@@ -25,9 +23,7 @@ from vae_lab.config.malformed import malformed
 from vae_lab.config.schema import OF_TRAINING
 from vae_lab.config.suggest import groups, keys_like, options_like, options_with
 from vae_lab.config.too_large import too_large
-from vae_lab.errors import DISK_FULL, Busy, Several, UserError, did_you_mean, on_one_line, shortened
-from vae_lab.files.ownership import is_own
-from vae_lab.runs.directory import remove_if_unused, write_failure
+from vae_lab.errors import DISK_FULL, Several, UserError, did_you_mean, on_one_line, shortened
 
 WANTS_TRACEBACK = os.environ.get("VAE_LAB_FULL_ERROR", os.environ.get("HYDRA_FULL_ERROR")) == "1"
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
@@ -54,19 +50,6 @@ def exit_if_explained(error: Exception, command: str, config_name: str | None = 
         sys.exit(f"vae-lab {command}: {message}")
     print(f"vae-lab {command}: {message}", file=sys.stderr)
     sys.exit(status)
-
-
-def record(error: Exception, path: Path, command: str) -> None:
-    """Leaves a failure in the directory of a run: the traceback in its log, the message in `failure.json`.
-
-    A directory in which nothing was done is removed instead.
-    """
-    remove_if_unused(path)
-    if not path.is_dir() or not is_own(path) or isinstance(error, Busy):
-        return
-    logging.getLogger(__name__).info("The run failed.", exc_info=error)
-    with suppress(OSError):  # on a full disk
-        write_failure(path, explain(error, command) or f"{type(error).__name__}: {in_words(error)}")
 
 
 def explain(error: Exception, config_name: str) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
 
-from vae_lab.sweep.axes import quoted
+from vae_lab.config.overrides import quoted
 
 RUN = re.compile(r"(?:\S*/)?[0-9a-f]{12}/?")
 CLOSING = {"[": "]", "{": "}", "(": ")"}

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Literal, NamedTuple
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
@@ -50,7 +49,7 @@ class Parts(NamedTuple):
     test: Split
 
 
-class SplitDataset(pl.LightningDataModule):
+class SplitDataset:
     """A dataset in three parts, each in memory or read from disk as it is needed.
 
     The training batches are a function of (seed, step) alone, so that a resumed run repeats the
@@ -95,7 +94,6 @@ class SplitDataset(pl.LightningDataModule):
         leave_out: Sequence[int] = (),
         missing: float = 0.0,
     ) -> None:
-        super().__init__()
         if not 0 <= missing < 1:
             raise ValueError(f"missing must be a share of at least 0 and below 1, got {missing}.")
         if dequantize and (binarize != "none" or self.levels is None):
@@ -122,7 +120,7 @@ class SplitDataset(pl.LightningDataModule):
         """Reads the three parts, or opens them, values as floats, before any binarisation."""
         raise NotImplementedError
 
-    def setup(self, stage: str | None = None) -> None:
+    def setup(self) -> None:
         """Loads and binarises the parts; a second call does nothing."""
         if self.parts is not None:
             return
@@ -196,19 +194,28 @@ class SplitDataset(pl.LightningDataModule):
         """Shape of one datum: `(C, H, W)` of an image, `(D,)` of a vector."""
         return tuple(self.data.train.x.shape[1:])
 
-    def train_dataloader(self) -> TrainingBatches:
-        assert self.trainer is not None
+    def training_batches(
+        self, num_steps: int, first_step: int = 0, *, device: torch.device, rank: int = 0, world_size: int = 1
+    ) -> TrainingBatches:
+        """The training batches of a run for one of its processes, see `TrainingBatches`."""
         return TrainingBatches(
-            self.data.train.x.to(self.trainer.strategy.root_device),
+            self.data.train.x.to(device),
             batch_size=self.batch_size,
-            num_steps=self.trainer.max_steps,
-            first_step=self.trainer.global_step,
+            num_steps=num_steps,
+            first_step=first_step,
             seed=self.seed,
             redraw=self.redraw,
             updates_per_batch=self.updates_per_batch,
-            rank=self.trainer.global_rank,
-            world_size=self.trainer.world_size,
+            rank=rank,
+            world_size=world_size,
         )
+
+    def evaluation_batches(
+        self, split: Split, *, device: torch.device, rank: int = 0, world_size: int = 1
+    ) -> EvaluationBatches:
+        """Every datum of a part once, a process's share of them."""
+        size = max(1, min(EVALUATION_BATCH, EVALUATION_NUMBERS // math.prod(self.shape)))
+        return EvaluationBatches(split.x.to(device), size, rank, world_size)
 
     @property
     def curves(self) -> dict[str, Split]:
@@ -227,18 +234,6 @@ class SplitDataset(pl.LightningDataModule):
             len(self.data.train.x), self.train_curve, seed=self.split_seed, purpose="train curve"
         )
         return self.measured(self.data.train.take(chosen), "train curve")
-
-    def val_dataloader(self) -> list[EvaluationBatches]:
-        return [self._evaluation_batches(part) for part in self.curves.values()]
-
-    def test_dataloader(self) -> EvaluationBatches:
-        return self._evaluation_batches(self.data.test)
-
-    def _evaluation_batches(self, split: Split) -> EvaluationBatches:
-        assert self.trainer is not None
-        x = split.x.to(self.trainer.strategy.root_device)
-        size = max(1, min(EVALUATION_BATCH, EVALUATION_NUMBERS // math.prod(self.shape)))
-        return EvaluationBatches(x, size, self.trainer.global_rank, self.trainer.world_size)
 
     @property
     def redraw(self) -> Redraw | None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from vae_lab.models.posteriors.base import Conditional
+from vae_lab.models.distributions.posterior import Conditional
 from vae_lab.numerics.precision import without_autocast
 
 

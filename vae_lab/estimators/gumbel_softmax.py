@@ -6,7 +6,7 @@ from torch import Tensor
 
 from vae_lab.estimators.base import Estimate, check_discrete
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
-from vae_lab.models.discrete import DiscreteLaw
+from vae_lab.models.distributions.discrete import DiscreteLaw
 from vae_lab.models.vae import VAE, Batch
 
 

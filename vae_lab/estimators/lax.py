@@ -9,8 +9,8 @@ from vae_lab.estimators.base import Estimate, check_pathwise
 from vae_lab.estimators.baselines.base import RunningAverage
 from vae_lab.estimators.learned_control_variate import LearnedControlVariate, squared_gradient
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
+from vae_lab.models.distributions.posterior import Conditional
 from vae_lab.models.networks.fixed import fixed
-from vae_lab.models.posteriors.base import Conditional
 from vae_lab.models.vae import VAE, Batch
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vae_lab.estimators.base import Estimate
 from vae_lab.estimators.single_sample import SingleSampleEstimator
-from vae_lab.models.posteriors.base import Conditional
+from vae_lab.models.distributions.posterior import Conditional
 from vae_lab.models.posteriors.gaussian import Gaussian
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimate, Estimator
-from vae_lab.models.posteriors.base import Conditional
+from vae_lab.models.distributions.posterior import Conditional
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vae_lab.estimators.base import Estimate
 from vae_lab.estimators.multi_sample import MultiSampleEstimator, log_mean, log_sum_of_others, normalised
-from vae_lab.models.posteriors.base import Conditional
+from vae_lab.models.distributions.posterior import Conditional
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from vae_lab.estimators.learned_control_variate import LearnedControlVariate
 from vae_lab.estimators.rebar import REBAR
 from vae_lab.estimators.single_sample import KL
-from vae_lab.models.discrete import DiscreteLaw
+from vae_lab.models.distributions.discrete import DiscreteLaw
 from vae_lab.models.vae import VAE
 
 

@@ -9,7 +9,7 @@ from vae_lab.estimators.base import Estimate
 from vae_lab.estimators.baselines.base import Baseline
 from vae_lab.estimators.control_variate import scaled_score
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
-from vae_lab.models.posteriors.base import Conditional
+from vae_lab.models.distributions.posterior import Conditional
 from vae_lab.models.vae import VAE, Batch
 
 

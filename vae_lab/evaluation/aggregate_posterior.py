@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from vae_lab.models.posteriors.base import Conditional
+from vae_lab.models.distributions.posterior import Conditional
 
 CHUNK = 20_000_000  # numbers at a time
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)

@@ -9,7 +9,7 @@ from torch import Tensor
 from vae_lab.evaluation.active_units import ActiveUnits, posterior_means
 from vae_lab.evaluation.aggregate_posterior import FEWEST, maximum_mean_discrepancy, mutual_information
 from vae_lab.inference.terms import Statistic, Term, of_unknown_error, statistic
-from vae_lab.models.posteriors.base import Conditional
+from vae_lab.models.distributions.posterior import Conditional
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource, NoiseSpec, permutation
 

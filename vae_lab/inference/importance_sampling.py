@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.inference.weights import Trust, join_trust
-from vae_lab.models.posteriors.base import Conditional
+from vae_lab.models.distributions.posterior import Conditional
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, NoiseSpec
 

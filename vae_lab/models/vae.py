@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from vae_lab.models.distributions.posterior import Conditional, Posterior
+from vae_lab.models.distributions.prior import Prior
 from vae_lab.models.likelihoods.base import Likelihood, Pixels
 from vae_lab.models.networks import NoEncoder, PerDatum
-from vae_lab.models.posteriors.base import Conditional, Posterior
-from vae_lab.models.priors.base import Prior
 from vae_lab.noise import NoiseSpec
 from vae_lab.numerics.precision import for_network, single
 

@@ -7,11 +7,11 @@ from typing import Any, Literal, NamedTuple
 
 from hydra.core.override_parser.types import Override
 
+from vae_lab.config.overrides import literal
 from vae_lab.errors import UserError, did_you_mean
 
 Role = Literal["scientific", "nuisance", "repeats"]
 ROLES: tuple[Role, ...] = ("scientific", "nuisance", "repeats")
-PLAIN = re.compile(r"[\w./+@-]+")
 
 
 class Axis(NamedTuple):
@@ -114,39 +114,6 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
     last = {key: re.split(r"[./]", part)[-1] for key, part in parts.items()}
     names = list(last.values())
     return {key: name if names.count(name) == 1 else key.lstrip("+") for key, name in last.items()}
-
-
-def literal(value: Any) -> str:
-    """A value as Hydra's grammar reads it.
-
-    Example:
-        >>> literal([128, "a b", None, True, 1e-3])
-        "[128,'a b',null,true,0.001]"
-    """
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{literal(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return "[" + ",".join(map(literal, value)) + "]"
-    text = str(value)
-    return text if PLAIN.fullmatch(text) else quoted(text)
-
-
-def quoted(text: str) -> str:
-    r"""A word that Hydra's grammar takes as it is, whatever it looks like.
-
-    Example:
-        >>> quoted("59e074444826")
-        "'59e074444826'"
-        >>> print(quoted(r"it's C:\of ${seed}"))
-        'it\'s C:\of \${seed}'
-    """
-    text = re.sub(r"(\\*)'", r"\1\1\'", text)
-    text = re.sub(r"(\\*)\$\{", r"\1\1\${", text)
-    return "'" + re.sub(r"(\\+)$", r"\1\1", text) + "'"
 
 
 def _texts(override: Override) -> list[str]:

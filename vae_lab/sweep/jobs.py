@@ -9,12 +9,12 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from vae_lab.config.overrides import literal
 from vae_lab.config.schema import rerun
 from vae_lab.files.writing import checksum, near
 from vae_lab.runs.code import is_as_now
 from vae_lab.runs.directory import FAILURE, RunDirectory
 from vae_lab.runs.signature import signature
-from vae_lab.sweep.axes import literal
 
 _composed: dict[tuple[str, ...], "Job"] = {}
 

@@ -4,10 +4,11 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from vae_lab.config.overrides import quoted
 from vae_lab.errors import UserError
 from vae_lab.runs.directory import find, result_of
 from vae_lab.sweep import manifest
-from vae_lab.sweep.axes import Axis, Point, quoted
+from vae_lab.sweep.axes import Axis, Point
 
 OF_CODES = ("embed", "explore")  # commands that need codes alone, which autoencoders have too
 

@@ -260,7 +260,7 @@ def finish(
     Raises:
         UserError: If a run has failed, or no run has the metric.
     """
-    from vae_lab.cli.output import plain_console, show_settings
+    from vae_lab.sweep.show import plain_console, show_settings
 
     results = table.collect(written)
     console = plain_console(soft_wrap=True, markup=False)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.datasets.base import EVALUATION_BATCH, EVALUATION_NUMBERS
-from vae_lab.models.posteriors.base import Conditional
+from vae_lab.models.distributions.posterior import Conditional
 from vae_lab.models.vae import VAE
 from vae_lab.noise import EVALUATION_BLOCK, TEST, NoiseSpec
 from vae_lab.numerics.streamed import Rows, in_batches

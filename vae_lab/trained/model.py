@@ -12,7 +12,7 @@ from vae_lab.config.trust import trusting
 from vae_lab.datasets.base import Parts
 from vae_lab.inference.importance_sampling import importance_weighted_log_likelihood
 from vae_lab.models.alternatives.base import Alternative
-from vae_lab.models.posteriors.base import Conditional
+from vae_lab.models.distributions.posterior import Conditional
 from vae_lab.models.sampling import noise_for, sample_spec, tensor_of
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.runs.directory import find

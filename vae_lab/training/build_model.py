@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from vae_lab.config.instantiate import instantiate, makes, parameters_of
 from vae_lab.errors import UserError
 from vae_lab.models.alternatives import Autoregressive
+from vae_lab.models.distributions.posterior import Posterior
+from vae_lab.models.distributions.prior import Prior
 from vae_lab.models.likelihoods.base import Likelihood
 from vae_lab.models.networks import MLP, NoEncoder, PerDatum
 from vae_lab.models.networks.causal import CausalNetwork
-from vae_lab.models.posteriors.base import Posterior
-from vae_lab.models.priors.base import Prior
 from vae_lab.models.vae import VAE
 
 

@@ -50,7 +50,7 @@ class EstimatorProbe(pl.Callback):
         if not trainer.is_global_zero:
             return
         started = time.perf_counter()
-        dataset = trainer.datamodule  # type: ignore[attr-defined]
+        dataset = trainer.datamodule.dataset  # type: ignore[attr-defined]
         rows = self.probe.measure(module.model, dataset, self.estimators, module.noise)
         module.log_row(
             {

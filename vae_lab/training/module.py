@@ -127,7 +127,7 @@ class VAEModule(pl.LightningModule):
     def on_validation_start(self) -> None:
         self._check_window()
         self._paused_at = time.perf_counter()
-        curves = self.trainer.datamodule.curves  # type: ignore[attr-defined]
+        curves = self.trainer.datamodule.dataset.curves  # type: ignore[attr-defined]
         self._summaries = {curve: Summary() for curve in curves}
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:

@@ -28,6 +28,7 @@ from vae_lab.sweep.jobs import kept
 from vae_lab.tracking import MetricsCsv
 from vae_lab.training.build import TrainingParts, build_run
 from vae_lab.training.checkpoint import CHECKSUM, load_checkpoint
+from vae_lab.training.data_module import DataModule
 from vae_lab.training.direct_fit import fit
 from vae_lab.training.figures.of_run import IMAGES, draw_figures
 from vae_lab.training.module import VAEModule
@@ -193,7 +194,7 @@ def _fit(
     parts.trainer.loggers = [metrics_csv, *trackers]
     parts.trainer.fit(
         module,
-        datamodule=parts.dataset,
+        datamodule=DataModule(parts.dataset),
         ckpt_path=directory.last_checkpoint if resumed_at else None,
         weights_only=True,
     )
@@ -210,7 +211,7 @@ def _measure(
     tested = directory.tested_checkpoint(parts.settings.select)
     if parts.settings.select == "best":
         module.load_state_dict(_of_this_run(directory, tested)["state_dict"])
-    parts.trainer.test(module, datamodule=parts.dataset, verbose=False)
+    parts.trainer.test(module, datamodule=DataModule(parts.dataset), verbose=False)
     metrics |= {"samples": samples} | {f"test/{name}": value for name, value in module.test_metrics.items()}
     exact = _exact_log_likelihoods(parts)
     metrics |= {f"{split}/exact_log_likelihood": value for split, value in exact.items()}

@@ -11,7 +11,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from vae_lab.applications.base import Outcome, Progress, Shown
+from vae_lab.applications.base import Outcome, Progress, Shown, Use
 from vae_lab.applications.embed.explained_variance import ExplainedVariance
 from vae_lab.applications.embed.figures import accuracy
 from vae_lab.applications.embed.probed import metrics_of, table_of
@@ -37,7 +37,7 @@ class Prepared(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Embed:
+class Embed(Use):
     """Encodes data, and tries the code as a representation.
 
     Leaves `codes.parquet` with a row for each datum: `index`; `file`, where each is one; `label`, where there

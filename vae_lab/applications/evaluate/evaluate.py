@@ -9,7 +9,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from vae_lab.applications.base import Outcome, Progress
+from vae_lab.applications.base import Outcome, Progress, Use
 from vae_lab.applications.evaluate.figures import kl_per_dimension
 from vae_lab.config.instantiate import named
 from vae_lab.evaluation.measures import Measured, Measures
@@ -24,7 +24,7 @@ OF_WEIGHTS = ("log_likelihood", "bits_per_dimension", "annealing_gain", "approxi
 
 
 @dataclass(frozen=True)
-class Evaluate:
+class Evaluate(Use):
     """Measures a trained model on one split, in nats per datum.
 
     Leaves `data.parquet` with the terms of each datum, in the order of the split, and a figure of the latent
@@ -34,6 +34,8 @@ class Evaluate:
         measures: What is measured.
         split: On which part of the run's dataset.
     """
+
+    needs_pixels = False
 
     measures: Measures
     split: Literal["test", "validation"] = "test"

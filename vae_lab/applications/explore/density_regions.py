@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vae_lab.models.priors.base import Prior
+from vae_lab.models.distributions.prior import Prior
 
 
 @torch.no_grad()

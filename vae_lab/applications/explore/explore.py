@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from vae_lab.applications.base import Outcome, Progress
+from vae_lab.applications.base import Outcome, Progress, Use
 from vae_lab.applications.explore.codes import Which
 from vae_lab.applications.explore.encoding import code_of, codes_of
 from vae_lab.applications.explore.figures.interpolations import End
@@ -39,7 +39,7 @@ class Prepared(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Explore:
+class Explore(Use):
     r"""Shows the latent space of a model with an encoder.
 
     Leaves `traversals.png`, a row for each dimension; `interpolation.png`, between two data on the straight

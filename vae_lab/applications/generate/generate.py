@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_lab.applications.base import Outcome, Progress, Shown
+from vae_lab.applications.base import Outcome, Progress, Shown, Use
 from vae_lab.applications.generate.nearest import nearest
 from vae_lab.datasets.base import Split
 from vae_lab.figures.images import image_grid, interleave
@@ -30,7 +30,7 @@ class Prepared(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Generate:
+class Generate(Use):
     r"""Draws data from a model: z from its prior, x from p(x|z).
 
     Leaves `samples.npy`, a figure of the samples, one of each beside the nearest training datum, and with

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from vae_lab.applications.impute.base import Imputed, draws_of, pixel_spec
+from vae_lab.models.distributions.posterior import Conditional
 from vae_lab.models.observed import filled
-from vae_lab.models.posteriors.base import Conditional
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, NoiseSpec
 

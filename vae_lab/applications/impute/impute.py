@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_lab.applications.base import Outcome, Progress, Shown
+from vae_lab.applications.base import Outcome, Progress, Shown, Use
 from vae_lab.applications.impute.base import Imputed, joined
 from vae_lab.applications.impute.baselines import NEIGHBOURS, by_nearest_neighbours, mean_of
 from vae_lab.applications.impute.figures import draw_imputations
@@ -55,7 +55,7 @@ class Prepared(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Impute:
+class Impute(Use):
     r"""Imputes missing pixels, and tells how well.
 
     No method sees the true values of what is missing. Leaves `imputations.npy` `(methods, draws, data,

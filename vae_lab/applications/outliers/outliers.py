@@ -11,7 +11,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from vae_lab.applications.base import Outcome, Progress, Shown
+from vae_lab.applications.base import Outcome, Progress, Shown, Use
 from vae_lab.applications.impute.baselines import mean_of
 from vae_lab.applications.outliers.detection import Detection, detection
 from vae_lab.applications.outliers.figures.scores import histograms
@@ -72,7 +72,7 @@ class Prepared(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Outliers:
+class Outliers(Use):
     """Scores inliers and outliers, and measures how well each score tells them apart.
 
     Leaves `scores.parquet` with every score of every datum, histograms, and pictures of the most and the

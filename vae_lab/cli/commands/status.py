@@ -5,12 +5,12 @@ from collections import Counter
 
 from rich.table import Table
 
-from vae_lab.cli.output import plain_console
 from vae_lab.errors import UserError
 from vae_lab.runs import lease
 from vae_lab.sweep import manifest
 from vae_lab.sweep.launchers import slurm
 from vae_lab.sweep.manifest import Entry
+from vae_lab.sweep.show import plain_console
 
 STYLES = {"failed": "red", "running": "green"}
 ORDER = ("done", "running", "queued", "failed", "missing", "unknown")

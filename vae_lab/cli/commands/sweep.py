@@ -17,10 +17,11 @@ from rich.console import Console
 from rich.table import Table
 
 from vae_lab.config.explain import exit_if_explained
+from vae_lab.config.overrides import literal
 from vae_lab.errors import UserError, did_you_mean
 from vae_lab.files.paths import CONF, ROOT, SWEEPS
 from vae_lab.sweep import manifest
-from vae_lab.sweep.axes import ROLES, literal
+from vae_lab.sweep.axes import ROLES
 from vae_lab.sweep.launchers.with_parent import die_with_parent
 
 OF_BOTH = ("hydra", "output_dir", "logger", "sweep.anew")  # of a sweep and of the one that trains its models

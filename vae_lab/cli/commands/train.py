@@ -11,10 +11,11 @@ from omegaconf import DictConfig
 
 from vae_lab.cli.output import show, show_done
 from vae_lab.config import schema
-from vae_lab.config.explain import exit_if_explained, record
+from vae_lab.config.explain import exit_if_explained
 from vae_lab.files.paths import CONF
 from vae_lab.runs import signature
 from vae_lab.runs.directory import RunDirectory
+from vae_lab.runs.failure import record
 from vae_lab.sweep.jobs import kept
 
 schema.register()

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from vae_lab.models import priors
-from vae_lab.models.discrete import CategoricalLaw
+from vae_lab.models.distributions.discrete import CategoricalLaw
+from vae_lab.models.distributions.prior import Prior, Support
 from vae_lab.models.posteriors.discrete import Discrete, all_of
-from vae_lab.models.priors.base import Prior, Support
 from vae_lab.models.priors.categorical import check_categories
 
 

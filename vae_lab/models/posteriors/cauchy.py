@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from vae_lab.models.distributions.prior import Prior
 from vae_lab.models.posteriors.location_scale import LocationScale
-from vae_lab.models.priors.base import Prior
 from vae_lab.models.priors.cauchy import StandardCauchy, log_density, quantile
 
 

@@ -5,8 +5,8 @@ from typing import TypeGuard
 import torch
 from torch import Tensor
 
-from vae_lab.models.discrete import DiscreteLaw
-from vae_lab.models.posteriors.base import Posterior
+from vae_lab.models.distributions.discrete import DiscreteLaw
+from vae_lab.models.distributions.posterior import Posterior
 from vae_lab.noise import Law
 
 MOST_STATES = 1024  # that are summed over

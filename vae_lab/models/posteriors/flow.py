@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from vae_lab.models.distributions.posterior import Posterior
+from vae_lab.models.distributions.prior import Prior
 from vae_lab.models.networks.fixed import fixed
-from vae_lab.models.posteriors.base import Posterior
-from vae_lab.models.priors.base import Prior
 from vae_lab.noise import Law
 from vae_lab.numerics.precision import without_autocast
 

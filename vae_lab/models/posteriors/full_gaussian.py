@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vae_lab.models.posteriors.base import Posterior
-from vae_lab.models.priors.base import Prior
+from vae_lab.models.distributions.posterior import Posterior
+from vae_lab.models.distributions.prior import Prior
 from vae_lab.models.priors.standard_normal import StandardNormal
 from vae_lab.noise import Law
 from vae_lab.numerics.precision import without_autocast

@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vae_lab.models.posteriors.base import Posterior
-from vae_lab.models.priors.base import Prior
+from vae_lab.models.distributions.posterior import Posterior
+from vae_lab.models.distributions.prior import Prior
 from vae_lab.models.priors.standard_normal import StandardNormal
 from vae_lab.noise import Law
 

@@ -8,11 +8,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from vae_lab.models.distributions.posterior import Posterior
+from vae_lab.models.distributions.prior import Prior
 from vae_lab.models.networks.between_layers import check_layers, over_last
 from vae_lab.models.networks.fixed import fixed
-from vae_lab.models.posteriors.base import Posterior
 from vae_lab.models.posteriors.gaussian import DiagonalGaussian
-from vae_lab.models.priors.base import Prior
 from vae_lab.noise import Law
 
 Transition = Callable[[Tensor], DiagonalGaussian]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from vae_lab.models.posteriors.base import Posterior
-from vae_lab.models.priors.base import Prior, Support
+from vae_lab.models.distributions.posterior import Posterior
+from vae_lab.models.distributions.prior import Prior, Support
 from vae_lab.models.priors.exponential import StandardExponential
 from vae_lab.noise import Law, open_interval
 

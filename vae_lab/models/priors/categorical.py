@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from vae_lab.models.discrete import CategoricalLaw
-from vae_lab.models.priors.base import FactorisedPrior, Support
+from vae_lab.models.distributions.discrete import CategoricalLaw
+from vae_lab.models.distributions.prior import FactorisedPrior, Support
 from vae_lab.noise import Law
 
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from vae_lab.models.priors.base import FactorisedPrior
+from vae_lab.models.distributions.prior import FactorisedPrior
 from vae_lab.noise import Law, open_interval
 
 

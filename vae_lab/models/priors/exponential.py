@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from vae_lab.models.priors.base import FactorisedPrior, Support
+from vae_lab.models.distributions.prior import FactorisedPrior, Support
 from vae_lab.noise import Law, open_interval
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from vae_lab.models.priors.base import Prior
+from vae_lab.models.distributions.prior import Prior
 from vae_lab.noise import NoiseSpec
 from vae_lab.numerics.precision import without_autocast
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from vae_lab.models.priors.base import Prior
+from vae_lab.models.distributions.prior import Prior
 from vae_lab.noise import NoiseSpec, component
 
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from vae_lab.models.distributions.prior import Prior
 from vae_lab.models.networks.between_layers import check_layers, over_last
-from vae_lab.models.priors.base import Prior
 from vae_lab.noise import NoiseSpec
 
 

@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor
 
-from vae_lab.models.priors.base import FactorisedPrior
+from vae_lab.models.distributions.prior import FactorisedPrior
 from vae_lab.noise import Law
 
 

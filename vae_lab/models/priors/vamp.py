@@ -2,17 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from vae_lab.models.priors.base import Prior
+from vae_lab.models.distributions.posterior import Posterior
+from vae_lab.models.distributions.prior import Prior
 from vae_lab.noise import NoiseSpec, component
 from vae_lab.numerics.precision import single
-
-if TYPE_CHECKING:  # posteriors know priors
-    from vae_lab.models.posteriors.base import Posterior
 
 
 class VampPrior(Prior):
@@ -41,7 +38,7 @@ class VampPrior(Prior):
         self.latent_dim = latent_dim
         self.pseudo_inputs = nn.Parameter(0.05 + 0.01 * torch.randn(num_components, *data_shape))
 
-    def connect(self, encoder: nn.Module, posterior: "Posterior") -> None:
+    def connect(self, encoder: nn.Module, posterior: Posterior) -> None:
         # Beside the submodules: encoder and posterior are the model's, and are trained as such.
         self.__dict__["recognition"] = (encoder, posterior)
 
@@ -51,7 +48,7 @@ class VampPrior(Prior):
         return single(outputs)
 
     @property
-    def _posterior(self) -> "Posterior":
+    def _posterior(self) -> Posterior:
         posterior: Posterior = self.__dict__["recognition"][1]
         return posterior
 

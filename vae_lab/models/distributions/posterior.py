@@ -5,7 +5,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from vae_lab.models.priors.base import Prior, Support
+from vae_lab.models.distributions.prior import Prior, Support
 from vae_lab.noise import Law
 
 POSTERIOR_OF = {"real": "gaussian", "positive": "gamma", "binary": "bernoulli", "one-hot": "categorical"}

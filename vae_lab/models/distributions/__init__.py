@@ -1,0 +1,1 @@
+"""Distributions over latent variables: what priors and posteriors offer, and the discrete ones."""
