@@ -1,11 +1,12 @@
 """A sweep in the terminal."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from vae_lab.sweep.table import Results
+if TYPE_CHECKING:  # polars, which takes time
+    from vae_lab.sweep.table import Results
 
 WIDE = 500  # columns
 
@@ -18,7 +19,7 @@ def plain_console(**settings: Any) -> Console:
     return console
 
 
-def show_settings(results: Results, console: Console) -> None:
+def show_settings(results: "Results", console: Console) -> None:
     """Prints the settings of a sweep, the metric with its 95 % interval."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     metric = results.manifest.metric
