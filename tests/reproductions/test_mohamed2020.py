@@ -20,6 +20,7 @@ from vae_lab.reproductions import exact_variances as exact
 from vae_lab.reproductions.mohamed2020.crossings import GROUPS, VARIANCES, crossings, exact_variance
 from vae_lab.reproductions.mohamed2020.figures import figures2_and_3
 from vae_lab.sweep import manifest
+from vae_lab.sweep.table import Results
 from vae_lab.training.build import build
 
 PARTS = {"variance": 1.01, "variance_low": 0.99, "variance_high": 1.03}
@@ -132,7 +133,7 @@ def test_the_figure_and_the_table_of_crossings(tmp_path):
     entries = [measurement(tmp_path / f"{function}{k}", function, k) for function, k in points]
     entries.append(manifest.Entry({"cost": "bell_9"}, tmp_path / "not run yet"))
     of = manifest.Manifest("", "", "gradients", "mohamed2020", "", {"cost": "scientific"}, entries, {})
-    assert len(figures2_and_3(of, tmp_path)) == 4
+    assert len(figures2_and_3(Results(of, pl.DataFrame(), pl.DataFrame(), [], []), tmp_path)) == 4
     found = {row["published"]: row for row in pl.read_csv(tmp_path / "crossings.csv").to_dicts()}
     for near in (-0.913, 1.063, 1.062):
         assert found[near]["exact"] == pytest.approx(near, rel=0.02)

@@ -31,6 +31,7 @@ from vae_lab.runs import directory as run_directory
 from vae_lab.runs import signature
 from vae_lab.sweep import manifest, table
 from vae_lab.sweep.axes import axes, points
+from vae_lab.sweep.figures.kinds import FIGURES
 from vae_lab.sweep.launchers.pool import slots
 
 FILES = sorted(REPOSITORY.glob("sweeps/*.yaml"))
@@ -592,6 +593,17 @@ def test_every_setting_of_every_sweep_composes_and_can_be_built(path, request, t
             seen.add(signature.signature(cfg))
             check(cfg)
     assert len(seen) == len(points(of))
+
+
+@pytest.mark.parametrize("kind", FIGURES)
+def test_every_kind_of_figure_has_its_function(kind):
+    module, _, function = FIGURES[kind].partition(":")
+    assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_every_sweep_names_a_kind_of_figure():
+    asked = {OmegaConf.load(path).sweep.get("figure", "against") for path in FILES} - {None, "default"}
+    assert asked <= set(FIGURES)
 
 
 def test_every_file_of_a_sweep_says_what_it_asks():

@@ -25,8 +25,8 @@ class SweepConfig:
         nuisance: Axes of which the best value on the validation split is taken for each of those.
         repeats: Axes over which is averaged.
         only: Labels to which an axis is restricted.
-        figure: Kind of figure: `against`, `curves`, `gradients`, `manifolds`, `outliers`, `samples`, `snr` or
-            a paper's; `default` is `gradients` for that command and `against` for the others.
+        figure: Kind of figure, one of `FIGURES` in `vae_lab.sweep.figures.kinds`; `default` is `gradients`
+            for that command and `against` for the others.
         metric: What the table and the figure are about; the bound on the test part unless given.
         models: Name of another sweep, of trainings, which is run first and whose runs this one goes over.
         without_data: Overrides to run with where the data's files are absent.

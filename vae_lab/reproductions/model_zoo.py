@@ -9,25 +9,25 @@ from vae_lab.errors import UserError
 from vae_lab.files.writing import write_atomically
 from vae_lab.reproductions import published_curves as common
 from vae_lab.runs.directory import result_of
-from vae_lab.sweep.manifest import Manifest
+from vae_lab.sweep.table import Results
 
 VARIANT = ("dataset.binarize", "dataset.dequantize", "dataset.scale")
 
 
-def model_zoo(manifest: Manifest, folder: Path) -> list[Path]:
+def model_zoo(results: Results, folder: Path) -> list[Path]:
     """Writes `comparison.csv` and `comparison.md`, a row for each run that is done, in the sweep's order.
 
     Log-likelihoods stand in a column of their data, probabilities apart from densities, since others cannot
     be compared; what makes no sense, such as that of an autoencoder, is n/a.
 
     Args:
-        manifest: The sweep's, finished or not.
+        results: Those of the sweep, finished or not.
         folder: Where the files go.
 
     Raises:
         UserError: If the runs are no trainings.
     """
-    done = [entry for entry in manifest.entries if entry.is_done]
+    done = [entry for entry in results.manifest.entries if entry.is_done]
     rows = [_row(" ".join(entry.point.values()), result_of(entry.directory)) for entry in done]
     if not rows:
         return []

@@ -22,24 +22,10 @@ from vae_lab.runs.signature import Flat, definition
 from vae_lab.sweep import manifest, table
 from vae_lab.sweep import name as sweep_name
 from vae_lab.sweep.axes import axes, points, short_names
+from vae_lab.sweep.figures import kinds
 from vae_lab.sweep.jobs import Job, compose, pasted
 from vae_lab.sweep.launchers import forkserver
 from vae_lab.sweep.over_runs import over_runs
-
-FIGURES = (
-    "against",
-    "curves",
-    "gradients",
-    "manifolds",
-    "outliers",
-    "samples",
-    "snr",
-    "burda2016_table1",
-    "model_zoo",
-    "kingma2014_figure2",
-    "kingma2014_figure3",
-    "mohamed2020",
-)
 
 
 def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typed: Sequence[str]) -> None:
@@ -74,8 +60,7 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
         of, every = over_runs(master.runs, str(master.output_dir), of, every, command)
         fixed = [word for word in fixed if not word.startswith("runs=")]
     fixed += _without_data(master, settings, [*fixed, *(f"{axis.key}=" for axis in of)])
-    if (figure := settings.get("figure")) not in (None, "default", *FIGURES):
-        raise UserError(f"sweep.figure={figure} is not a kind of figure{did_you_mean(figure, FIGURES)}")
+    kinds.check(settings.get("figure"))
     names = short_names([axis.key for axis in of])
     assert list(names.values()) == list(every[0].labels)
     jobs = [
@@ -300,10 +285,8 @@ def _write(results: table.Results, directory: Path) -> list[Path]:
     with written_whole(directory) as folder:
         paths = table.write(results, folder)
         if not results.runs.is_empty():
-            from vae_lab.sweep.figures.of_sweep import draw
-
             try:
-                paths += draw(results, folder)
+                paths += kinds.draw(results, folder)
             except Exception as error:
                 trouble = error
     if trouble is not None:

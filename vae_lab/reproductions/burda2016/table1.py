@@ -8,7 +8,7 @@ from vae_lab.files.writing import write_atomically
 from vae_lab.reproductions import published
 from vae_lab.reproductions import published_curves as common
 from vae_lab.runs.directory import result_of
-from vae_lab.sweep.manifest import Manifest
+from vae_lab.sweep.table import Results
 
 OBJECTIVES = {"Reparameterized": "vae", "IWAE": "iwae"}
 COLUMNS = {
@@ -23,20 +23,20 @@ COLUMNS = {
 }
 
 
-def table1(manifest: Manifest, folder: Path) -> list[Path]:
+def table1(results: Results, folder: Path) -> list[Path]:
     """Writes the negative log-likelihood and the active units of each run beside the published ones.
 
     A run's place is taken by a longer one of the same definition, where that is done.
 
     Args:
-        manifest: The sweep's, finished or not.
+        results: Those of the sweep, finished or not.
         folder: Where `comparison.csv` and `comparison.md` go.
 
     Raises:
         UserError: If the published numbers are missing or malformed.
     """
     theirs = published.table("burda2016_table1")
-    ours = [row for run in common.longest_runs(manifest) if (row := _row(run))]
+    ours = [row for run in common.longest_runs(results.manifest) if (row := _row(run))]
     if not ours:
         return []
     keys = ["layers", "objective", "num_samples"]

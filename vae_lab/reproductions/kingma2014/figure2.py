@@ -10,7 +10,7 @@ from vae_lab.figures.style import figure
 from vae_lab.reproductions import published
 from vae_lab.reproductions import published_curves as common
 from vae_lab.runs.directory import result_of
-from vae_lab.sweep.manifest import Manifest
+from vae_lab.sweep.table import Results
 
 LIMITS = {"mnist": (-150, -95), "frey_face": (0, 1600)}  # the paper's
 SPLITS = {"test_curve/elbo": "test", "train_curve/elbo": "train", "train/elbo": "train_running"}
@@ -18,7 +18,7 @@ AT = (3e5, 1e6, 3e6, 1e7, 3e7, 1e8, 2.4e8)  # samples at which ours is compared 
 PER_DECADE = 10
 
 
-def figure2(manifest: Manifest, folder: Path) -> list[Path]:
+def figure2(results: Results, folder: Path) -> list[Path]:
     """Draws the lower bound against training samples, a panel for each dataset and latent size.
 
     A run's place is taken by a longer one of the same definition, where that is done.
@@ -27,14 +27,14 @@ def figure2(manifest: Manifest, folder: Path) -> list[Path]:
     training data at the weights of the moment too.
 
     Args:
-        manifest: The sweep's, finished or not.
+        results: Those of the sweep, finished or not.
         folder: Where `figure.png`, `curves.csv`, `comparison.csv` and `comparison.md` go.
 
     Raises:
         UserError: If the published curves are missing or malformed.
     """
     theirs = published.table("kingma2014_figure2")
-    ours = common.ours(manifest, _curves_of)
+    ours = common.ours(results.manifest, _curves_of)
     if ours.is_empty():
         return []
     _draw(ours, theirs, folder / "figure.png")

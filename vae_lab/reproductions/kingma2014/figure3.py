@@ -9,27 +9,27 @@ from vae_lab.figures.style import figure
 from vae_lab.reproductions import published
 from vae_lab.reproductions import published_curves as common
 from vae_lab.runs.directory import result_of
-from vae_lab.sweep.manifest import Manifest
+from vae_lab.sweep.table import Results
 
 LIMITS = {1000: (-160, -100), 50000: (-160, -125)}  # the paper's
 SPLITS = {"test_curve/log_likelihood_hmc": "test", "train_curve/log_likelihood_hmc": "train"}
 AT = (1e6, 2e6, 3e6, 5e6, 1e7, 2e7, 4e7, 6e7)  # samples at which ours is compared with the published curve
 
 
-def figure3(manifest: Manifest, folder: Path) -> list[Path]:
+def figure3(results: Results, folder: Path) -> list[Path]:
     """Draws the marginal likelihood against training samples, a panel for each size of the training part.
 
     A run's place is taken by a longer one of the same definition, where that is done.
 
     Args:
-        manifest: The sweep's, finished or not.
+        results: Those of the sweep, finished or not.
         folder: Where `figure.png`, `curves.csv`, `comparison.csv` and `comparison.md` go.
 
     Raises:
         UserError: If the published curves are missing or malformed.
     """
     theirs = published.table("kingma2014_figure3")
-    ours = common.ours(manifest, _curves_of)
+    ours = common.ours(results.manifest, _curves_of)
     if ours.is_empty():
         return []
     _draw(ours, theirs, folder / "figure.png")

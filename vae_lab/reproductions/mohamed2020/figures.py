@@ -15,7 +15,7 @@ from vae_lab.figures.style import figure
 from vae_lab.files.writing import write_atomically
 from vae_lab.reproductions import exact_variances as exact
 from vae_lab.reproductions.mohamed2020.crossings import crossings, exact_variance, measured_variances
-from vae_lab.sweep.manifest import Manifest
+from vae_lab.sweep.table import Results
 
 INK = "#222222"
 
@@ -53,7 +53,7 @@ LIMITS: dict[str, dict[str, tuple[float, float]]] = {
 }
 
 
-def figures2_and_3(manifest: Manifest, folder: Path) -> list[Path]:
+def figures2_and_3(results: Results, folder: Path) -> list[Path]:
     r"""Draws the variance of gradients of $E f(x; k)$ by the parameters of $N(\mu, \sigma^2)$ at (1, 1).
 
     Lines are exact; points are what our estimators were measured to have: the variance of the mean of `K`
@@ -65,13 +65,13 @@ def figures2_and_3(manifest: Manifest, folder: Path) -> list[Path]:
         and 3.
 
     Args:
-        manifest: The sweep's, of measurements of `model=mohamed2020`, finished or not.
+        results: Those of the sweep, of measurements of `model=mohamed2020`, finished or not.
         folder: Where `figure.png`, `variances.csv`, `crossings.csv` and `crossings.md` go.
 
     Raises:
         UserError: If the published numbers are missing or malformed.
     """
-    measured = measured_variances(manifest)
+    measured = measured_variances(results.manifest)
     if measured.is_empty():
         return []
     found = crossings(measured)

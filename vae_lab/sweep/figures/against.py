@@ -10,6 +10,20 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from vae_lab.applications.gradients.figures.variance import COLOURS
 from vae_lab.figures.labels import label
 from vae_lab.figures.style import figure
+from vae_lab.sweep.table import Results
+
+
+def draw_against(results: Results, folder: Path) -> list[Path]:
+    """Draws the metric of a sweep against its scientific axes."""
+    axes, metric = results.manifest.axes("scientific"), results.manifest.metric
+    if results.settings.is_empty() or not axes:
+        return []
+    measured = results.settings.filter(pl.col(metric).is_not_null())
+    if measured.is_empty():
+        return []
+    path = folder / "figure.png"
+    against(measured, axes, metric, path)
+    return [path]
 
 
 def against(table: pl.DataFrame, axes: Sequence[str], metric: str, path: Path) -> None:

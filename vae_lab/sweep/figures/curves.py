@@ -8,6 +8,25 @@ from matplotlib.ticker import EngFormatter
 from vae_lab.applications.gradients.figures.variance import COLOURS
 from vae_lab.figures.labels import label
 from vae_lab.figures.style import figure
+from vae_lab.sweep.figures.against import words
+from vae_lab.sweep.manifest import Manifest
+from vae_lab.sweep.table import Results, over_repeats
+
+
+def draw_curves(results: Results, folder: Path) -> list[Path]:
+    """Draws the curve of each setting of a sweep, of the metric that it is judged by."""
+    curve = results.manifest.metric.replace("test/", "test_curve/")
+    parts = []
+    for entry in results.manifest.entries:
+        if entry.is_done and not (rows := _curve(entry.directory, curve)).is_empty():
+            setting = _setting(results.manifest, entry.point)
+            parts.append(rows.with_columns(pl.lit(setting).alias("setting")))
+    if not parts:
+        return []
+    path = folder / "figure.png"
+    table = over_repeats(pl.concat(parts), ["setting", "samples"], curve)
+    curves(table, words(results.manifest.metric), path)
+    return [path]
 
 
 def curves(table: pl.DataFrame, metric: str, path: Path) -> None:
@@ -49,3 +68,18 @@ def curves(table: pl.DataFrame, metric: str, path: Path) -> None:
         canvas.legend(
             *axes.get_legend_handles_labels(), loc="outside right center", fontsize=8, frameon=False
         )
+
+
+def _setting(manifest: Manifest, point: dict[str, str]) -> str:
+    """What is compared: the values of all axes but the repeats."""
+    shown = {name: value for name, value in point.items() if manifest.roles[name] != "repeats"}
+    named = ", ".join(f"{name} = {value}" for name, value in shown.items())
+    return next(iter(shown.values())) if len(shown) == 1 else named
+
+
+def _curve(directory: Path, curve: str) -> pl.DataFrame:
+    """Samples and values of a curve, without rows for a run that has none."""
+    rows = pl.read_csv(directory / "metrics.csv", infer_schema_length=None)
+    if curve not in rows.columns:
+        return pl.DataFrame()
+    return rows.filter(pl.col(curve).is_not_null()).select("samples", curve)
