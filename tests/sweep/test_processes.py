@@ -40,6 +40,7 @@ import multiprocessing, os, signal, sys, types
 from vae_lab.errors import UserError
 from vae_lab.errors import UserError
 from vae_lab.config.explain import explain
+from vae_lab.cli import commands
 from vae_lab.sweep.launchers import forkserver
 forkserver._context = multiprocessing.get_context("fork")
 forkserver._run_server = lambda: None
@@ -50,7 +51,7 @@ def check(cfg):
     if os.stat(tries).st_size <= int(sys.argv[1]):
         os.kill(os.getpid(), signal.SIGKILL)
 sys.modules["vae_lab.training.run"] = types.SimpleNamespace(quieten_libraries=lambda: None)  # imports torch
-sys.modules["vae_lab.cli.commands.mortal"] = types.SimpleNamespace(check=check)
+commands.check_of = lambda name: check
 try:
     print(forkserver.first_mistake("mortal", [([], "a: 1")]))
 except UserError as error:

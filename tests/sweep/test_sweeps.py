@@ -23,6 +23,7 @@ from omegaconf import OmegaConf
 from rich.table import Table
 
 from vae_lab.cli import output
+from vae_lab.cli.commands import check_of
 from vae_lab.config import schema
 from vae_lab.datasets.fraud_like import fraud_like
 from vae_lab.errors import UserError
@@ -581,7 +582,7 @@ def test_every_setting_of_every_sweep_composes_and_can_be_built(path, request, t
     elif "experiment: mohamed2020" not in path.read_text():  # of one dataset
         common.append("dataset=digits")
     common += [word for word in settings.get("without_data", []) if word != "dataset=digits"]
-    check = importlib.import_module(f"vae_lab.cli.commands.{settings.get('command', 'train')}").check
+    check = check_of(settings.get("command", "train"))
     of = [
         axis._replace(values=dict([*axis.values.items()][:1])) if axis.key == "seed" else axis
         for axis in axes(settings, [])[0]

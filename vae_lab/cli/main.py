@@ -1,29 +1,15 @@
 """The command line: `vae-lab <command> [Hydra overrides]`."""
 
-import importlib
 import os
 import sys
 from importlib.metadata import version
 from typing import NoReturn
 
 from vae_lab.cli import surroundings
+from vae_lab.cli.commands import COMMANDS, main_of
 from vae_lab.errors import UserError, did_you_mean, on_one_line, shortened
 from vae_lab.sweep.launchers.with_parent import die_with_parent
 
-COMMANDS = {
-    "train": "train one configuration and measure it, or several with -m key=a,b",
-    "evaluate": "measure how good a trained model is, or several: bounds, log-likelihood, latent space",
-    "generate": "draw new data from a trained model, each beside the nearest training datum",
-    "explore": "show the latent space of a trained model: traversals, interpolations, codes in a plane",
-    "embed": "write the codes of data, and measure how good they are as a representation",
-    "impute": "fill in missing pixels by a trained model, and measure how well",
-    "gradients": "measure variance, bias and cost of gradient estimators at a state of a model",
-    "outliers": "tell outliers from inliers by the scores of a trained model",
-    "sweep": "run a question from sweeps/ to its table and its figure; alone: list the questions",
-    "status": "show how the runs of a sweep stand, here or at SLURM",
-    "figures": "collect and draw a sweep again, as far as it is done",
-}
-OF_NAMES = ("sweep", "status", "figures")  # commands whose words are not Hydra's alone
 FLAGS = ("-m", "--multirun", "-h", "--help", "--hydra-help", "--resolve")  # that take no value
 
 
@@ -75,11 +61,11 @@ def _run(name: str, arguments: list[str]) -> None:
     wanted = os.environ.get("HYDRA_FULL_ERROR", "0")
     os.environ.setdefault("VAE_LAB_FULL_ERROR", wanted)  # what the user wants, also for the jobs of a sweep
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets errors through to here
-    command = importlib.import_module(f"vae_lab.cli.commands.{name}").main
+    command = main_of(name)
     typed = sys.argv
     sys.argv = [sys.argv[0], *_as_hydra_reads(arguments)]
     try:
-        if name not in OF_NAMES:
+        if COMMANDS[name].has_configuration:
             _check_flags(name, sys.argv[1:])
         check(arguments)
         with trust.typed(arguments):
@@ -152,7 +138,7 @@ def _with_home(word: str) -> str:
 
 
 def _usage() -> str:
-    lines = [f"  {name:12} {what}" for name, what in COMMANDS.items()]
+    lines = [f"  {name:12} {command.summary}" for name, command in COMMANDS.items()]
     return "\n".join(
         [
             "vae-lab: a laboratory for variational autoencoders",

@@ -1,6 +1,5 @@
 """`vae-lab sweep`."""
 
-import importlib
 import math
 import os
 import subprocess
@@ -16,6 +15,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
+from vae_lab.cli.commands import main_of
 from vae_lab.config.explain import exit_if_explained
 from vae_lab.config.overrides import literal
 from vae_lab.errors import UserError, did_you_mean
@@ -55,11 +55,11 @@ def main() -> None:
         *(_restricting(override, settings) for override in own),
     ]
     try:
-        module = importlib.import_module(f"vae_lab.cli.commands.{command}")
+        main = main_of(command)
         if models:
             _compose(command, sys.argv[2:])  # tells of a mistake before the models are trained
             _train(models, of_models)
-        module.main()
+        main()
     except Exception as error:
         exit_if_explained(error, "sweep", command)
         raise

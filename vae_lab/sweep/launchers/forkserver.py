@@ -37,7 +37,7 @@ _context = get_context("forkserver")
 _IMPORTED = (
     "vae_lab.training.run",
     "vae_lab.cli.commands.train",
-    "vae_lab.cli.commands.of_run",
+    "vae_lab.cli.commands.application",
     "vae_lab.cli.commands.gradients",
     "vae_lab.trained.model",
     "torch._dynamo",
@@ -190,11 +190,12 @@ def _job(
     logging.raiseExceptions = False  # of a log on a full disk
     from hydra.core.utils import JobStatus, run_job, setup_globals
 
+    from vae_lab.cli.commands import main_of
     from vae_lab.config.explain import exit_if_explained
 
     sys.argv = ["vae-lab", *words]
     setup_globals()
-    main = importlib.import_module(f"vae_lab.cli.commands.{words[0]}").main
+    main = main_of(words[0])
     try:
         returned = run_job(main, cfg, "hydra.run.dir", None, context)
         if returned.status == JobStatus.FAILED:
@@ -214,11 +215,12 @@ def _check(
     from hydra.conf import HydraConf, OverridesConf
     from hydra.core.hydra_config import HydraConfig
 
+    from vae_lab.cli.commands import check_of
     from vae_lab.config.explain import explain
     from vae_lab.training.run import quieten_libraries
 
     quieten_libraries()
-    check = importlib.import_module(f"vae_lab.cli.commands.{command}").check
+    check = check_of(command)
     cfgs: list[Any] = [OmegaConf.create(text) for _, text in jobs]
     by_dataset = sorted(range(len(jobs)), key=lambda number: str(cfgs[number].get("dataset")))
     for number in by_dataset:  # each of which is loaded once
