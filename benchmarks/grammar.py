@@ -25,7 +25,7 @@ OF_RUN = {
     "impute": ["missing=0.5", "max_data=5", "max_train=50", "steps=2", "importance_samples=5"],
     "outliers": ["against=digits", "max_data=20", "importance_samples=2"],
 }
-OF_TRAINING = (
+TRAINING_GROUPS = (
     "callbacks", "dataset", "estimator", "estimator/baseline", "evaluation", "evaluation/fit", "model",
     "model/decoder", "model/encoder", "model/likelihood", "model/network", "model/posterior", "model/prior",
     "noise", "optimizer", "optimizer/schedule", "trainer",
@@ -265,7 +265,7 @@ def values(chance: random.Random) -> Input:
 
 def values_of_options(chance: random.Random) -> Input:
     """Keys of any option, chosen with what it needs, with all sorts of values."""
-    group = chance.choice([group for group in groups() if group in OF_TRAINING])
+    group = chance.choice([group for group in groups() if group in TRAINING_GROUPS])
     option = f"{group}={chance.choice(groups()[group])}"
     needed = COMPANIONS.get(option, [])
     words = ["train", *(FAST[:1] if "model=ppca" in needed else FAST), *needed]

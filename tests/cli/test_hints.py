@@ -11,7 +11,8 @@ from omegaconf.errors import InterpolationResolutionError
 
 from vae_lab.cli.main import main
 from vae_lab.config.explain import explain, readable
-from vae_lab.config.suggest import KEYS, OPTIONS, groups, keys_like, options_like
+from vae_lab.config.options import groups
+from vae_lab.config.suggest import KEYS, OPTIONS, keys_like, options_like
 from vae_lab.errors import UserError, shortened
 from vae_lab.files.paths import CONF
 

@@ -2,11 +2,21 @@ import json
 
 import pytest
 from conftest import composed
+from omegaconf import OmegaConf
 
+from vae_lab.cli.commands import COMMANDS
 from vae_lab.errors import UserError
 from vae_lab.files.writing import checksum, write_atomically
 from vae_lab.runs.directory import RunDirectory, remove_if_unused
-from vae_lab.runs.signature import family, signature
+from vae_lab.runs.signature import (
+    FILES_IN_COMMAND,
+    NOT_DEFINING_IN_COMMAND,
+    NOT_DEFINING_IN_GROUP,
+    definition,
+    family,
+    kind_of,
+    signature,
+)
 from vae_lab.tracking import MetricsCsv
 
 
@@ -27,6 +37,54 @@ def test_what_defines_a_result_changes_the_signature(override):
 )  # fmt: skip
 def test_what_does_not_define_it_leaves_the_signature(override):
     assert signature(composed(override)) == signature(composed())
+
+
+def of_command(command):
+    return composed(*(["against=digits"] if command == "outliers" else []), command=command)
+
+
+def with_key(cfg, key, value):
+    OmegaConf.update(cfg, key, value, force_add=True)
+    return signature(cfg)
+
+
+def test_every_command_with_a_configuration_names_the_keys_that_define_nothing():
+    assert set(NOT_DEFINING_IN_COMMAND) == {name for name in COMMANDS if COMMANDS[name].has_configuration}
+    assert {kind_of(of_command(name)) for name in NOT_DEFINING_IN_COMMAND} == set(NOT_DEFINING_IN_COMMAND)
+
+
+@pytest.mark.parametrize("command", NOT_DEFINING_IN_COMMAND)
+def test_a_key_that_defines_nothing_for_a_command_does_for_another(command):
+    for key in set().union(*NOT_DEFINING_IN_COMMAND.values()):
+        defines = with_key(of_command(command), key, 1) != with_key(of_command(command), key, 2)
+        assert defines == (key not in NOT_DEFINING_IN_COMMAND[command]), key
+
+
+@pytest.mark.parametrize("group", NOT_DEFINING_IN_GROUP)
+def test_a_key_that_defines_nothing_in_a_group_does_in_another(group):
+    command = {"measures": "evaluate", "probe": "gradients"}.get(group, "train")
+    choices = ["dataset=mnist"] if group == "dataset" else []  # whose files are known
+    for other, keys in NOT_DEFINING_IN_GROUP.items():
+        for key in keys - {"root", "path"}:  # which are not left out where nothing is known of the data
+            cfg = composed(*choices, command=command)
+            changes = with_key(cfg, f"{group}.{key}", 1) != with_key(cfg, f"{group}.{key}", 2)
+            assert changes == (key not in NOT_DEFINING_IN_GROUP[group]), (other, key)
+
+
+@pytest.mark.parametrize("command", NOT_DEFINING_IN_COMMAND)
+def test_a_file_that_a_key_names_enters_by_what_it_holds_for_its_command(command, tmp_path):
+    path = tmp_path / "x.npy"
+    path.write_bytes(b"data")
+    for key in set().union(*FILES_IN_COMMAND.values()):
+        cfg = of_command(command)
+        OmegaConf.update(cfg, key, str(path), force_add=True)
+        assert (f"{key}_content" in definition(cfg)) == (key in FILES_IN_COMMAND.get(command, ())), key
+
+
+def test_a_class_from_outside_in_the_place_of_a_command_has_the_keys_of_all():
+    cfg = composed(command="embed")
+    cfg._target_ = "mypkg.Mine"
+    assert with_key(cfg, "out", 1) == with_key(cfg, "out", 2)
 
 
 def test_where_the_data_lie_does_not_matter_but_what_they_are_does(monkeypatch):

@@ -13,7 +13,8 @@ from vae_lab.config.explain import exit_if_explained
 from vae_lab.config.hydra_settings import check_environment, check_format
 from vae_lab.errors import UserError
 from vae_lab.files import ownership
-from vae_lab.runs.directory import RunDirectory, kind_of
+from vae_lab.runs.directory import RunDirectory
+from vae_lab.runs.signature import kind_of
 
 
 class Start(Callback):

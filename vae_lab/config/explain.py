@@ -20,8 +20,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, ValidationError
 
 from vae_lab.config.malformed import malformed
-from vae_lab.config.schema import OF_TRAINING
-from vae_lab.config.suggest import groups, keys_like, options_like, options_with
+from vae_lab.config.options import groups
+from vae_lab.config.schema import TRAINING_GROUPS
+from vae_lab.config.suggest import keys_like, options_like, options_with
 from vae_lab.config.too_large import too_large
 from vae_lab.errors import DISK_FULL, Several, UserError, did_you_mean, on_one_line, shortened
 
@@ -185,7 +186,7 @@ def _unknown_key(key: str, config_name: str) -> str:
         above, _, last = parent.rpartition(".")
         is_there = last in _keys_below(above, config_name)
         return f"{key} does not exist: {parent} is empty." if is_there else _unknown_key(parent, config_name)
-    if parent in OF_TRAINING and ("_target_" not in keys or name in keys):
+    if parent in TRAINING_GROUPS and ("_target_" not in keys or name in keys):
         return (
             f"{key} must be left out for a model that fits itself, which has no {parent}; in a sweep over "
             "models, give it to the others alone."

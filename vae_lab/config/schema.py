@@ -9,9 +9,9 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 
 from vae_lab.errors import UserError
 
-# Groups that are none where a model fits itself.
-OF_TRAINING = ("estimator", "optimizer", "trainer", "evaluation")
-GROUPS = ("dataset", "model", "noise", "logger", "callbacks", *OF_TRAINING)
+# Groups of a training, which are none where a model fits itself; and all whose option is a node.
+TRAINING_GROUPS = ("estimator", "optimizer", "trainer", "evaluation")
+GROUPS = ("dataset", "model", "noise", "logger", "callbacks", *TRAINING_GROUPS)
 
 
 @dataclass

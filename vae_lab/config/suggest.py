@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import cache
 from typing import Any
 
 from omegaconf import DictConfig
 
+from vae_lab.config.options import groups, options_of
 from vae_lab.errors import nearest
 from vae_lab.files.paths import CONF
 
@@ -152,10 +152,7 @@ def options_like(group: str, option: str, options: Iterable[str]) -> list[str]:
     """Choices `group=option` that an unknown one may stand for, of its group alone if there are some."""
     same = [f"{group}={each}" for each in options if _plain(each) == _plain(option)]
     elsewhere = [
-        f"{each}={path.stem}"
-        for each in groups()
-        for path in sorted((CONF / each).glob("*.yaml"))
-        if _plain(path.stem) == _plain(option)
+        f"{each}={same}" for each in groups() for same in options_of(each) if _plain(same) == _plain(option)
     ]
     words = _of(OPTIONS, option)
     of_group = [choice for choice in words if choice.startswith(f"{group}=")]
@@ -168,13 +165,6 @@ def options_with(group: str) -> list[str]:
     entry = re.compile(rf"^ *- (override )?{part}:", re.MULTILINE)
     paths = sorted((CONF / above).glob("*.yaml")) if above else []
     return [f"{above}={path.stem}" for path in paths if entry.search(path.read_text())]
-
-
-@cache
-def groups() -> list[str]:
-    """The groups of options, such as `model/encoder`."""
-    folders = {str(path.parent.relative_to(CONF)) for path in CONF.rglob("*.yaml")}
-    return sorted(folders - {"."})
 
 
 def _names(node: Any, above: str = "") -> Iterator[str]:

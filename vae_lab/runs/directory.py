@@ -17,7 +17,7 @@ from vae_lab.errors import UserError, did_you_mean
 from vae_lab.files import ownership
 from vae_lab.files.writing import checksum, read_rows, replace, write_atomically
 from vae_lab.runs import lease
-from vae_lab.runs.signature import BUDGET, Flat, as_of_now, definition, family, signature
+from vae_lab.runs.signature import BUDGET, Flat, as_of_now, definition, family, kind_of, signature
 
 OUTPUT_LOG = "output.log"  # what a launched job prints
 FAILURE = "failure.json"
@@ -335,13 +335,6 @@ class RunDirectory:
             if mine is not None and theirs >= mine:
                 return False
         return True
-
-
-def kind_of(cfg: DictConfig) -> str:
-    """The command that a configuration is of."""
-    if (target := cfg.get("_target_")) is not None:
-        return str(target).rpartition(".")[2].lower()
-    return "gradients" if "probe" in cfg else "train"
 
 
 def result_of(directory: Path) -> dict[str, Any]:

@@ -7,24 +7,35 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from vae_lab.files.paths import CONF
+from vae_lab.config.options import options_of
 from vae_lab.files.writing import content
 
-# What does not define a result. Data files enter by their checksums, not by where they lie: those that are
-# known by dataset.files, a user's own by what lies at the path; other data by where they lie.
-NOT_DEFINING_ROOT = {"hydra", "logger", "sweep", "rerun", "output_dir", "runs", "num_samples", "out"}
-PATHS = (
-    "data",
-    "against",
-    "between",
-    "missing",
-)  # keys of commands on a trained model that may name a user's own files
-NOT_DEFINING = {
+# Keys that define no result, each where it stands: a key of the same name elsewhere does.
+NOT_DEFINING_ANYWHERE = {"hydra", "logger", "sweep", "rerun", "output_dir"}
+NOT_DEFINING_IN_COMMAND: dict[str, set[str]] = {
+    "train": set(),
+    "gradients": {"num_samples"},  # which its estimators refer to
+    "evaluate": {"runs"},
+    "generate": {"runs"},
+    "explore": {"runs"},
+    "embed": {"runs", "out"},
+    "impute": {"runs"},
+    "outliers": {"runs"},
+}
+NOT_DEFINING_IN_GROUP = {
     "dataset": {"root", "download", "path", "num_workers"},
     "trainer": {"accelerator", "devices", "num_nodes", "strategy", "checkpoint_seconds", "progress"},
     "callbacks": {"estimator_probe"},
     "probe": {"chunk"},
     "measures": {"chunk_rows"},
+}
+# Keys that may name a user's own files, which enter by what they hold. Files of a dataset enter by their
+# checksums or by what lies at its path; of other data nothing is known but where they lie.
+FILES_IN_COMMAND = {
+    "explore": {"between"},
+    "embed": {"data"},
+    "impute": {"data", "missing"},
+    "outliers": {"against"},
 }
 BUDGET = ("trainer.max_epochs", "trainer.max_samples")
 
@@ -71,17 +82,19 @@ def as_of_now(stored: Flat) -> Flat:
 def defining(cfg: DictConfig) -> dict[str, Any]:
     """The resolved part of a configuration that defines a result, with what lies at its paths."""
     config: dict[str, Any] = {}
-    for name in (name for name in cfg if name not in NOT_DEFINING_ROOT):
+    not_defining = NOT_DEFINING_ANYWHERE | _of_command(NOT_DEFINING_IN_COMMAND, cfg)
+    files = _of_command(FILES_IN_COMMAND, cfg)
+    for name in (name for name in cfg if name not in not_defining):
         key, node = str(name), cfg[name]
         if OmegaConf.is_config(node):
             node = OmegaConf.to_container(node, resolve=True)
         if isinstance(node, dict):
-            left_out = NOT_DEFINING.get(key, set())
+            left_out = NOT_DEFINING_IN_GROUP.get(key, set())
             if key == "dataset":
                 node, unknown = _with_content(node)
                 left_out = left_out - unknown
             node = {name: node[name] for name in node if name not in left_out}
-        if key in PATHS:
+        if key in files:
             paths = [path for path in (node if isinstance(node, list) else [node]) if path not in _names()]
             found = [content(path) for path in paths]
             config |= {f"{key}_content": found} if any(found) else {}
@@ -96,6 +109,20 @@ def _with_content(dataset: dict[str, Any]) -> tuple[dict[str, Any], set[str]]:
         dataset["content"] = content(dataset["path"]) if isinstance(dataset["path"], str) else None
         unknown |= {"path"} if dataset["content"] is None else set()
     return dataset, unknown
+
+
+def kind_of(cfg: DictConfig) -> str:
+    """The command that a configuration is of."""
+    if (target := cfg.get("_target_")) is not None:
+        return str(target).rpartition(".")[2].lower()
+    return "gradients" if "probe" in cfg else "train"
+
+
+def _of_command(keys: dict[str, set[str]], cfg: DictConfig) -> set[str]:
+    """The keys of a configuration's command; those of all where a class from outside takes its place."""
+    if str(cfg.get("_target_", "vae_lab.")).startswith("vae_lab."):
+        return keys.get(kind_of(cfg), set())
+    return set().union(*keys.values())
 
 
 def signature(cfg: DictConfig) -> str:
@@ -129,8 +156,7 @@ def register() -> None:
 @cache
 def _names() -> set[str]:
     """What is called so is no path: parts of a dataset, and datasets."""
-    datasets = {path.stem for path in (CONF / "dataset").glob("*.yaml")}
-    return datasets | {"train", "validation", "test", "left_out"}
+    return {*options_of("dataset"), "train", "validation", "test", "left_out"}
 
 
 def _by_name(value: Any, key: str = "") -> Any:

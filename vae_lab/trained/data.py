@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from vae_lab.config.instantiate import instantiate
+from vae_lab.config.options import options_of
 from vae_lab.datasets.array import Array
 from vae_lab.datasets.base import Parts, Split, SplitDataset
 from vae_lab.datasets.image_folder import ImageFiles, ImageFolder, readable
@@ -19,7 +20,7 @@ from vae_lab.models.likelihoods.support import extremes
 from vae_lab.numerics.streamed import Rows, some
 
 AS_IT_IS = {"binarize": "none", "dequantize": False}
-DATASETS = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))
+DATASETS = options_of("dataset")
 ARRAYS = (".npy", ".npz")
 
 

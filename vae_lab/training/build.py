@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from vae_lab.config.instantiate import instantiate, makes, named, unknown_key
-from vae_lab.config.schema import GROUPS, OF_TRAINING, TrainConfig
+from vae_lab.config.schema import GROUPS, TRAINING_GROUPS, TrainConfig
 from vae_lab.datasets.base import SplitDataset
 from vae_lab.errors import UserError
 from vae_lab.estimators.base import Estimator
@@ -131,7 +131,7 @@ def build(cfg: DictConfig, checkpoints: Path, load: Load = load_dataset) -> Trai
         UserError: If the configuration or the data cannot make a training.
     """
     check_root(cfg, TrainConfig)
-    for group in OF_TRAINING:
+    for group in TRAINING_GROUPS:
         if "_target_" not in cfg[group]:
             raise UserError(f"{group}=none is for a model that fits itself; leave it out.")
     settings = instantiate(cfg.trainer, "trainer", TrainerFactory)
@@ -182,7 +182,7 @@ def build(cfg: DictConfig, checkpoints: Path, load: Load = load_dataset) -> Trai
 def _self_fitting(cfg: DictConfig, load: Load) -> Parts:
     """The parts of a run whose model fits itself: no estimator, optimizer, trainer or evaluation."""
     kind = str(cfg.model["_target_"]).rsplit(".", 1)[-1]
-    for group in OF_TRAINING:
+    for group in TRAINING_GROUPS:
         if set(cfg[group]) - {"accelerator", "devices", "num_nodes"}:
             raise UserError(f"{group} must be none, as {kind} fits itself; leave it out.")
     for key, value in {"accelerator": "cpu", "devices": 1, "num_nodes": 1}.items():

@@ -27,7 +27,7 @@ from vae_lab.runs import lease
 from vae_lab.runs.code import code_of
 from vae_lab.runs.directory import FAILURE, RunDirectory, find, is_finished, remove_if_unused, result_of
 from vae_lab.runs.provenance import diff, made_by
-from vae_lab.runs.signature import NOT_DEFINING, flatten, signature
+from vae_lab.runs.signature import NOT_DEFINING_IN_GROUP, flatten, signature
 from vae_lab.sweep.jobs import kept
 from vae_lab.training.build import TrainingParts, build, check_root
 from vae_lab.training.checkpoint import load_checkpoint, weights_of_model
@@ -148,14 +148,14 @@ def _training(cfg: DictConfig) -> tuple[DictConfig, RunDirectory]:
     _refuse_overrides(set(taken) - {"noise", "evaluation"})
     for key in taken:
         training[key] = stored[key]
-    for name in NOT_DEFINING["trainer"]:
+    for name in NOT_DEFINING_IN_GROUP["trainer"]:
         training.trainer[name] = cfg.trainer[name]
     return training, RunDirectory(path, training)
 
 
 def _refuse_overrides(taken: set[str]) -> None:
     """Refuses what the command line says of a model that comes from a run."""
-    machine = {f"trainer.{name}" for name in NOT_DEFINING["trainer"]}
+    machine = {f"trainer.{name}" for name in NOT_DEFINING_IN_GROUP["trainer"]}
     for override in HydraConfig.get().overrides.task:
         key = override.lstrip("+~").partition("=")[0]
         place = key.partition("@")[2] or key  # +estimator@estimators.mine adds to the estimators

@@ -18,14 +18,20 @@ from rich.table import Table
 from vae_lab.cli.commands import main_of
 from vae_lab.config.explain import exit_if_explained
 from vae_lab.config.overrides import literal
+from vae_lab.config.schema import TRAINING_GROUPS
 from vae_lab.errors import UserError, did_you_mean
 from vae_lab.files.paths import CONF, ROOT, SWEEPS
 from vae_lab.sweep import manifest
 from vae_lab.sweep.axes import ROLES
 from vae_lab.sweep.launchers.with_parent import die_with_parent
 
-OF_BOTH = ("hydra", "output_dir", "logger", "sweep.anew")  # of a sweep and of the one that trains its models
-OF_TRAININGS = ("dataset", "model", "estimator", "optimizer", "evaluation", "trainer", "seed", "experiment")
+SHARED_KEYS = (
+    "hydra",
+    "output_dir",
+    "logger",
+    "sweep.anew",
+)  # of a sweep and of the one that trains its models
+TRAINING_KEYS = ("dataset", "model", "seed", "experiment", *TRAINING_GROUPS)
 
 
 def main() -> None:
@@ -74,8 +80,8 @@ def _parted(models: str, overrides: Sequence[str]) -> tuple[list[str], list[str]
     settings = _settings(SWEEPS / f"{models}.yaml")
     axes = {axis for role in ROLES for axis in settings.get(role) or {}}
     keys = {override: override.partition("=")[0] for override in overrides}
-    shared = [word for word, key in keys.items() if key in axes or key.startswith(OF_BOTH)]
-    trainings = [word for word, key in keys.items() if key.split(".")[0].split("/")[0] in OF_TRAININGS]
+    shared = [word for word, key in keys.items() if key in axes or key.startswith(SHARED_KEYS)]
+    trainings = [word for word, key in keys.items() if key.split(".")[0].split("/")[0] in TRAINING_KEYS]
     return [word for word in overrides if word not in trainings], [*shared, *trainings]
 
 
