@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -52,6 +53,42 @@ class TestAxes:
         "nuisance": {"optimizer.lr": [1e-3]},
         "repeats": {"seed": [0, 1]},
     }  # fmt: skip
+
+    PRODUCT = {
+        "alone": ["z=1"],
+        "product": [{"a": ["x=1"], "b": ["x=2", "w=1"]}, {"c": ["y=1"], "d": []}],
+        "except": ["a_d"],
+    }  # fmt: skip
+
+    def test_a_product_of_rows_but_for_some(self):
+        (axis,) = axes({"scientific": {"pair": self.PRODUCT}}, [])[0]
+        assert axis.values == {
+            "alone": ["z=1"],
+            "a_c": ["x=1", "y=1"],
+            "b_c": ["x=2", "w=1", "y=1"],
+            "b_d": ["x=2", "w=1"],
+        }
+        (axis,) = axes({"scientific": {"pair": self.PRODUCT}, "only": {"pair": ["b_c"]}}, [])[0]
+        assert list(axis.values) == ["b_c"]
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [({"except": ["a_e"]}, "pair.except: a_e is not a row of the product; did you mean a_d? There are: "),
+         ({"except": "a_d"}, "pair.except must be a list of rows of the product, got 'a_d'"),
+         ({"except": ["alone"]}, "pair.except: alone is not a row of the product"),
+         ({"product": {"a": ["x=1"]}}, "pair.product must be a list of two tables of rows or more"),
+         ({"product": ["x=1", "y=1"]}, "pair.product must be a list of two tables of rows or more"),
+         ({"product": [{"a": ["x=1"]}]}, "pair.product must be a list of two tables of rows or more"),
+         ({"alone": "z=1"}, "pair.alone must be a list of overrides, got 'z=1'"),
+         ({"b_c": ["z=2"]}, "pair must have each row once, and b_c is there twice")],
+    )  # fmt: skip
+    def test_a_product_that_is_none_is_refused(self, change, message):
+        with pytest.raises(UserError, match=re.escape(f"sweep: {message}")):
+            axes({"scientific": {"pair": self.PRODUCT | change}}, [])
+
+    def test_rows_are_left_out_of_a_product_alone(self):
+        with pytest.raises(UserError, match=r"pair\.except needs pair\.product"):
+            axes({"scientific": {"pair": {"alone": ["z=1"], "except": []}}}, [])
 
     def test_every_combination_once(self):
         found, fixed = axes(self.FILE, typed("model.beta=2"))

@@ -12,6 +12,7 @@ from vae_lab.errors import UserError, did_you_mean
 
 Role = Literal["scientific", "nuisance", "repeats"]
 ROLES: tuple[Role, ...] = ("scientific", "nuisance", "repeats")
+PRODUCT, EXCEPT = "product", "except"  # which stand among the named rows of an axis
 
 
 class Axis(NamedTuple):
@@ -53,7 +54,7 @@ def axes(
     settings: Mapping[str, Any] = sweep or {}
     before = before or {}
     found = {
-        key: Axis(key, role, _values(key, values))
+        key: Axis(key, role, values_of(key, values))
         for role in ROLES
         for key, values in (settings.get(role) or {}).items()
     }
@@ -88,6 +89,78 @@ def axes(
     return list(found.values()), fixed
 
 
+def values_of(key: str, values: Any) -> dict[str, list[str]]:
+    """The overrides of each value of an axis in a sweep's file, by its label.
+
+    Args:
+        key: The axis.
+        values: A list of values; or rows of overrides by their labels, among them those of `product`, a list
+            of tables of such rows, each row of one with each of the others, but for the labels in `except`.
+
+    Raises:
+        UserError: If it is neither.
+
+    Example:
+        >>> values_of("size", {"product": [{"a": ["x=1"]}, {"b": ["y=1"], "c": ["y=2"]}], "except": ["a_b"]})
+        {'a_c': ['x=1', 'y=2']}
+    """
+    if isinstance(values, Mapping):
+        return _named(key, values)
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise UserError(
+            f"sweep: {key} must be a list of values, or rows of overrides with a name, got {values!r}."
+        )
+    return {literal(value): [f"{key}={literal(value)}"] for value in values}
+
+
+def _named(key: str, values: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Rows of overrides by their labels, those of a product in its place."""
+    if EXCEPT in values and PRODUCT not in values:
+        raise UserError(f"sweep: {key}.except needs {key}.product, whose rows it leaves out.")
+    found: dict[str, list[str]] = {}
+    for label, content in values.items():
+        if label == EXCEPT:
+            continue
+        is_product = label == PRODUCT
+        rows = _but(key, _product(key, content), values) if is_product else _rows(key, {label: content})
+        if same := found.keys() & rows.keys():
+            raise UserError(f"sweep: {key} must have each row once, and {min(same)} is there twice.")
+        found |= rows
+    return found
+
+
+def _but(key: str, rows: Mapping[str, list[str]], values: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The rows of a product without those that are left out."""
+    excluded = values.get(EXCEPT, [])
+    if isinstance(excluded, str) or not isinstance(excluded, Sequence):
+        raise UserError(f"sweep: {key}.except must be a list of rows of the product, got {excluded!r}.")
+    for label in excluded:
+        if label not in rows:
+            raise UserError(
+                f"sweep: {key}.except: {label} is not a row of the product{did_you_mean(str(label), rows)}"
+            )
+    return {label: row for label, row in rows.items() if label not in excluded}
+
+
+def _product(key: str, tables: Any) -> dict[str, list[str]]:
+    """Each row of a table with each row of the others, the last varying fastest; labels are joined by _."""
+    is_list = isinstance(tables, Sequence) and not isinstance(tables, str)
+    if not is_list or len(tables) < 2 or not all(isinstance(table, Mapping) for table in tables):
+        raise UserError(f"sweep: {key}.product must be a list of two tables of rows or more, got {tables!r}.")
+    combinations = product(*(_rows(key, table).items() for table in tables))
+    return {
+        "_".join(label for label, _ in rows): [word for _, row in rows for word in row]
+        for rows in combinations
+    }
+
+
+def _rows(key: str, table: Mapping[str, Any]) -> dict[str, list[str]]:
+    for label, row in table.items():
+        if isinstance(row, str) or not isinstance(row, Sequence):
+            raise UserError(f"sweep: {key}.{label} must be a list of overrides, got {row!r}.")
+    return {str(label): [str(word) for word in row] for label, row in table.items()}
+
+
 def points(of: Sequence[Axis]) -> list[Point]:
     """Every combination of the axes' values, the last axis varying fastest."""
     names = short_names([axis.key for axis in of])
@@ -120,16 +193,6 @@ def _texts(override: Override) -> list[str]:
     if override.is_discrete_sweep():
         return [str(text) for text in override.sweep_string_iterator()]
     return [override.get_value_element_as_str()]
-
-
-def _values(key: str, values: Any) -> dict[str, list[str]]:
-    if isinstance(values, Mapping):
-        return {str(label): [str(each) for each in overrides] for label, overrides in values.items()}
-    if isinstance(values, str) or not isinstance(values, Sequence):
-        raise UserError(
-            f"sweep: {key} must be a list of values, or rows of overrides with a name, got {values!r}."
-        )
-    return {literal(value): [f"{key}={literal(value)}"] for value in values}
 
 
 def _paired(axis: Axis) -> list[str]:

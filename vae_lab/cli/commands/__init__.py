@@ -49,9 +49,9 @@ COMMANDS = {
 
 def main_of(name: str) -> Callable[..., Any]:
     """The function that carries out a command, with the words of `sys.argv` or a configuration."""
-    module = _module(name)
-    main: Callable[..., Any] = module.main_of(name) if hasattr(module, "main_of") else module.main
-    return main
+    if COMMANDS[name].module == "application":
+        return _module(name).command(name)
+    return _module(name).main
 
 
 def check_of(name: str) -> Callable[[Any], None]:

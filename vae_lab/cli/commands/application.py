@@ -28,16 +28,16 @@ signature.register()
 
 
 @cache
-def main_of(command: str) -> Callable[..., None]:
+def command(name: str) -> Callable[..., None]:
     """The function that carries out a command on a trained model; on several, given by `runs`, as a sweep."""
 
     def main(cfg: DictConfig) -> None:
-        directory = _carry_out(command, cfg)
+        directory = _carry_out(name, cfg)
         if cfg.get("out") is not None:
-            _export(command, directory, cfg.out)
+            _export(name, directory, cfg.out)
 
-    main.__module__ = f"{__package__}.{command}"  # by which Hydra names the log
-    decorated: Callable[..., None] = hydra.main(str(CONF), command, version_base="1.3")(main)
+    main.__module__ = f"{__package__}.{name}"  # by which Hydra names the log
+    decorated: Callable[..., None] = hydra.main(str(CONF), name, version_base="1.3")(main)
     return decorated
 
 

@@ -22,7 +22,7 @@ from vae_lab.config.schema import TRAINING_GROUPS
 from vae_lab.errors import UserError, did_you_mean
 from vae_lab.files.paths import CONF, ROOT, SWEEPS
 from vae_lab.sweep import manifest
-from vae_lab.sweep.axes import ROLES
+from vae_lab.sweep.axes import ROLES, values_of
 from vae_lab.sweep.launchers.with_parent import die_with_parent
 
 SHARED_KEYS = (
@@ -121,7 +121,9 @@ def _list() -> None:
     table.add_column("question")
     for path in _files():
         settings = _settings(path)
-        runs = math.prod(len(values) for role in ROLES for values in (settings.get(role) or {}).values())
+        runs = math.prod(
+            len(values_of(*axis)) for role in ROLES for axis in (settings.get(role) or {}).items()
+        )
         table.add_row(path.stem, str(runs), _done(path.stem), manifest.question(path))
     Console(highlight=False).print(table)
 
