@@ -234,3 +234,12 @@ def test_the_row_of_the_test_comes_once(tmp_path):
     log.log_metrics({"test/elbo": -1.0}, step=5)
     resumed = MetricsCsv(tmp_path / "metrics.csv", resumed_at=5)  # killed before metrics.json
     assert [row["validation/elbo"] for row in resumed._read()] == ["-1.0"]
+
+
+def test_what_is_measured_before_the_first_step_comes_once(tmp_path):
+    for resumed_at in (0, 0, 3):  # killed before the first checkpoint, and after it
+        log = MetricsCsv(tmp_path / "metrics.csv", resumed_at)
+        if resumed_at == 0:
+            log.log_metrics({"probe/variance": 1.0}, step=0)
+            log.log_metrics({"train/elbo": -1.0}, step=3)
+    assert [row["step"] for row in log._read()] == ["0", "3"]

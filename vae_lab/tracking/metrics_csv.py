@@ -19,7 +19,8 @@ class MetricsCsv(Logger):
 
     Args:
         path: The file.
-        resumed_at: The step of the checkpoint that is resumed, or 0.
+        resumed_at: The step of the checkpoint that is resumed; 0 for a run that begins, in which all rows
+            come again, those before the first step too.
     """
 
     def __init__(self, path: Path, resumed_at: int = 0) -> None:
@@ -28,7 +29,7 @@ class MetricsCsv(Logger):
         rows = self._read()
         self.last_step = max((int(row["step"]) for row in rows), default=0)  # before anything is removed
         self.columns = list(rows[0]) if rows else []
-        kept = [row for row in rows if int(row["step"]) <= resumed_at and not _is_test(row)]
+        kept = [row for row in rows if resumed_at and int(row["step"]) <= resumed_at and not _is_test(row)]
         if len(kept) < len(rows) or not _ends_whole(path) or _is_shared(path):
             self._rewrite(kept)
         self._create()
