@@ -107,7 +107,7 @@ def faults(drawn: Input, ended: Ended, before: dict[str, str], after: dict[str, 
         wrong.append("refused without a word")
     if drawn.must_refuse and ended.status == 0:
         wrong.append("accepted")
-    began = any(Path(path).name in BEGUN for path in new + touched)
+    began = any(Path(path).name in BEGUN for path in new + touched) or _is_summary(said)
     if refused and not began and "Traceback" not in said and (extra := _more_than_one_message(said)):
         wrong.append(f"more than one message: {extra}")
     if refused and not began and (new or touched):
@@ -123,10 +123,13 @@ def faults(drawn: Input, ended: Ended, before: dict[str, str], after: dict[str, 
     return wrong
 
 
+def _is_summary(said: str) -> bool:
+    """Whether runs that have failed are named, as a damaged one is, beside which the others are drawn."""
+    return any(re.match(r"vae-lab \w+: .*each alone:", line) for line in said.splitlines())
+
+
 def _more_than_one_message(said: str) -> str:
-    lines = said.splitlines()
-    summary = [line for line in lines if re.match(r"vae-lab \w+: .*each alone:$", line)]
-    return "" if len(lines) == 1 or summary else said[:300]
+    return "" if len(said.splitlines()) == 1 or _is_summary(said) else said[:300]
 
 
 def _is_cache(path: str) -> bool:

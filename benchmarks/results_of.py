@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ from typing import Any
 NOT_COMPARED = {"timing", "training_seconds", "checkpoint_sha256", "checkpoints", "checkpoint", "made"}
 TIMED = re.compile(r"second|, m?s\b|^timing\.|sha256")  # columns of tables
 DRAWN_FROM_TIMES = ("variance_at_equal_cost.png", "variance_per_second.png")
+# What BLAS rounds by where its arrays lie in memory, as of models fitted in closed form and of principal
+# components: equal to this share of the largest number beside it.
+ROUNDED = 1e-12
+FITTED = ("PPCA", "IndependentPixels", "GaussianMixture", "BernoulliMixture", "FiniteMixture")
 LOGS = (".log", ".logged")  # logs tell the times; `.logged` is the checksum of what has been sent to a logger
 # Not `epoch`: Lightning counts how many runs have gone into one that takes over from shorter ones.
 OF_A_CHECKPOINT = ("state_dict", "optimizer_states", "global_step", "lr_schedulers")
@@ -58,23 +63,62 @@ def _differing(one: Path, other: Path) -> str:
     """Where two files of one name differ; empty if they do not."""
     if one.name in DRAWN_FROM_TIMES or one.read_bytes() == other.read_bytes():
         return ""
+    rounded = ROUNDED if _is_rounded(one.parent) else 0.0
     kinds = {".json": _json, ".ckpt": _checkpoint, ".parquet": _parquet, ".csv": _csv, ".md": _markdown}
     if (read := kinds.get(one.suffix)) is None:
         return "its bytes"
-    return _first(read(one), read(other))
+    return _first(read(one), read(other), rounded)
 
 
-def _first(one: Any, other: Any) -> str:
-    """Where two trees of values differ first."""
+def _is_rounded(folder: Path) -> bool:
+    """Whether a folder, or one above it, holds numbers of a fit in closed form or of principal components."""
+    for place in (folder, *folder.parents):
+        if (place / "manifest.json").is_file():
+            entries = json.loads((place / "manifest.json").read_text()).get("entries", [])
+            return any(_is_rounded(place / entry["directory"]) for entry in entries)
+        if (place / "metrics.json").is_file():
+            result = json.loads((place / "metrics.json").read_text())
+            return place.parent.name == "explore" or result.get("estimator") in FITTED
+    return False
+
+
+def _first(one: Any, other: Any, rounded: float, scale: float = 0.0) -> str:
+    """Where two trees of values differ first.
+
+    Args:
+        one: A tree.
+        other: Another.
+        rounded: The share of a number by which rounding may change it.
+        scale: A larger number beside these two.
+    """
     if isinstance(one, dict) and isinstance(other, dict):
         for key in [*one, *(key for key in other if key not in one)]:
-            if where := _first(one.get(key), other.get(key)):
+            if where := _first(one.get(key), other.get(key), rounded):
                 return f"{key} {where}"
         return ""
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        scale = max((abs(number) for number in map(_number, one) if number is not None), default=0.0)
         return next((f"[{i}] {where}" for i, pair in enumerate(zip(one, other, strict=True))
-                     if (where := _first(*pair))), "")  # fmt: skip
-    return "" if repr(one) == repr(other) else f"{one!r:.60} became {other!r:.60}"
+                     if (where := _first(*pair, rounded, scale))), "")  # fmt: skip
+    if repr(one) == repr(other):
+        return ""
+    ours, theirs = _number(one), _number(other)
+    if (
+        rounded
+        and ours is not None
+        and theirs is not None
+        and abs(ours - theirs) <= rounded * max(abs(ours), scale)
+    ):
+        return ""
+    return f"{one!r:.60} became {other!r:.60}"
+
+
+def _number(value: Any) -> float | None:
+    """The fraction that a value is, or that a cell of a table holds."""
+    if isinstance(value, float) or (isinstance(value, str) and "." in value):
+        with suppress(ValueError):
+            return float(value)
+    return None
 
 
 def _json(path: Path) -> Any:
@@ -98,7 +142,12 @@ def _plain(node: Any) -> Any:
     import torch
 
     if isinstance(node, torch.Tensor):
-        return str(node.dtype), tuple(node.shape), hash(node.detach().cpu().numpy().tobytes())
+        bits = hash(node.detach().cpu().numpy().tobytes())
+        return [
+            str(node.dtype),
+            list(node.shape),
+            node.flatten().tolist() if node.dtype.itemsize == 8 else bits,
+        ]
     if isinstance(node, dict):
         return {key: _plain(value) for key, value in node.items()}
     return [_plain(value) for value in node] if isinstance(node, list | tuple) else node

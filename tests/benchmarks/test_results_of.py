@@ -51,6 +51,23 @@ def test_numbers_and_weights_are_compared_bit_for_bit_and_times_not(
     assert [line.split(": ")[1].removeprefix(f"{RUN}/") for line in told] == names
 
 
+@pytest.mark.parametrize(("estimator", "change", "names"), [
+    ("PPCA", 1e-14, []),
+    ("PPCA", 1e-9, ["metrics.csv", "metrics.json"]),
+    ("Reparameterized", 1e-14, ["metrics.csv", "metrics.json"]),
+])  # fmt: skip
+def test_numbers_of_a_fit_in_closed_form_are_compared_but_for_rounding(
+    tmp_path: Path, estimator: str, change: float, names: list[str]
+) -> None:
+    for name, elbo in (("one", -21.0), ("other", -21.0 * (1 + change))):
+        run = tmp_path / name / RUN
+        run.mkdir(parents=True)
+        (run / "metrics.json").write_text(json.dumps({"estimator": estimator, "metrics": {"elbo": elbo}}))
+        (run / "metrics.csv").write_text(f"elbo\n{elbo}\n")
+    told = difference(tmp_path / "one", tmp_path / "other")
+    assert [line.split(": ")[1].removeprefix(f"{RUN}/") for line in told] == names
+
+
 def test_a_file_that_is_missing_left_over_or_another_picture_is_told(tmp_path: Path) -> None:
     _write(tmp_path / "one")
     shutil.copytree(tmp_path / "one", tmp_path / "other")

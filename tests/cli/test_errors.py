@@ -195,6 +195,15 @@ MISTAKES = {
     "dataset=mnist dataset.download=false dataset.root=nowhere": "train-images-idx3-ubyte is not in nowhere",
     "dataset=frey_face dataset.root=nowhere": "is not in nowhere; docs/datasets.md tells",
     "output_dir=/proc/nowhere": "cannot write /proc/nowhere",
+    # paths that lead through what is not there
+    "hydra.run.dir=a/../../.. model=ppca": "leads through a, which is not there; choose another hydra.run",
+    "output_dir=a/../x": "a/../x leads through a, which is not there; choose another output_dir.",
+    "hydra.searchpath=[file:///nope]": "hydra.searchpath: there is no folder /nope.",
+    "trainer.num_nodes=0": "trainer.num_nodes must be at least 1, got 0.",
+    # flags among other words
+    "-sc install=bash": "-sc is for the shell alone",
+    "--hydra-help --cfg job": "--hydra-help takes no overrides",
+    "--cfg=x": "argument --cfg/-c: invalid choice: 'x'",
 }  # fmt: skip
 
 
@@ -215,6 +224,7 @@ def test_mistake(mistake, tmp_path, monkeypatch, capsys):
     assert MISTAKES[mistake] in message
     assert "\n" not in message
     assert not list(tmp_path.glob("outputs/runs/*")), "a half-made run directory was left"
+    assert not (tmp_path / "a").exists()
 
 
 def test_no_gpu_where_one_is_asked_for(tmp_path, monkeypatch, capsys):
@@ -242,6 +252,60 @@ def test_an_unknown_command_names_the_nearest():
     with pytest.raises(SystemExit) as end:
         main(["trian"])
     assert str(end.value.code).startswith("vae-lab: trian is not a command; did you mean train? There are: ")
+
+
+@pytest.mark.parametrize("word", ["a" * 3000, f"{'a' * 300}/b", "\0"])
+@pytest.mark.parametrize("command", [[], ["sweep"], ["status"], ["figures"], ["explore", "run="]])
+def test_a_word_that_can_be_no_path_names_nothing(here, command, word):
+    words = [*command[:1], f"run={word}"] if command[1:] else [*command, word]
+    stderr = here(*words).stderr
+    assert stderr.count("\n") == 1
+    assert stderr.startswith("vae-lab")
+
+
+@pytest.mark.parametrize("command", ["sweep", "status", "figures"])
+@pytest.mark.parametrize("flags", [["--cfg=x"], ["--cfg"], ["--info=nf", "mine"], ["-sc", "install=bash"]])
+def test_flags_of_hydra_are_refused_by_commands_that_take_names(here, command, flags):
+    assert here(command, *flags).stderr.count("\n") == 1
+
+
+def test_settings_of_a_finished_run_that_define_nothing_are_checked_too(vae_lab, tmp_path):
+    finished = ["train", "logger=none", "trainer.max_samples=200", "trainer.evaluate_at=end"]
+    assert vae_lab(*finished).returncode == 0
+    for word, message in {
+        "trainer.accelerator=qsbpyzq": "trainer: You selected an invalid accelerator name",
+        "trainer.devices=a:b": "trainer: `devices` selected with `CPUAccelerator` should be an int > 0",
+        "trainer.strategy=x": "trainer: You selected an invalid strategy name",
+        "trainer.num_nodes=-1": "trainer.num_nodes must be at least 1, got -1.",
+        "+logger.x=3": "logger.x does not exist",
+        "callbacks=estimator_probe callbacks.estimator_probe.every=0": "every must be at least 1, got 0.",
+    }.items():
+        process = vae_lab(*finished, *word.split())
+        assert process.returncode == 1
+        assert process.stderr.startswith("vae-lab train: ")
+        assert message in process.stderr
+        assert process.stderr.count("\n") == 1
+    done = vae_lab(*finished, "trainer.devices=2", "trainer.accelerator=auto")
+    assert done.stdout.startswith("This configuration is done already")
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is(here, tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    stderr = here("train", "logger=none", "hydra.run.dir=run").stderr
+    assert "cannot write into run (Permission denied); choose another hydra.run.dir." in stderr
+    assert not list((tmp_path / "run").iterdir())
+
+
+def test_a_folder_above_is_left_as_it_was_by_what_is_refused(vae_lab, tmp_path):
+    (tmp_path / "here").mkdir()
+    for words in (["explore", "run=none"], ["train", "model.latent_dim=0"]):
+        process = vae_lab(*words, "logger=none", "output_dir=..", cwd=tmp_path / "here")
+        assert process.returncode == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+    run = vae_lab("train", "logger=none", "model=ppca", "hydra.run.dir=../run", cwd=tmp_path / "here")
+    assert run.returncode == 0
+    assert (tmp_path / "run" / "metrics.json").is_file()
 
 
 def test_processes_within_the_process_of_a_multirun_are_refused(vae_lab, tmp_path):

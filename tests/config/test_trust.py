@@ -573,7 +573,14 @@ def test_a_launcher_takes_no_node(word):
 
 @pytest.mark.parametrize(
     "change",
-    [{"definition": [1]}, {"metrics": {"a": "b"}}, {"code": [1]}, {"notes": 3}, {"config": [1]}],
+    [
+        {"definition": [1]},
+        {"metrics": {"a": "b"}},
+        {"code": [1]},
+        {"notes": 3},
+        {"config": [1]},
+        {"parameters": 3},  # a training's, without what else each of these has
+    ],
     ids=str,
 )
 def test_a_result_of_odd_kinds_is_damaged(crafted, change):

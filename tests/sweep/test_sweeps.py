@@ -349,9 +349,36 @@ def test_the_figure_and_the_metric_exist(vae_lab, tmp_path):
         "sweep.figure=bars is not a kind of figure. There are: against, curves, gradients, " in process.stderr
     )
     assert not list(tmp_path.iterdir())
-    process = vae_lab("sweep", "smoke", "sweep.metric=test/elbos", "seed=0", "optimizer.lr=0.001")
+    process = vae_lab("sweep", "smoke", "sweep.metric=None")
+    assert "sweep.metric must begin with one of test/, validation/, " in process.stderr
+    process = vae_lab("train", "-m", *FAST, "model.latent_dim=2,3", "sweep.name=???")
+    assert "sweep.name must be one plain folder name" in process.stderr
+    assert not list(tmp_path.iterdir())
+    asked = ["sweep", "smoke", "seed=0", "optimizer.lr=0.001"]
+    process = vae_lab(*asked, "sweep.metric=test/elbos")  # which a run might have
     assert process.returncode == 1
     assert "sweep.metric=test/elbos is in no run; did you mean test/elbo?" in process.stderr
+    assert "another sweep.metric and sweep.anew=true makes their table." in process.stderr
+    drawn = vae_lab(*asked, "sweep.metric=test/kl", "sweep.anew=true")
+    assert drawn.returncode == 0, drawn.stderr
+    assert "running" not in drawn.stdout
+    assert "test/kl" in (tmp_path / "outputs" / "sweeps" / "smoke" / "table.csv").read_text()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    process = vae_lab(*asked, "sweep.metric=test/elbos", "sweep.anew=true")  # which none of these has
+    assert "sweep.metric=test/elbos is in no run; did you mean test/elbo?" in process.stderr
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_damaged_run_is_named_and_the_others_are_drawn(vae_lab, tmp_path):
+    assert vae_lab("train", "-m", *FAST, "seed=0,1", "sweep.name=mine").returncode == 0
+    damaged = next(tmp_path.glob("outputs/runs/*/metrics.json"))
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    process = vae_lab("figures", "mine")
+    assert process.returncode == 1
+    assert process.stderr.startswith("vae-lab figures: 1 done, 1 failed; each alone:\n")
+    assert f"{damaged} is damaged" in process.stderr
+    assert "1 of 2 runs" in (tmp_path / "outputs" / "sweeps" / "mine" / "table.md").read_text()
+    assert vae_lab("train", "-m", *FAST, "seed=0,1", "sweep.name=mine").returncode == 0
 
 
 def test_without_a_metric_the_runs_say_what_they_are_judged_by(vae_lab, tmp_path):

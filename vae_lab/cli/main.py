@@ -48,9 +48,14 @@ def _meant(arguments: list[str]) -> list[str]:
     """The command that was left out: before an override, or before the name of a sweep."""
     if "=" in arguments[0] and not arguments[0].startswith("-"):
         return [f"vae-lab train {' '.join(arguments)}"]
+    return [f"vae-lab sweep {arguments[0]}"] if arguments[0] in _sweeps() else []
+
+
+def _sweeps() -> list[str]:
+    """The names of the sweeps that there are files of."""
     from vae_lab.files.paths import SWEEPS
 
-    return [f"vae-lab sweep {arguments[0]}"] if (SWEEPS / f"{arguments[0]}.yaml").is_file() else []
+    return sorted(path.stem for path in SWEEPS.glob("*.yaml"))
 
 
 def _run(name: str, arguments: list[str]) -> None:
@@ -65,11 +70,13 @@ def _run(name: str, arguments: list[str]) -> None:
     typed = sys.argv
     sys.argv = [sys.argv[0], *_as_hydra_reads(arguments)]
     try:
-        if COMMANDS[name].has_configuration:
-            _check_flags(name, sys.argv[1:])
+        words = sys.argv[1:]
+        if not COMMANDS[name].has_configuration:
+            words = [word for word in words if not word.startswith("-")]  # flags are the command's own
+        _check_flags(name, words)
         check(arguments)
         with trust.typed(arguments):
-            foreign.check_files_of(name, sys.argv[1:])
+            foreign.check_files_of(name, words)
             _leave_out_current_folder()
             command()
     except KeyboardInterrupt:
@@ -91,8 +98,12 @@ def _check_flags(command: str, arguments: list[str]) -> None:
 
     parser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign]  # instead of a page of usage
-    _, unknown = parser.parse_known_args(arguments)
+    read, unknown = parser.parse_known_args(arguments)
     flags = [word for word in unknown if word.startswith("-")]
+    if read.shell_completion and len(arguments) > 2:
+        raise UserError('-sc is for the shell alone: eval "$(vae-lab -sc install=bash)".')
+    if read.hydra_help and read.overrides:
+        raise UserError(f"--hydra-help takes no overrides: vae-lab {command} --hydra-help.")
     if flags:
         from vae_lab.config.explain import unknown_flag
 
@@ -161,10 +172,8 @@ def _complete(arguments: list[str]) -> None:
     if len(words) <= 2:
         return print(" ".join(name for name in COMMANDS if name.startswith(words[-1])))
     if words[1] == "sweep":
-        from vae_lab.files.paths import SWEEPS
-
-        names = sorted(path.stem for path in SWEEPS.glob("*.yaml"))
-        return print(" ".join(name for name in names if len(words) == 3 and name.startswith(words[2])))
+        known = [name for name in _sweeps() if len(words) == 3 and name.startswith(words[2])]
+        return print(" ".join(known))
     if words[1] in COMMANDS:
         os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
         _run(words[1], arguments)

@@ -1,12 +1,13 @@
 """What is checked before Hydra writes anything: where the result goes."""
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from vae_lab.config import foreign
 from vae_lab.config.explain import exit_if_explained
@@ -15,6 +16,9 @@ from vae_lab.errors import UserError
 from vae_lab.files import ownership
 from vae_lab.runs.directory import RunDirectory
 from vae_lab.runs.signature import kind_of
+from vae_lab.sweep.jobs import kept
+
+NOT_DEFINING_GROUPS = ("trainer", "logger", "callbacks")  # which have settings that no number depends on
 
 
 class Start(Callback):
@@ -38,6 +42,7 @@ def check_output_dir(cfg: DictConfig) -> None:
         raise UserError(f"output_dir must be the path of a folder, such as output_dir=outputs, got {name!r}.")
     if name.startswith("~"):
         raise UserError(f"output_dir must be a path without ~ in a file, got {name}; write the whole path.")
+    ownership.check_way(Path(name), "output_dir")
 
 
 def _check_settings(config: DictConfig) -> None:
@@ -48,26 +53,48 @@ def _check_settings(config: DictConfig) -> None:
 
 def _check_run(config: DictConfig) -> None:
     _check_settings(config)
-    path = Path(str(config.hydra.run.dir))
     if not str(config.hydra.run.dir).strip():
         raise UserError("hydra.run.dir must be the path of a folder, got ''.")
+    path = _direct(config)
     directory = RunDirectory(path, config)
     directory.check()
-    if directory.finished() is not None and kind_of(config) == "train":
-        _check_trainer(config, path)
+    if directory.finished() is not None:
+        _check_others(config, path)
+    if path.is_dir() and not os.access(path, os.W_OK) and kept(config, path) is None:
+        raise UserError(f"cannot write into {path} (Permission denied); choose another hydra.run.dir.")
     ownership.accept(path, kind_of(config))
 
 
-def _check_trainer(config: DictConfig, path: Path) -> None:
-    """Checks the settings of a training that is done, where they are others than those it had."""
-    stored = None
-    with suppress(UserError):  # a result is one without its configuration too
-        stored = foreign.read_whole(path / ".hydra" / "config.yaml").get("trainer")
-    if "_target_" in config.trainer and stored != config.trainer:
-        from vae_lab.config.instantiate import instantiate
-        from vae_lab.training.trainer import TrainerFactory
+def _direct(config: DictConfig) -> Path:
+    """The folder of the run; Hydra makes the one that is typed, and names it to the run without `..`."""
+    path = Path(str(config.hydra.run.dir))
+    if ".." in path.parts:
+        ownership.check_way(path, "hydra.run.dir")
+        path = Path(os.path.abspath(path))
+        with read_write(config.hydra):
+            config.hydra.run.dir = str(path).replace("${", "\\${")
+    return path
 
-        instantiate(config.trainer, "trainer", TrainerFactory)
+
+def _check_others(config: DictConfig, path: Path) -> None:
+    """Checks the settings that do not define a result which is there, where they are others than it had."""
+    stored: Any = {}
+    with suppress(UserError):  # a result is one without its configuration too
+        stored = foreign.read_whole(path / ".hydra" / "config.yaml")
+    named = {name for name in NOT_DEFINING_GROUPS if _settings(stored, name) != _settings(config, name)}
+    if named:
+        from vae_lab.training.build import check_alone
+        from vae_lab.training.run import quieten_libraries
+
+        quieten_libraries()
+        check_alone(config, named)
+
+
+def _settings(config: Any, group: str) -> dict[str, Any]:
+    """A group's settings, but for the tracker's name of the sweep that the run was first asked for by."""
+    node = config.get(group)
+    settings: Any = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else {}
+    return {key: value for key, value in settings.items() if (group, key) != ("logger", "group")}
 
 
 def _exit_if_refused(config: DictConfig, check: Callable[[], None]) -> None:

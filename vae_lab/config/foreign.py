@@ -1,5 +1,6 @@
 """Configurations in files that somebody else may have written, checked before they are used."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -90,7 +91,11 @@ def check_files_of(command: str, words: Sequence[str]) -> None:
     if flags.experimental_rerun is not None:
         raise UserError("--experimental-rerun reads a pickle, which can run programs; use --config-path.")
     words = [word if ".." in word else word.partition("=")[0] for word in flags.overrides]
-    folders = list(map(Path, filter(None, [flags.config_dir, *_searched(flags.overrides)])))
+    searched = _searched(flags.overrides)
+    for folder in searched:
+        if not os.path.isdir(folder):
+            raise UserError(f"hydra.searchpath: there is no folder {folder}.")
+    folders = list(map(Path, filter(None, [flags.config_dir, *searched])))
     name = str(flags.config_name or command).removesuffix(".yaml")
     primary = Path(flags.config_path or CONF, f"{name}.yaml")
     if primary.parent.resolve() != CONF.resolve() and primary.is_file():
@@ -104,7 +109,7 @@ def _searched(overrides: Iterable[str]) -> list[str]:
     """The folders that `hydra.searchpath` names; packages are named by the user."""
     values = [word.partition("=")[2] for word in overrides if "hydra.searchpath" in word.partition("=")[0]]
     paths = [path.strip("[]'\" ") for value in values for path in value.split(",")]
-    return [path.removeprefix("file://") for path in paths if not path.startswith("pkg://")]
+    return [path.removeprefix("file://") for path in paths if path and not path.startswith("pkg://")]
 
 
 def _check_options(folders: Iterable[Path], named: str) -> None:

@@ -58,6 +58,7 @@ def check(folder: Path, kind: str, key: str = "hydra.run.dir") -> None:
     for place in (folder, *folder.parents):
         if os.path.lexists(place) and not place.is_dir():
             raise UserError(f"{place} is not a folder; choose another {key}.")
+    check_way(folder, key)
     if not folder.exists():
         return
     if (mark := mark_of(folder)) is not None and not _is_strange(folder):
@@ -75,6 +76,17 @@ def check(folder: Path, kind: str, key: str = "hydra.run.dir") -> None:
             f"{folder} holds files that are not of a result of vae-lab {kind}, such as {others[0]}; choose "
             f"another {key}, a new or an empty folder."
         )
+
+
+def check_way(place: Path, key: str) -> None:
+    """Checks that a path does not lead through a folder that is not there, which would be made on the way.
+
+    Raises:
+        UserError: If `..` follows on one.
+    """
+    for way in reversed((place, *place.parents)):
+        if way.name == ".." and not way.parent.exists():
+            raise UserError(f"{place} leads through {way.parent}, which is not there; choose another {key}.")
 
 
 def _others(folder: Path) -> list[str]:

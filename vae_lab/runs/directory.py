@@ -26,6 +26,9 @@ AFRESH = ".afresh"  # marks a run that must begin at its beginning; says which w
 EARLIER = ".earlier"  # the result that is being replaced, until the new one is whole
 TO_EARLIER, BACK = "to .earlier", "back"
 AGAIN = "the command that made it makes it again, from the last checkpoint"
+OF_TRAINING = {  # keys that are in each result of one
+    "signature", "estimator", "selection", "log_likelihood", "timing", "notes", "config",
+}  # fmt: skip
 OF_HYDRA = (".hydra/config.yaml", ".hydra/overrides.yaml", ".hydra/hydra.yaml")
 FROZEN = (".hydra/config.yaml", ".hydra/overrides.yaml")
 # What a run leaves by fixed names, beside figures and tables, which the mark names.
@@ -365,6 +368,9 @@ def _is_whole(result: Any) -> bool:
         return False
     maps = ("definition", "config", "code", "packages", "provenance", "checkpoints")
     numbers = result["metrics"].values()
+    is_of_training = {"timing", "parameters"} & result.keys()
+    if is_of_training and "format" in (result.get("definition") or {}) and not result.keys() >= OF_TRAINING:
+        return False
     return (
         all(isinstance(result.get(name), dict | None) for name in maps)
         and all(isinstance(number, int | float | None) for number in numbers)

@@ -1,5 +1,6 @@
 """A job: one run of a command, composed when it is submitted, started by a line that can be pasted."""
 
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -123,7 +124,7 @@ def _compose(loader: ConfigLoader, master: DictConfig, overrides: list[str], lab
     full = loader.load_sweep_config(master, overrides)
     with open_dict(full.hydra):
         full.hydra.job.num = full.hydra.job.id = 0
-    directory = Path(full.hydra.sweep.dir, full.hydra.sweep.subdir).absolute()
+    directory = Path(os.path.abspath(Path(full.hydra.sweep.dir, full.hydra.sweep.subdir)))
     command = str(full.hydra.job.config_name)
     with open_dict(full):
         del full["hydra"]

@@ -242,7 +242,7 @@ def _figure(asked: str | None, command: str) -> str | None:
 def directory_of(sweep: str) -> Path:
     """The directory of a sweep, given by itself or by its name below `outputs/`, where that is here."""
     given, named = Path(sweep), Path("outputs", "sweeps", sweep)
-    if (given / FILE).is_file() or (given.is_dir() and not (named / FILE).is_file()):
+    if os.path.isfile(given / FILE) or (os.path.isdir(given) and not os.path.isfile(named / FILE)):
         return given
     return named
 

@@ -19,7 +19,7 @@ def checked(name: str) -> str:
         UserError: If it leads elsewhere, is hidden, or cannot be a folder's name.
     """
     plain = name.isprintable() and name == name.strip() and not set(name) & set("/\\")
-    if not name or not plain or name[0] in ".-~" or len(name.encode()) > LONGEST:
+    if name in ("", "???") or not plain or name[0] in ".-~" or len(name.encode()) > LONGEST:
         raise UserError(
             f"sweep.name must be one plain folder name of at most {LONGEST} bytes, such as "
             f"sweep.name=mine, got {name!r}."

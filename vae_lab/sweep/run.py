@@ -27,6 +27,14 @@ from vae_lab.sweep.jobs import Job, compose, pasted
 from vae_lab.sweep.launchers import forkserver
 from vae_lab.sweep.over_runs import over_runs
 
+PARTS = (
+    "test/",
+    "validation/",
+    "train_curve/",
+    "test_curve/",
+    "timing.",
+)  # begin what a training is judged by
+
 
 def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typed: Sequence[str]) -> None:
     """Runs every combination of a sweep's axes that is not done, then writes its table and its figure.
@@ -77,6 +85,7 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
     missing = [job for job in jobs if not job.is_done()]
     for job in missing:
         RunDirectory(job.directory, job.cfg).check()
+    _check_metric(written, bool(missing))
     _tell_of_other_code([job for job in jobs if job not in missing])
     if missing:
         forkserver.start(int(master.hydra.launcher.get("threads", 1)))
@@ -160,6 +169,29 @@ def _refuse_the_same_twice(jobs: Sequence[Job]) -> None:
         other = first.setdefault(job.directory, job)
         if other is not job:
             raise UserError(f"{other.label} and {job.label} are the same run; leave one of them out.")
+
+
+def _check_metric(written: manifest.Manifest, some_missing: bool) -> None:
+    """Checks `sweep.metric` as far as that can be before the runs: by its part, and by what there is.
+
+    Raises:
+        UserError: If no run can have it.
+    """
+    metric = written.metric
+    if metric and not some_missing:
+        done = [result_of(entry.directory) for entry in written.entries if entry.is_done]
+        if metric not in (known := table.columns(done)):
+            raise UserError(
+                f"sweep.metric={metric} is in no run{did_you_mean(metric, filter(_is_measure, known))}"
+            )
+    elif metric and written.command == "train" and not metric.startswith(PARTS):
+        raise UserError(
+            f"sweep.metric must begin with one of {', '.join(PARTS)}, as test/elbo does, got {metric}."
+        )
+
+
+def _is_measure(column: str) -> bool:
+    return "/" in column
 
 
 def _tell_of_other_code(done: Sequence[Job]) -> None:
@@ -271,10 +303,14 @@ def finish(
         others = len(written.entries) - done - len(failed)
         parts = [f"{done} done", f"{len(failed)} failed", f"{others} not done" if others else ""]
         raise Several("\n".join([f"{', '.join(filter(None, parts))}; each alone:", *lines]))
-    if written.command == "train" and not results.runs.is_empty() and results.settings.is_empty():
-        known = [name for name in results.runs.columns if name.startswith("test/")]
+    has_one = written.command == "train" or written.metric
+    if has_one and not results.runs.is_empty() and results.settings.is_empty():
+        known = list(filter(_is_measure, results.runs.columns))
         metric = results.manifest.metric
-        raise UserError(f"sweep.metric={metric} is in no run{did_you_mean(metric, known)}")
+        raise UserError(
+            f"sweep.metric={metric} is in no run{did_you_mean(metric, known)} The runs are done: the same "
+            "command with another sweep.metric and sweep.anew=true makes their table."
+        )
     return results
 
 

@@ -82,6 +82,17 @@ def collect(manifest: Manifest) -> Results:
     return Results(manifest, runs, settings, missing, notes)
 
 
+def columns(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names of the columns that hold what was measured in runs."""
+    return list(
+        dict.fromkeys(
+            name
+            for result in results
+            for name in (*result["metrics"], *(f"timing.{each}" for each in result.get("timing", {})))
+        )
+    )
+
+
 def by_setting(manifest: Manifest, runs: pl.DataFrame) -> pl.DataFrame:
     """One row for each combination of the scientific axes, in the manifest's order.
 

@@ -1,6 +1,7 @@
 """From configuration to dataset, model and estimator, with everything checked that can be before a run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,35 @@ def build(cfg: DictConfig, checkpoints: Path, load: Load = load_dataset) -> Trai
     )
 
 
+def check_alone(cfg: DictConfig, groups: Set[str]) -> None:
+    """Checks settings on which no number depends, without the data and the model.
+
+    Args:
+        cfg: The configuration of a run or of what is made of one.
+        groups: Which of `trainer`, `logger` and `callbacks`.
+
+    Raises:
+        UserError: If one is wrong.
+    """
+    if "trainer" in groups and "_target_" in cfg.trainer:
+        settings = instantiate(cfg.trainer, "trainer", TrainerFactory)
+        with _naming_trainer(cfg):
+            settings.check()
+    elif "trainer" in groups:
+        known = {
+            "accelerator": ("cpu",) if "model" in cfg else ("cpu", "gpu"),
+            "devices": (1,),
+            "num_nodes": (1,),
+        }
+        for key, values in known.items():
+            if (value := cfg.trainer.get(key, values[0])) not in values:
+                raise UserError(f"trainer.{key} must be {' or '.join(map(str, values))}, got {value!r}.")
+    if "logger" in groups:
+        instantiate(cfg.logger, "logger", Tracking)
+    for name in cfg.callbacks if "callbacks" in groups else ():
+        instantiate(cfg.callbacks[name], f"callbacks.{name}", pl.Callback)
+
+
 def _self_fitting(cfg: DictConfig, load: Load) -> Parts:
     """The parts of a run whose model fits itself: no estimator, optimizer, trainer or evaluation."""
     kind = str(cfg.model["_target_"]).rsplit(".", 1)[-1]
@@ -261,13 +291,20 @@ def _trainer(
     checkpoints: Path,
     cfg: DictConfig,
 ) -> pl.Trainer:
-    try:
+    with _naming_trainer(cfg):
         return settings.trainer(
             batch_size=dataset.batch_size,
             dataset_size=len(dataset.data.train.x),
             selection=estimator.selection,
             checkpoints=checkpoints,
         )
+
+
+@contextmanager
+def _naming_trainer(cfg: DictConfig) -> Iterator[None]:
+    """Names the key in what Lightning's Trainer refuses."""
+    try:
+        yield
     except (ValueError, TypeError, MisconfigurationException) as error:
         raise UserError(named(error, "trainer", cfg.trainer)) from error
 

@@ -100,6 +100,8 @@ class TrainerFactory:
         processes = devices if isinstance(devices, int | str) else len(devices)
         if str(processes).isdigit() and int(processes) > MOST_PROCESSES:
             raise ValueError(f"devices must be at most {MOST_PROCESSES}, got {devices}.")
+        if num_nodes < 1:
+            raise ValueError(f"num_nodes must be at least 1, got {num_nodes}.")
         if not checkpoint_seconds >= 0:
             raise ValueError(f"checkpoint_seconds must not be negative, got {checkpoint_seconds}.")
         if not _is_there(accelerator):
@@ -148,27 +150,40 @@ class TrainerFactory:
         """
         steps = self.num_steps(batch_size, dataset_size)
         sizes = {"num_steps": steps, "batch_size": batch_size, "dataset_size": dataset_size}
-        return pl.Trainer(
+        return self._of_lightning(
             max_steps=steps,
             max_epochs=-1,
+            log_every_n_steps=min(50, steps),
+            callbacks=self._callbacks(sizes, selection, checkpoints),
+            profiler=_NoProfiler(),
+            check_val_every_n_epoch=None,
+            val_check_interval=steps,
+            num_sanity_val_steps=0,
+            inference_mode=False,
+            use_distributed_sampler=False,
+        )
+
+    def check(self) -> None:
+        """Checks what Lightning makes of the devices, the strategy and the options, whatever the data.
+
+        Raises:
+            ValueError: If Lightning refuses an argument; also `MisconfigurationException`.
+        """
+        self._of_lightning(max_steps=1)
+
+    def _of_lightning(self, **further: Any) -> pl.Trainer:
+        return pl.Trainer(
             accelerator=self.accelerator,
             devices=self.devices,
             num_nodes=self.num_nodes,
             strategy=self.strategy,
             precision=self.precision,
             logger=False,
-            log_every_n_steps=min(50, steps),
-            callbacks=self._callbacks(sizes, selection, checkpoints),
             plugins=[CheckpointIO(), *self._plugins()],
-            profiler=_NoProfiler(),
-            check_val_every_n_epoch=None,
-            val_check_interval=steps,
-            num_sanity_val_steps=0,
-            inference_mode=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
-            use_distributed_sampler=False,
+            **further,
             **self.options,
         )
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from vae_lab.errors import UserError
+from vae_lab.errors import Several, UserError
 from vae_lab.sweep import manifest
 from vae_lab.sweep.run import finish
 
@@ -27,4 +27,4 @@ def main() -> None:
         except UserError as error:
             troubles.append(str(error))
     if troubles:
-        raise UserError("\n".join(troubles))
+        raise Several("\n".join(troubles))
