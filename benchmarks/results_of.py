@@ -14,8 +14,8 @@ from typing import Any
 NOT_COMPARED = {"timing", "training_seconds", "checkpoint_sha256", "checkpoints", "checkpoint", "made"}
 TIMED = re.compile(r"second|, m?s\b|^timing\.|sha256")  # columns of tables
 DRAWN_FROM_TIMES = ("variance_at_equal_cost.png", "variance_per_second.png")
-# What BLAS rounds by where its arrays lie in memory, as of models fitted in closed form and of principal
-# components: equal to this share of the largest number beside it.
+# Numbers of models fitted in closed form or by EM, and principal components, are not always rounded alike in
+# two processes: they are equal to this share of the largest number beside them.
 ROUNDED = 1e-12
 FITTED = ("PPCA", "IndependentPixels", "GaussianMixture", "BernoulliMixture", "FiniteMixture")
 LOGS = (".log", ".logged")  # logs tell the times; `.logged` is the checksum of what has been sent to a logger
