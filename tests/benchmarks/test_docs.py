@@ -17,6 +17,7 @@ from vae_lab.runs import signature
 sys.path.append(str(REPOSITORY / "benchmarks"))
 
 import documents  # noqa: E402
+import estimator_table  # noqa: E402
 
 PAGES = documents.pages()
 STANDING_FOR = re.compile(r"<\w+>|\b[A-Z]{3,}\b|\.\.\.$")  # as in run=<signature>, run=RUN, run=...
@@ -126,3 +127,7 @@ def test_numbers_may_round_otherwise_on_another_processor_but_signatures_may_not
     assert not documents.nearly("ELBO -23.38 of 8", "ELBO -23.38 of 7")
     assert not documents.nearly("in outputs/runs/285b4cd9f55f", "in outputs/runs/285b4cd9f550")
     assert not documents.nearly("test ELBO -23.38", "test elbo -23.38")
+
+
+def test_the_table_of_estimators_is_that_of_their_classes():
+    assert estimator_table.PAGE.read_text() == estimator_table.page()

@@ -127,23 +127,23 @@ MISTAKES = {
         "estimator.kl must be sampled for baseline=variance_normalization, got analytic"
     ),
     "estimator=vimco estimator.num_samples=1": "estimator.num_samples must be at least 2 for VIMCO, got 1.",
-    "noise=antithetic": "estimator: num_samples must be even for antithetic pairs, got 1.",
+    "noise=antithetic": "estimator: num_samples must be even for antithetic pairs, got 1; use noise=indep",
     "noise=antithetic estimator=arm model/posterior=bernoulli model/prior=bernoulli": (
-        "estimator: it mirrors its noise itself, so that of AntitheticNoise each pair would come twice"
+        "estimator: needs noise without pairs, and of AntitheticNoise each pair would come twice; use noise="
     ),
     "noise=sobol estimator=enumeration model/posterior=bernoulli model/prior=bernoulli": (
-        "estimator: it has no noise, and SobolNoise no effect; use noise=independent."
+        "estimator: has no noise, on which SobolNoise would have an effect; use noise=independent."
     ),
-    "noise=antithetic estimator=rloo": "estimator: it compares a datum's samples, which AntitheticNoise",
+    "noise=antithetic estimator=rloo": "estimator: needs independent samples, and AntitheticNoise",
     "estimator=score_function estimator/baseline=batch_mean trainer.devices=2": (
-        "estimator: it couples the data of a batch, which 2 processes would share; use trainer.devices=1"
+        "estimator: needs the whole batch in one process, and 2 processes would share it; use tr"
     ),
     "evaluation.test_curve=3": "evaluation.test_curve must be bool, got 3.",
     "evaluation.train_curve=-1": "evaluation.train_curve must be at least 0, got -1.",
     "estimator=score_function estimator/baseline=leave_one_out": (
         "estimator.num_samples must be at least 2 for baseline=leave_one_out, got 1."
     ),
-    "estimator=monte_carlo_em": "estimator: monte_carlo_em trains without an encoder; use model/encoder=none",
+    "estimator=monte_carlo_em": "estimator: needs a model without an encoder, and this model has one",
     "estimator=monte_carlo_em model/encoder=none": (
         "evaluation.importance_samples needs q(z|x), and model/encoder=none has none; use evaluation=marginal"
     ),
@@ -153,13 +153,13 @@ MISTAKES = {
     "estimator=monte_carlo_em model/encoder=none evaluation.importance_samples=null "
     "evaluation.amortization_gap=true": "evaluation.amortization_gap needs q(z|x), and model/encoder=none",
     "estimator=monte_carlo_em model/encoder=none evaluation=marginal_likelihood trainer.devices=2": (
-        "estimator: it keeps something for each datum, which 2 processes would have to share; use trainer"
+        "estimator: needs its state of every datum in one process, and 2 processes would share it; use tr"
     ),
     "model/encoder=none evaluation=marginal_likelihood": (
-        "estimator: it needs q(z|x), and model/encoder=none has none; use another encoder, or estimator=monte"
+        "estimator: needs q(z|x), and model/encoder=none has none; use model/encoder=mlp or estimator=monte"
     ),
     "estimator=wake_sleep model/encoder=per_datum": (
-        "estimator: it asks q(z|x) of data that it dreams, and model/encoder=per_datum knows the training"
+        "estimator: needs an amortised encoder, and model/encoder=per_datum knows the training data alone"
     ),
     "model/encoder=per_datum evaluation.amortization_gap=true": (
         "evaluation.amortization_gap compares an encoder with q fitted to each datum, and model/encoder="

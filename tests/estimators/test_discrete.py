@@ -38,6 +38,7 @@ from vae_lab.estimators import (
     StraightThrough,
     WakeSleep,
 )
+from vae_lab.estimators.base import Needs
 from vae_lab.estimators.baselines import RunningMean
 from vae_lab.estimators.control_variate import scaled_score
 from vae_lab.evaluation.exact import exact_log_likelihood, has_exact_log_likelihood
@@ -48,6 +49,8 @@ from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import AntitheticNoise, NoiseSource
 from vae_lab.probe import Probe
 from vae_lab.probe.reference import reference
+from vae_lab.training.compatibility import check_needs
+from vae_lab.training.offer import Offer
 
 KLS = ["analytic", "sampled", "entropy"]
 MODELS = {"binary": binary_vae, "categorical": categorical_vae}
@@ -92,7 +95,7 @@ def made(make, vae):
     torch.manual_seed(3)
     estimator = make()
     estimator.prepare(vae, (1, 2, 2), dataset_size=1)
-    estimator.check(vae)
+    check_needs(estimator, Offer.of(vae))
     return estimator.double()
 
 
@@ -429,27 +432,31 @@ def test_priors(prior):
 def test_what_meets_no_discrete_latent_variables():
     gaussian, binary, categorical = linear_gaussian_vae(), binary_vae(), categorical_vae()
     for estimator, vae, message in [
-        (ARM(), gaussian, "arm is for binary latent variables, and Gaussian has real ones; use model/poster"),
+        (ARM(), gaussian, "needs binary latent variables, and Gaussian has real ones; use model/posterior"),
         (
             DisARM(),
             categorical,
-            "disarm is for binary latent variables, and Categorical has one-hot ones; use",
+            "needs binary latent variables, and Categorical has one-hot ones; use",
         ),
-        (REBAR(), gaussian, "rebar is for discrete latent variables, and Gaussian has real ones; use model/"),
-        (GumbelSoftmax(), gaussian, "gumbel_softmax is for discrete latent variables"),
-        (StraightThrough(), gaussian, "straight_through is for discrete latent variables"),
-        (Enumeration(), gaussian, "enumeration is for discrete latent variables"),
+        (REBAR(), gaussian, "needs discrete latent variables, and Gaussian has real ones; use model/"),
+        (GumbelSoftmax(), gaussian, "needs discrete latent variables"),
+        (StraightThrough(), gaussian, "needs discrete latent variables"),
+        (Enumeration(), gaussian, "needs discrete latent variables"),
         (
             Enumeration(),
             binary_vae(11),
-            "enumeration is for at most 1,024 values of z, and model.latent_dim=11",
+            "needs at most 1,024 values of z, and model.latent_dim=11 has more; use estimator=rloo",
         ),
-        (Reparameterized(), binary, "no gradient passes through the samples of Bernoulli; use estimator="),
-        (ScoreFunction(rao_blackwell=True, kl="sampled"), categorical, "rao_blackwell needs a posterior"),
-        (ScoreFunction(optimal_scaling=True, num_samples=4), categorical, "optimal_scaling needs a poster"),
+        (Reparameterized(), binary, "needs a gradient through .* Bernoulli has none; use estimator=rloo"),
+        (ScoreFunction(rao_blackwell=True, kl="sampled"), categorical, "needs a posterior that is a product"),
+        (
+            ScoreFunction(optimal_scaling=True, num_samples=4),
+            categorical,
+            "needs a posterior that is a product",
+        ),
     ]:
         with pytest.raises(ValueError, match=message):
-            estimator.check(vae)
+            check_needs(estimator, Offer.of(vae))
     for family, prior, message in [
         (
             posteriors.Bernoulli(2),
@@ -459,7 +466,7 @@ def test_what_meets_no_discrete_latent_variables():
         (
             posteriors.Gaussian(2),
             priors.Bernoulli(2),
-            "use model/posterior=bernoulli, or model/prior=standard_n",
+            "Gaussian has real latent variables and Bernoulli binary ones",
         ),
         (
             posteriors.Categorical(6, 3),
@@ -544,7 +551,7 @@ def test_references_are_unbiased_whatever_the_noise():
     vae, few = binary_vae(11), binary_vae()
     batch = copies_of(one_datum(vae), 4)
     leave_one_out = reference(DisARM(), vae)
-    assert leave_one_out.needs_independent_samples
+    assert Needs.INDEPENDENT_SAMPLES in leave_one_out.requires
     probe = Probe(vae, batch, AntitheticNoise(0), num_replicates=4, minibatch=False)
     drawn = probe._draw(leave_one_out, "reference", 0)["posterior"]
     half = len(drawn) // 2

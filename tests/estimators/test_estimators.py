@@ -26,6 +26,7 @@ from vae_lab.estimators import (
     Taylor,
     WakeSleep,
 )
+from vae_lab.estimators.base import Needs
 from vae_lab.estimators.baselines import BatchMean, LeaveOneOut, Network, RunningMean, VarianceNormalization
 from vae_lab.models import posteriors
 from vae_lab.models.distributions.prior import Prior
@@ -36,6 +37,8 @@ from vae_lab.models.vae import Batch
 from vae_lab.noise import AntitheticNoise, NoiseSource
 from vae_lab.noise.sobol import SobolNoise
 from vae_lab.probe.reference import reference
+from vae_lab.training.compatibility import check_needs
+from vae_lab.training.offer import Offer
 
 
 def rloo(**arguments):
@@ -153,7 +156,7 @@ def made(make, vae):
     torch.manual_seed(3)
     estimator = make()
     estimator.prepare(vae, tuple(one_datum(vae).x.shape[1:]), dataset_size=1)
-    estimator.check(vae)
+    check_needs(estimator, Offer.of(vae))
     return estimator.double()
 
 
@@ -252,15 +255,15 @@ def test_the_mean_gradient_with_two_layers_of_latent_variables(name, large_sampl
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (Reparameterized, "kl=analytic has no closed form from Hierarchical to Hierarchical; use kl=sampled"),
+        (Reparameterized, "there is none from Hierarchical to Hierarchical; use estimator.kl=sampled"),
         (
             partial(ScoreFunction, kl="entropy"),
-            "kl=entropy has no closed form for Hierarchical; use kl=sampl",
+            "for kl=entropy, and Hierarchical has none; use estimator.kl=sampled",
         ),
-        (partial(ScoreFunction, kl="sampled", rao_blackwell=True), "rao_blackwell needs a posterior and a"),
+        (partial(ScoreFunction, kl="sampled", rao_blackwell=True), "needs a posterior that is a product"),
         (
             partial(ScoreFunction, num_samples=4, kl="sampled", optimal_scaling=True),
-            "optimal_scaling needs a posterior",
+            "needs a posterior that is a product",
         ),
     ],
 )
@@ -281,7 +284,7 @@ def test_biased_estimators_say_so_and_fail_the_test_of_bias(name, model, large_s
 @pytest.mark.parametrize("model", ["linear", "nonlinear"])
 @pytest.mark.parametrize("estimator", [IWAE(2), rloo(kl="sampled")], ids=["iwae", "rloo"])
 def test_antithetic_pairs_bias_what_compares_samples(estimator, model, large_samples):
-    assert estimator.needs_independent_samples
+    assert Needs.INDEPENDENT_SAMPLES in estimator.requires
     means = block_means(estimator, MODELS[model](), AntitheticNoise(0))
     assert is_biased(means, large_samples(model, estimator))
 
@@ -331,7 +334,7 @@ def test_reweighted_wake_sleep_of_one_sample_has_the_mean_of_a_score():
 def test_dependent_samples_keep_the_others_unbiased(make, source, large_samples):
     vae = nonlinear_vae()
     estimator = made(partial(make, num_samples=2, kl="sampled"), vae)
-    assert not estimator.needs_independent_samples
+    assert Needs.INDEPENDENT_SAMPLES not in estimator.requires
     assert not is_biased(block_means(estimator, vae, source(0)), large_samples("nonlinear", estimator))
 
 
@@ -371,7 +374,9 @@ def test_the_objective_per_datum_does_not_depend_on_the_batch(name):
     part = Batch(batch.x[:2], batch.indices[:2])
     apart = estimator(vae, part, {key: value[:, :2] for key, value in noise.items()})
     assert torch.allclose(together.bound[:2], apart.bound)
-    assert torch.allclose(together.surrogate[:2], apart.surrogate) != estimator.couples_data
+    assert torch.allclose(together.surrogate[:2], apart.surrogate) != (
+        Needs.WHOLE_BATCH in estimator.requires
+    )
 
 
 @pytest.mark.parametrize("latent_dim", [2, 200])
@@ -552,16 +557,16 @@ class Opaque(Gaussian):
 @pytest.mark.parametrize(
     ("estimator", "message"),
     [
-        (Reparameterized(), "kl=analytic has no closed form from Opaque to Other; use kl=sampled"),
-        (ScoreFunction(), "kl=analytic has no closed form from Opaque to Other; use kl=sampled"),
-        (Reparameterized(kl="sampled"), "no gradient passes through the samples of Opaque; use estimator="),
-        (StickingTheLanding(), "no gradient passes through the samples of Opaque"),
-        (IWAE(), "no gradient passes through the samples of Opaque"),
-        (DReG(), "no gradient passes through the samples of Opaque"),
-        (STLIWAE(), "no gradient passes through the samples of Opaque"),
+        (Reparameterized(), "for kl=analytic, and there is none from Opaque to Other"),
+        (ScoreFunction(), "for kl=analytic, and there is none from Opaque to Other"),
+        (Reparameterized(kl="sampled"), "needs a gradient through samples of q.z.x., and Opaque has none"),
+        (StickingTheLanding(), "needs a gradient through samples of q.z.x., and Opaque has none"),
+        (IWAE(), "needs a gradient through samples of q.z.x., and Opaque has none"),
+        (DReG(), "needs a gradient through samples of q.z.x., and Opaque has none"),
+        (STLIWAE(), "needs a gradient through samples of q.z.x., and Opaque has none"),
         (
             ScoreFunction(rao_blackwell=True, kl="sampled"),
-            "rao_blackwell needs a posterior and a prior that are products over the latent dimensions",
+            "needs a posterior that is a product over the latent dimensions, and Opaque is none",
         ),
     ],
     ids=lambda value: type(value).__name__,
@@ -569,10 +574,10 @@ class Opaque(Gaussian):
 def test_what_a_model_cannot_offer_is_refused(estimator, message):
     vae = linear_gaussian_vae()
     vae.prior, vae.posterior = Other(), Opaque(2)
-    with pytest.raises(ValueError, match="|".join([message, "no gradient passes"])):
-        estimator.check(vae)
+    with pytest.raises(ValueError, match="|".join([message, "needs a gradient"])):
+        check_needs(estimator, Offer.of(vae))
     for able in (ScoreFunction(kl="sampled"), VIMCO(), OVIS()):
-        able.check(vae)
+        check_needs(able, Offer.of(vae))
     assert reference(OVIS(), vae).target == "L_5"
     assert not isinstance(reference(OVIS(), vae), DReG)
 
@@ -583,19 +588,23 @@ def test_what_a_model_cannot_offer_is_refused(estimator, message):
         (
             MeasureValued,
             "FullGaussian",
-            "need a Gaussian posterior with a diagonal covariance, got Full",
+            "needs a Gaussian posterior with a diagonal covariance, and FullGaussian is none",
         ),
-        (MeasureValued, "Laplace", "got Laplace; use model/posterior=gaussian or estimator=score_function"),
-        (DeltaMethod, "FullGaussian", "needs a posterior that is a product over the latent dimensions, got"),
-        (Taylor, "Cauchy", "needs a mean and a variance in closed form, and Cauchy has none; use model/post"),
-        (lax, "FullGaussian", "lax needs a posterior that is a product over the latent dimensions, got Full"),
+        (MeasureValued, "Laplace", "Laplace is none; use model/posterior=gaussian or estimator=reparam"),
+        (DeltaMethod, "FullGaussian", "needs a posterior that is a product over the latent dimensions, and"),
+        (
+            Taylor,
+            "Cauchy",
+            "in closed form, and Cauchy does not have both; use model/posterior=gauss",
+        ),
+        (lax, "FullGaussian", "needs a posterior that is a product over the latent dimensions, and Full"),
     ],
 )
 def test_posteriors_that_cannot_serve(make, family, message):
     vae = linear_gaussian_vae()
     vae.posterior = getattr(posteriors, family)(2)
     with pytest.raises(ValueError, match=message):
-        make(kl="sampled").check(vae)
+        check_needs(make(kl="sampled"), Offer.of(vae))
 
 
 @pytest.mark.parametrize("make", [Taylor, DeltaMethod, lax])
@@ -700,5 +709,5 @@ def test_wake_sleep_teaches_the_model_by_the_data():
 def test_wake_sleep_needs_data_that_can_be_dreamed():
     vae = nonlinear_vae()
     vae.likelihood.noise_law = None
-    with pytest.raises(ValueError, match="wake_sleep dreams data, and Bernoulli cannot be sampled"):
-        WakeSleep().check(vae)
+    with pytest.raises(ValueError, match="needs a likelihood that can be sampled, and Bernoulli cannot"):
+        check_needs(WakeSleep(), Offer.of(vae))

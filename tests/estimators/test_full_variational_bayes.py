@@ -14,6 +14,8 @@ from vae_lab.models.posteriors import Gaussian
 from vae_lab.models.priors import StandardNormal
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource
+from vae_lab.training.compatibility import check_needs
+from vae_lab.training.offer import Offer
 
 STD = 0.7
 
@@ -49,7 +51,7 @@ def call(estimator, vae, batch, step):
 
 def prepared(vae, dataset_size, **settings):
     estimator = FullVariationalBayes(**settings)
-    estimator.check(vae)
+    check_needs(estimator, Offer.of(vae))
     estimator.prepare(vae, (1,), dataset_size)
     return estimator.double()
 

@@ -17,6 +17,8 @@ from vae_lab.models.networks import MLP, PerDatum
 from vae_lab.models.observed import of_observed
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource
+from vae_lab.training.compatibility import check_needs
+from vae_lab.training.offer import Offer
 
 MISSING = torch.tensor([False, True, False, True])
 QUICK = ["logger=none", "trainer.progress=false"]
@@ -134,8 +136,8 @@ def test_no_gradient_is_nan(likelihood):
 
 def test_a_table_of_posteriors_cannot_serve():
     vae = linear_gaussian_vae()
-    with pytest.raises(ValueError, match="it gives incomplete data to a network q"):
-        MIWAE().check(vae.with_encoder(PerDatum((5,), (4,))))
+    with pytest.raises(ValueError, match="needs an amortised encoder, and model/encoder=per_datum"):
+        check_needs(MIWAE(), Offer.of(vae.with_encoder(PerDatum((5,), (4,)))))
 
 
 @pytest.mark.parametrize("binarize", ["dynamic", "fixed", "threshold", "none"])

@@ -15,6 +15,8 @@ from vae_lab.models.networks import NoEncoder
 from vae_lab.models.vae import Batch
 from vae_lab.noise import NoiseSource
 from vae_lab.training.checkpoint import load_checkpoint
+from vae_lab.training.compatibility import check_needs
+from vae_lab.training.offer import Offer
 
 MCEM = ["estimator=monte_carlo_em", "model/encoder=none", "evaluation=marginal_likelihood", "logger=none"]
 
@@ -25,7 +27,7 @@ def without_encoder(vae):
 
 def prepared(vae, dataset_size, **settings):
     estimator = MonteCarloEM(**settings)
-    estimator.check(vae)
+    check_needs(estimator, Offer.of(vae))
     estimator.prepare(vae, (4,), dataset_size)
     return estimator.double()
 
@@ -140,7 +142,7 @@ def test_settings_out_of_range():
         with pytest.raises(ValueError, match=message):
             MonteCarloEM(**dict([settings]))
     with pytest.raises(ValueError, match="use model/encoder=none"):
-        MonteCarloEM().check(linear_gaussian_vae())
+        check_needs(MonteCarloEM(), Offer.of(linear_gaussian_vae()))
 
 
 @pytest.mark.slow

@@ -181,8 +181,8 @@ def test_the_probe_measures_one_table():
     [
         (
             ["model=logistic_regression"],
-            r"model.likelihood: it needs a table of features and labels, and the data have the shape "
-            r"\(1, 8, 8\); use dataset=breast_cancer.",
+            r"model.likelihood: needs a table of features and labels, and the data have the shape "
+            r"\(1, 8, 8\); use model=logistic_regression dataset=breast_cancer.",
         ),
         (
             ["dataset=breast_cancer"],
@@ -195,20 +195,20 @@ def test_the_probe_measures_one_table():
         ),
         (
             ["dataset=breast_cancer", "model=logistic_regression", "model.latent_dim=8"],
-            "model.decoder: it passes on 8 numbers, and 31 are asked for; set model.latent_dim=31",
+            "model.decoder: needs as many outputs as inputs, got 31 and 8; use model.latent_dim=31",
         ),
         (["dataset=breast_cancer", "dataset.rows=0"], "dataset.rows must be at least 1 and at most 569"),
         (
             ["dataset=breast_cancer", "model=logistic_regression", "estimator=miwae"],
-            "estimator: it leaves out pixels, which LogisticRegression does not describe; use estimator=iwae",
+            "estimator: needs a likelihood of pixels, and LogisticRegression is none; use estimator=iwae",
         ),
         (
             ["dataset=breast_cancer", "model=logistic_regression", "estimator=nvil"],
-            "estimator: it has a network of the whole datum, of which a training step sees dataset.rows",
+            "estimator: needs whole data, and a training step sees dataset.rows alone",
         ),
         (
             ["dataset=breast_cancer", "model=logistic_regression", "estimator=lax"],
-            "estimator: it has a network of the whole datum, .* dataset.rows=null",
+            "estimator: needs whole data, .* dataset.rows=null",
         ),
         (
             ["dataset=breast_cancer", "model=logistic_regression", "model/encoder=mlp"],

@@ -283,10 +283,10 @@ def test_mistakes(here):
         ),
         (
             ["model/posterior=flow"],
-            "kl=analytic has no closed form from Flow to StandardNormal; use kl=sampled",
+            "for kl=analytic, and there is none from Flow to StandardNormal; use estimator.kl=sampled",
         ),
         (["model/posterior=cauchy"], "model.posterior: Cauchy has no second moment"),
-        (["model/posterior=laplace", "model/prior=cauchy"], "kl=analytic has no closed form from Laplace to"),
+        (["model/posterior=laplace", "model/prior=cauchy"], "there is none from Laplace to StandardCauchy"),
         (
             ["model/posterior=gamma", "model/prior=exponential", "evaluation=marginal_likelihood"],
             "evaluation.marginal_likelihood moves through the real numbers, and StandardExponential has",

@@ -158,7 +158,7 @@ def built(*overrides):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["model/prior=vamp"], "kl=analytic has no closed form from Gaussian to VampPrior; use kl=sampled"),
+        (["model/prior=vamp"], "there is none from Gaussian to VampPrior; use estimator.kl=sampled"),
         (
             ["model/prior=gaussian_mixture", "model.prior.num_components=0"],
             "num_components must be at least 1",

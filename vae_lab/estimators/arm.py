@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate, check_discrete
+from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.single_sample import SingleSampleEstimator
 from vae_lab.models.vae import VAE, Batch
 
@@ -34,11 +34,7 @@ class ARM(SingleSampleEstimator):
         ValueError: If a number is out of its range, or free bits meet another `kl`.
     """
 
-    mirrors_noise = True
-
-    def check(self, vae: VAE) -> None:
-        check_discrete(vae, type(self).__name__.lower(), "binary")
-        super().check(vae)
+    requires = SingleSampleEstimator.requires | {Needs.BINARY_LATENTS, Needs.UNPAIRED_NOISE}
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

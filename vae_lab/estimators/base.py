@@ -1,16 +1,43 @@
 """What a gradient estimator is."""
 
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from types import MappingProxyType
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from vae_lab.models.posteriors.discrete import Discrete
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
 
-OTHERS = "rloo, nvil or vimco, or disarm or rebar for discrete ones"  # no gradient through samples
+
+class Needs(Enum):
+    """The needs that an estimator may have, in words; `vae_lab.training.compatibility` tests each."""
+
+    BOUND = "a bound"
+    LOG_LIKELIHOOD = "log p(x) itself"
+    ENCODER = "q(z|x)"
+    NO_ENCODER = "a model without an encoder"
+    AMORTIZED_ENCODER = "an amortised encoder"
+    DISCRETE_LATENTS = "discrete latent variables"
+    BINARY_LATENTS = "binary latent variables"
+    REAL_LATENTS = "real latent variables"
+    FEW_VALUES = "at most 1,024 values of z"
+    GAUSSIAN_POSTERIOR = "a Gaussian posterior with a diagonal covariance"
+    REPARAMETERIZED_POSTERIOR = "a gradient through samples of q(z|x)"
+    FACTORISED_POSTERIOR = "a posterior that is a product over the latent dimensions"
+    POSTERIOR_MOMENTS = "the mean and the variance of q(z|x) in closed form"
+    FACTORISED_PRIOR = "a prior that is a product over the latent dimensions"
+    ANALYTIC_KL = "KL(q || p) in closed form for kl=analytic"
+    ENTROPY = "the entropy of q(z|x) in closed form for kl=entropy"
+    SAMPLED_LIKELIHOOD = "a likelihood that can be sampled"
+    PIXELS = "a likelihood of pixels"
+    COMPLETE_DATA = "complete data"
+    WHOLE_DATA = "whole data"  # for a network of x
+    INDEPENDENT_SAMPLES = "independent samples"
+    UNPAIRED_NOISE = "noise without pairs"  # as it pairs each noise with its opposite
+    WHOLE_BATCH = "the whole batch in one process"  # the surrogate of a datum depends on the others
+    STATE_PER_DATUM = "its state of every datum in one process"
 
 
 class Estimate(NamedTuple):
@@ -35,19 +62,15 @@ class Estimate(NamedTuple):
 class Estimator(nn.Module):
     """An estimator of the gradient of a bound, called as `estimator(vae, batch, noise)`.
 
+    A subclass states how its needs differ, `requires = Estimator.requires | {Needs.REAL_LATENTS}`; a need
+    that depends on an argument is added in `__init__`, `self.requires |= {...}`.
+
     Attributes:
         target: The bound that it stands for, against which its bias is judged: `elbo`, `L_5`, ...
         selection: The term of its `Estimate` by which models are selected on the validation split.
         objective: What is ascended in place of a plain target, in words, or None.
         bias: Why its mean is not the gradient of its target, or None if it is.
-        needs_independent_samples: Whether it is biased if a datum's samples depend on each other.
-        mirrors_noise: Whether it takes each noise together with its opposite.
-        reads_data: Whether it has a network of the datum.
-        couples_data: Whether a datum's surrogate depends on the other data of its batch.
-        needs_encoder: Whether it uses q(z|x).
-        needs_amortization: Whether it asks q(z|x) of data that are not in the training part.
-        accepts_missing: Whether data may have NaN for pixels that are missing.
-        keeps_data: Whether it keeps something for each datum, which several processes would have to share.
+        requires: Its needs. Most estimators have those of this class; another adds to them or takes away.
         has_weight_prior: Whether its target has a prior on the decoder's weights, as weight decay is.
         updates_per_batch: Optimizer steps with one batch before the next one comes.
     """
@@ -57,14 +80,7 @@ class Estimator(nn.Module):
     selection: str = "elbo"
     objective: str | None = None
     bias: str | None = None
-    needs_independent_samples: bool = False
-    mirrors_noise: bool = False
-    reads_data: bool = False
-    couples_data: bool = False
-    needs_encoder: bool = True
-    needs_amortization: bool = False
-    accepts_missing: bool = False
-    keeps_data: bool = False
+    requires: frozenset[Needs] = frozenset({Needs.BOUND, Needs.ENCODER, Needs.COMPLETE_DATA})
     has_weight_prior: bool = False
     updates_per_batch: int = 1
 
@@ -73,7 +89,7 @@ class Estimator(nn.Module):
         raise NotImplementedError
 
     def check(self, vae: VAE) -> None:
-        """Raises `ValueError`, naming what can serve, if this estimator cannot serve the model."""
+        """Raises `ValueError` if the model lacks something that no member of `Needs` names."""
 
     def prepare(self, vae: VAE, data_shape: Sequence[int], dataset_size: int) -> None:
         """Makes what depends on the model and the training data, such as the network of a baseline."""
@@ -95,22 +111,3 @@ class Estimator(nn.Module):
 
     def keep(self, indices: Tensor, state: Mapping[str, Tensor]) -> None:
         """Keeps the `state` of an estimate for the data numbered `indices` `(B,)`; called after the step."""
-
-
-def check_discrete(vae: VAE, name: str, support: str | None = None) -> None:
-    """Raises `ValueError` if the latent variables are not discrete, or not of the support that is asked."""
-    if not isinstance(vae.posterior, Discrete) or support not in (None, vae.posterior.support):
-        families = "bernoulli" if support == "binary" else "bernoulli or categorical"
-        raise ValueError(
-            f"{name} is for {support or 'discrete'} latent variables, and {type(vae.posterior).__name__} has "
-            f"{vae.posterior.support} ones; use model/posterior={families}, or another estimator."
-        )
-
-
-def check_pathwise(vae: VAE) -> None:
-    """Raises `ValueError` if no gradient passes through the posterior's samples."""
-    if not vae.posterior.is_reparameterized:
-        raise ValueError(
-            f"no gradient passes through the samples of {type(vae.posterior).__name__}; use "
-            f"estimator={OTHERS}."
-        )

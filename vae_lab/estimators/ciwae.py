@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate, Estimator, check_pathwise
+from vae_lab.estimators.base import Estimate, Estimator, Needs
 from vae_lab.estimators.dreg import DReG
 from vae_lab.estimators.multi_sample import MultiSampleEstimator, log_mean
 from vae_lab.estimators.reparameterized import Reparameterized
@@ -29,6 +29,8 @@ class CIWAE(MultiSampleEstimator):
         ValueError: If an argument is out of its range.
     """
 
+    requires = MultiSampleEstimator.requires | {Needs.REPARAMETERIZED_POSTERIOR}
+
     def __init__(self, num_samples: int = 5, beta: float = 0.5, kl: Literal["sampled"] = "sampled") -> None:
         super().__init__(num_samples, kl)
         if not 0 <= beta <= 1:
@@ -36,9 +38,6 @@ class CIWAE(MultiSampleEstimator):
         self.beta = beta
         self.target = f"{beta:g} L_1 + {1 - beta:g} L_{num_samples}"
         self.objective = f"what is ascended is {self.target}"
-
-    def check(self, vae: VAE) -> None:
-        check_pathwise(vae)
 
     def reference(self, vae: VAE) -> Estimator:
         if self.beta == 0:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate
+from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.control_variate import scores, sum_of_others
-from vae_lab.estimators.expansion import Quadratic, check_moments, expand
+from vae_lab.estimators.expansion import Quadratic, expand
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
 from vae_lab.models.distributions.posterior import Conditional
 from vae_lab.models.vae import VAE, Batch
@@ -52,6 +52,8 @@ class DeltaMethod(SingleSampleEstimator):
             with `optimal_scaling`.
     """
 
+    requires = SingleSampleEstimator.requires | {Needs.FACTORISED_POSTERIOR, Needs.POSTERIOR_MOMENTS}
+
     def __init__(
         self,
         num_samples: int = 1,
@@ -69,11 +71,7 @@ class DeltaMethod(SingleSampleEstimator):
                 "fewer than 3 other samples has an infinite variance."
             )
         self.optimal_scaling = optimal_scaling
-        self.needs_independent_samples = optimal_scaling
-
-    def check(self, vae: VAE) -> None:
-        check_moments(vae)
-        super().check(vae)
+        self.requires |= {Needs.INDEPENDENT_SAMPLES} if optimal_scaling else set()
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate, check_pathwise
+from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.multi_sample import MultiSampleEstimator, normalised
 from vae_lab.models.vae import VAE, Batch
 
@@ -29,8 +29,7 @@ class DReG(MultiSampleEstimator):
         ValueError: If `num_samples` is below 1 or `kl` is not `sampled`.
     """
 
-    def check(self, vae: VAE) -> None:
-        check_pathwise(vae)
+    requires = MultiSampleEstimator.requires | {Needs.REPARAMETERIZED_POSTERIOR}
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate, check_discrete
+from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
-from vae_lab.models.posteriors.discrete import MOST_STATES, is_enumerable
+from vae_lab.models.posteriors.discrete import is_enumerable
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
 
@@ -29,6 +29,8 @@ class Enumeration(SingleSampleEstimator):
         ValueError: If a number is out of its range, or free bits meet another `kl`.
     """
 
+    requires = SingleSampleEstimator.requires | {Needs.DISCRETE_LATENTS, Needs.FEW_VALUES}
+
     def __init__(
         self,
         kl: KL = "analytic",
@@ -41,15 +43,6 @@ class Enumeration(SingleSampleEstimator):
 
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
         return {}
-
-    def check(self, vae: VAE) -> None:
-        check_discrete(vae, "enumeration")
-        if not is_enumerable(vae.posterior):
-            raise ValueError(
-                f"enumeration is for at most {MOST_STATES:,} values of z, and model.latent_dim="
-                f"{vae.latent_dim} has more; use a smaller one, or estimator=rloo."
-            )
-        super().check(vae)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q, posterior = vae.encode(batch), vae.posterior

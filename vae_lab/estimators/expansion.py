@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from vae_lab.models.distributions.posterior import Conditional
-from vae_lab.models.vae import VAE
 from vae_lab.numerics.precision import without_autocast
 
 
@@ -58,20 +57,3 @@ def expand(f: Callable[[Tensor], Tensor], centre: Tensor) -> Quadratic:
         directions = torch.eye(centre.shape[-1], dtype=centre.dtype, device=centre.device)
         rows = [pull(direction.expand_as(centre))[0] for direction in directions]
     return Quadratic(centre, value.detach(), gradient.detach(), torch.stack(rows, dim=-2).detach())
-
-
-def check_moments(vae: VAE) -> None:
-    """Raises `ValueError` unless q is a product whose means and variances have closed forms."""
-    family = type(vae.posterior).__name__
-    if not vae.posterior.factorises:
-        raise ValueError(
-            "a quadratic control variate needs a posterior that is a product over the latent dimensions, got "
-            f"{family}; use model/posterior=gaussian."
-        )
-    like = next(vae.parameters())
-    if vae.posterior.has_mean and vae.posterior(like.new_zeros(1, vae.posterior.num_outputs)).std is not None:
-        return
-    raise ValueError(
-        f"a quadratic control variate needs a mean and a variance in closed form, and {family} has none; use "
-        "model/posterior=gaussian."
-    )

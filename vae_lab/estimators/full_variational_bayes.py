@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from vae_lab.estimators.base import Estimate, Estimator, check_pathwise
+from vae_lab.estimators.base import Estimate, Estimator, Needs
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
@@ -39,6 +39,7 @@ class FullVariationalBayes(SingleSampleEstimator):
         ValueError: If a number is out of its range.
     """
 
+    requires = SingleSampleEstimator.requires | {Needs.REPARAMETERIZED_POSTERIOR}
     has_weight_prior = True
 
     def __init__(self, num_samples: int = 1, kl: KL = "analytic", initial_std: float = 0.01) -> None:
@@ -48,10 +49,6 @@ class FullVariationalBayes(SingleSampleEstimator):
         self.target = "full_elbo"
         self.initial_std = initial_std
         self.dataset_size = 1
-
-    def check(self, vae: VAE) -> None:
-        check_pathwise(vae)
-        super().check(vae)
 
     def prepare(self, vae: VAE, data_shape: Sequence[int], dataset_size: int) -> None:
         self.log_std = nn.Parameter(torch.full((_num_weights(vae),), math.log(self.initial_std)))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate, check_discrete
+from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
 from vae_lab.models.distributions.discrete import DiscreteLaw
 from vae_lab.models.vae import VAE, Batch
@@ -43,6 +43,7 @@ class GumbelSoftmax(SingleSampleEstimator):
         ValueError: If a number is out of its range, or free bits meet another `kl`.
     """
 
+    requires = SingleSampleEstimator.requires | {Needs.DISCRETE_LATENTS}
     bias: str | None = "gumbel_softmax: the gradient is that of the bound at relaxed samples"
 
     def __init__(
@@ -85,10 +86,6 @@ class GumbelSoftmax(SingleSampleEstimator):
             return self.temperature
         done = 1.0 if self.samples is None else min(1.0, self.samples / self.annealing)
         return float(self.temperature * (self.final_temperature / self.temperature) ** done)
-
-    def check(self, vae: VAE) -> None:
-        check_discrete(vae, "gumbel_softmax")
-        super().check(vae)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate, check_pathwise
+from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.dreg import DReG
 from vae_lab.estimators.multi_sample import MultiSampleEstimator, check_groups, mean_of_groups
 from vae_lab.models.vae import VAE, Batch
@@ -39,14 +39,13 @@ class IWAE(MultiSampleEstimator):
         ValueError: If an argument is out of its range.
     """
 
+    requires = MultiSampleEstimator.requires | {Needs.REPARAMETERIZED_POSTERIOR}
+
     def __init__(self, num_samples: int = 5, kl: Literal["sampled"] = "sampled", num_groups: int = 1) -> None:
         super().__init__(num_samples, kl)
         check_groups(num_samples, num_groups)
         self.num_groups = num_groups
         self.target = f"L_{num_samples // num_groups}"
-
-    def check(self, vae: VAE) -> None:
-        check_pathwise(vae)
 
     def reference(self, vae: VAE) -> DReG:
         return DReG(self.num_samples // self.num_groups)

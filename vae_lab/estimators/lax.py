@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from vae_lab.estimators.base import Estimate, check_pathwise
+from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.baselines.base import RunningAverage
 from vae_lab.estimators.learned_control_variate import LearnedControlVariate, squared_gradient
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
@@ -45,7 +45,11 @@ class LAX(SingleSampleEstimator):
         ValueError: If a number is out of its range, or free bits meet another `kl`.
     """
 
-    reads_data = True
+    requires = SingleSampleEstimator.requires | {
+        Needs.REPARAMETERIZED_POSTERIOR,
+        Needs.FACTORISED_POSTERIOR,
+        Needs.WHOLE_DATA,
+    }
 
     def __init__(
         self,
@@ -61,15 +65,6 @@ class LAX(SingleSampleEstimator):
         super().__init__(num_samples, kl, beta, warm_up, cycles, free_bits)
         self.control_variate = LearnedControlVariate(network)
         self.level = RunningAverage(decay)
-
-    def check(self, vae: VAE) -> None:
-        check_pathwise(vae)
-        if not vae.posterior.factorises:
-            raise ValueError(
-                "lax needs a posterior that is a product over the latent dimensions, got "
-                f"{type(vae.posterior).__name__}; use model/posterior=gaussian."
-            )
-        super().check(vae)
 
     def prepare(self, vae: VAE, data_shape: Sequence[int], dataset_size: int) -> None:
         self.control_variate.prepare(data_shape, vae.latent_dim)

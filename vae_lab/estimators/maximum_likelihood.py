@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate, Estimator
+from vae_lab.estimators.base import Estimate, Estimator, Needs
 from vae_lab.models.vae import Batch
 from vae_lab.noise import NoiseSpec
 
@@ -18,7 +18,7 @@ class MaximumLikelihood(Estimator):
 
     target = "log_likelihood"
     selection = "log_likelihood"
-    needs_encoder = False
+    requires = frozenset({Needs.LOG_LIKELIHOOD, Needs.COMPLETE_DATA})
 
     def noise_spec(self, vae: Any, batch: Batch) -> dict[str, NoiseSpec]:
         return {}

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate
+from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.single_sample import SingleSampleEstimator
 from vae_lab.models.distributions.posterior import Conditional
-from vae_lab.models.posteriors.gaussian import Gaussian
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
 
@@ -48,17 +47,11 @@ class MeasureValued(SingleSampleEstimator):
         ValueError: If a number is out of its range, or free bits meet another `kl`.
     """
 
+    requires = SingleSampleEstimator.requires | {Needs.GAUSSIAN_POSTERIOR}
+
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
         perturbation = NoiseSpec("normal", self.num_samples, (2, vae.latent_dim))
         return super().noise_spec(vae, batch) | {"perturbation": perturbation}
-
-    def check(self, vae: VAE) -> None:
-        if not isinstance(vae.posterior, Gaussian):
-            raise ValueError(
-                "measure-valued gradients need a Gaussian posterior with a diagonal covariance, got "
-                f"{type(vae.posterior).__name__}; use model/posterior=gaussian or estimator=score_function."
-            )
-        super().check(vae)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

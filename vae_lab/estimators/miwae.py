@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate
+from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.iwae import IWAE
 from vae_lab.models.observed import of_observed
 from vae_lab.models.vae import VAE, Batch
@@ -33,20 +33,7 @@ class MIWAE(IWAE):
         ValueError: If an argument is out of its range.
     """
 
-    accepts_missing = True
-
-    def check(self, vae: VAE) -> None:
-        super().check(vae)
-        if not vae.likelihood.describes_pixels:
-            raise ValueError(
-                f"it leaves out pixels, which {type(vae.likelihood).__name__} does not describe; use "
-                "estimator=iwae."
-            )
-        if not vae.is_amortized:
-            raise ValueError(
-                "it gives incomplete data to a network q(z|x), and model/encoder=per_datum is none; use "
-                "another encoder."
-            )
+    requires = IWAE.requires - {Needs.COMPLETE_DATA} | {Needs.AMORTIZED_ENCODER, Needs.PIXELS}
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         return super().forward(of_observed(vae), batch, noise)

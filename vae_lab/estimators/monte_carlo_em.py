@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate, Estimator
+from vae_lab.estimators.base import Estimate, Estimator, Needs
 from vae_lab.inference import hmc
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
@@ -40,8 +40,11 @@ class MonteCarloEM(Estimator):
     target = "log_likelihood"
     selection = "log_likelihood_hmc"
     bias = "monte_carlo_em: the chains follow the posterior while the weights move, and lag behind it"
-    needs_encoder = False
-    keeps_data = True
+    requires = Estimator.requires - {Needs.ENCODER} | {
+        Needs.NO_ENCODER,
+        Needs.REAL_LATENTS,
+        Needs.STATE_PER_DATUM,
+    }
 
     z: Tensor  # (K, N, D)
     begun: Tensor  # (N,), whether a datum was visited
@@ -73,15 +76,6 @@ class MonteCarloEM(Estimator):
         self.register_buffer("step_size", torch.tensor(INITIAL_STEP))
         self.register_buffer("accepted", torch.tensor(acceptance))
         self.updates = 0
-
-    def check(self, vae: VAE) -> None:
-        if vae.has_encoder:
-            raise ValueError("monte_carlo_em trains without an encoder; use model/encoder=none.")
-        if vae.prior.support != "real":
-            raise ValueError(
-                f"its chains move through the real numbers, and {type(vae.prior).__name__} has "
-                f"{vae.prior.support} latent variables; use another model/prior."
-            )
 
     def prepare(self, vae: VAE, data_shape: Sequence[int], dataset_size: int) -> None:
         self.register_buffer("z", torch.zeros(self.num_samples, dataset_size, vae.latent_dim))

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate, Estimator
+from vae_lab.estimators.base import Estimate, Estimator, Needs
 from vae_lab.models.distributions.posterior import Conditional
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
@@ -42,7 +42,7 @@ class MultiSampleEstimator(Estimator):
     """
 
     selection = "importance_weighted_bound"
-    needs_independent_samples = True
+    requires = Estimator.requires | {Needs.INDEPENDENT_SAMPLES}
 
     def __init__(self, num_samples: int = 5, kl: Literal["sampled"] = "sampled") -> None:
         super().__init__()

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate, check_pathwise
+from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.multi_sample import MultiSampleEstimator, check_groups, normalised
 from vae_lab.models.vae import VAE, Batch
 
@@ -33,6 +33,8 @@ class PIWAE(MultiSampleEstimator):
         ValueError: If an argument is out of its range.
     """
 
+    requires = MultiSampleEstimator.requires | {Needs.REPARAMETERIZED_POSTERIOR}
+
     def __init__(
         self, num_samples: int = 64, num_groups: int = 8, kl: Literal["sampled"] = "sampled"
     ) -> None:
@@ -42,9 +44,6 @@ class PIWAE(MultiSampleEstimator):
         if num_groups > 1:
             encoders = f"L_{num_samples // num_groups}"
             self.bias = f"piwae: the encoder ascends {encoders}, the model {self.target}"
-
-    def check(self, vae: VAE) -> None:
-        check_pathwise(vae)
 
     def reference(self, vae: VAE) -> "PIWAE":
         return PIWAE(self.num_samples, num_groups=1)

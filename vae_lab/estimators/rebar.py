@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from vae_lab.estimators.base import Estimate, check_discrete
+from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
 from vae_lab.models.distributions.discrete import DiscreteLaw
 from vae_lab.models.vae import VAE, Batch
@@ -42,6 +42,8 @@ class REBAR(SingleSampleEstimator):
         ValueError: If a number is out of its range, or free bits meet another `kl`.
     """
 
+    requires = SingleSampleEstimator.requires | {Needs.DISCRETE_LATENTS}
+
     def __init__(
         self,
         temperature: float = 0.5,
@@ -62,10 +64,6 @@ class REBAR(SingleSampleEstimator):
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
         spec = super().noise_spec(vae, batch)
         return spec | {"given": spec["posterior"]}
-
-    def check(self, vae: VAE) -> None:
-        check_discrete(vae, type(self).__name__.lower())
-        super().check(vae)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from vae_lab.estimators.base import Needs
 from vae_lab.estimators.learned_control_variate import LearnedControlVariate
 from vae_lab.estimators.rebar import REBAR
 from vae_lab.estimators.single_sample import KL
@@ -37,7 +38,7 @@ class RELAX(REBAR):
         ValueError: If a number is out of its range, or free bits meet another `kl`.
     """
 
-    reads_data = True
+    requires = REBAR.requires | {Needs.WHOLE_DATA}
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate, check_pathwise
+from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.single_sample import SingleSampleEstimator
 from vae_lab.models.vae import VAE, Batch
 
@@ -30,9 +30,7 @@ class Reparameterized(SingleSampleEstimator):
         ValueError: If a number is out of its range, or free bits meet another `kl`.
     """
 
-    def check(self, vae: VAE) -> None:
-        check_pathwise(vae)
-        super().check(vae)
+    requires = SingleSampleEstimator.requires | {Needs.REPARAMETERIZED_POSTERIOR}
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

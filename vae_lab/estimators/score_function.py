@@ -5,12 +5,15 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from vae_lab.estimators.base import Estimate
+from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.baselines.base import Baseline
 from vae_lab.estimators.control_variate import scaled_score
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
 from vae_lab.models.distributions.posterior import Conditional
 from vae_lab.models.vae import VAE, Batch
+
+OF_RAO_BLACKWELL = {Needs.FACTORISED_POSTERIOR, Needs.FACTORISED_PRIOR}
+OF_OPTIMAL_SCALING = {Needs.FACTORISED_POSTERIOR, Needs.INDEPENDENT_SAMPLES}
 
 
 class ScoreFunction(SingleSampleEstimator):
@@ -64,11 +67,11 @@ class ScoreFunction(SingleSampleEstimator):
         self.baseline = nn.ModuleDict(baseline or {})
         self.rao_blackwell = rao_blackwell
         self.optimal_scaling = optimal_scaling
-        comparing = [name for name, part in self.parts.items() if part.needs_independent_samples]
+        comparing = [name for name, part in self.parts.items() if Needs.INDEPENDENT_SAMPLES in part.requires]
         comparing += ["optimal_scaling"] if optimal_scaling else []
-        self.needs_independent_samples = bool(comparing)
-        self.couples_data |= any(part.couples_data for part in self.parts.values())
-        self.reads_data = any(part.reads_data for part in self.parts.values())
+        self.requires |= OF_RAO_BLACKWELL if rao_blackwell else set()
+        self.requires |= OF_OPTIMAL_SCALING if optimal_scaling else set()
+        self.requires = self.requires.union(*(part.requires for part in self.parts.values()))
         self.bias = next((part.bias for part in self.parts.values() if part.bias), None)
         if rao_blackwell and kl == "analytic":
             raise ValueError(
@@ -98,20 +101,6 @@ class ScoreFunction(SingleSampleEstimator):
     def parts(self) -> dict[str, Baseline]:
         """The parts of the baseline by name."""
         return dict(self.baseline.items())  # type: ignore[arg-type]
-
-    def check(self, vae: VAE) -> None:
-        super().check(vae)
-        if self.rao_blackwell and not (vae.posterior.factorises and vae.prior.factorises):
-            raise ValueError(
-                "rao_blackwell needs a posterior and a prior that are products over the latent dimensions, "
-                f"got {type(vae.posterior).__name__} and {type(vae.prior).__name__}."
-            )
-
-        if self.optimal_scaling and not vae.posterior.factorises:
-            raise ValueError(
-                "optimal_scaling needs a posterior that is a product over the latent dimensions, got "
-                f"{type(vae.posterior).__name__}."
-            )
 
     def prepare(self, vae: VAE, data_shape: Sequence[int], dataset_size: int) -> None:
         for part in self.parts.values():

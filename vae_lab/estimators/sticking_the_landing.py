@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate, check_pathwise
+from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.single_sample import SingleSampleEstimator
 from vae_lab.models.vae import VAE, Batch
 
@@ -34,6 +34,8 @@ class StickingTheLanding(SingleSampleEstimator):
         ValueError: If a number is out of its range, or `kl` is not `sampled`.
     """
 
+    requires = SingleSampleEstimator.requires | {Needs.REPARAMETERIZED_POSTERIOR}
+
     def __init__(
         self,
         num_samples: int = 1,
@@ -45,9 +47,6 @@ class StickingTheLanding(SingleSampleEstimator):
         if kl != "sampled":
             raise ValueError(f"kl must be sampled, got {kl}: no other form has a score term to leave out.")
         super().__init__(num_samples, kl, beta, warm_up, cycles)
-
-    def check(self, vae: VAE) -> None:
-        check_pathwise(vae)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate, check_pathwise
+from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.multi_sample import MultiSampleEstimator, normalised
 from vae_lab.models.vae import VAE, Batch
 
@@ -30,13 +30,12 @@ class STLIWAE(MultiSampleEstimator):
         ValueError: If `num_samples` is below 1 or `kl` is not `sampled`.
     """
 
+    requires = MultiSampleEstimator.requires | {Needs.REPARAMETERIZED_POSTERIOR}
+
     def __init__(self, num_samples: int = 5, kl: Literal["sampled"] = "sampled") -> None:
         super().__init__(num_samples, kl)
         if num_samples > 1:
             self.bias = "sticking the landing drops a score term of non-zero expectation for num_samples > 1"
-
-    def check(self, vae: VAE) -> None:
-        check_pathwise(vae)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

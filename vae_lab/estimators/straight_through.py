@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate, check_discrete
+from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.single_sample import SingleSampleEstimator
 from vae_lab.models.vae import VAE, Batch
 
@@ -33,11 +33,8 @@ class StraightThrough(SingleSampleEstimator):
         ValueError: If a number is out of its range, or free bits meet another `kl`.
     """
 
+    requires = SingleSampleEstimator.requires | {Needs.DISCRETE_LATENTS}
     bias: str | None = "straight_through: the gradient by a sample is passed on as that by the mean"
-
-    def check(self, vae: VAE) -> None:
-        check_discrete(vae, "straight_through")
-        super().check(vae)
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate, check_pathwise
-from vae_lab.estimators.expansion import check_moments, expand
+from vae_lab.estimators.base import Estimate, Needs
+from vae_lab.estimators.expansion import expand
 from vae_lab.estimators.single_sample import SingleSampleEstimator
 from vae_lab.models.vae import VAE, Batch
 
@@ -42,10 +42,11 @@ class Taylor(SingleSampleEstimator):
         ValueError: If a number is out of its range, or free bits meet another `kl`.
     """
 
-    def check(self, vae: VAE) -> None:
-        check_pathwise(vae)
-        check_moments(vae)
-        super().check(vae)
+    requires = SingleSampleEstimator.requires | {
+        Needs.REPARAMETERIZED_POSTERIOR,
+        Needs.FACTORISED_POSTERIOR,
+        Needs.POSTERIOR_MOMENTS,
+    }
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimate
+from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
@@ -33,19 +33,11 @@ class WakeSleep(SingleSampleEstimator):
         ValueError: If `num_samples` is below 1.
     """
 
-    needs_amortization = True
+    requires = SingleSampleEstimator.requires | {Needs.AMORTIZED_ENCODER, Needs.SAMPLED_LIKELIHOOD}
     bias = "wake-sleep: the encoder learns from dreamed data, by another objective than the bound"
 
     def __init__(self, num_samples: int = 1, kl: KL = "analytic") -> None:
         super().__init__(num_samples, kl)
-
-    def check(self, vae: VAE) -> None:
-        if vae.likelihood.noise_law is None:
-            raise ValueError(
-                f"wake_sleep dreams data, and {type(vae.likelihood).__name__} cannot be sampled; use another "
-                "model.likelihood or another estimator."
-            )
-        super().check(vae)
 
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
         spec = super().noise_spec(vae, batch)

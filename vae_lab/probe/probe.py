@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vae_lab.estimators.base import Estimator
+from vae_lab.estimators.base import Estimator, Needs
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource, NoiseSpec
 from vae_lab.probe.bias import BLOCKS, corrected, detectable, p_value, squared_length, z_score
@@ -275,7 +275,7 @@ class Probe:
     ) -> dict[str, tuple[float, float, float]]:
         """Traces over minibatches; the mean gradient of unbiased estimators is that of their reference."""
         of = estimator if estimator.bias else reference(estimator, self.vae)
-        if not self.minibatch or of.couples_data:  # a datum has no gradient of its own
+        if not self.minibatch or Needs.WHOLE_BATCH in of.requires:  # a datum has no gradient of its own
             return {}
         key = f"biased {name}" if estimator.bias else estimator.target
         if key not in self._minibatch:
@@ -301,8 +301,9 @@ class Probe:
         return Objective(self.vae, estimator, by_outputs)
 
     def _draw(self, estimator: Estimator, purpose: str, step: int) -> dict[str, Tensor]:
-        comparing = estimator.needs_independent_samples and not self.noise.independent_samples  # a reference
-        source = NoiseSource(self.noise.seed) if comparing else self.noise
+        compares = Needs.INDEPENDENT_SAMPLES in estimator.requires  # as a reference may
+        independent = self.noise.independent_samples or not compares
+        source = self.noise if independent else NoiseSource(self.noise.seed)
         return source.training(
             estimator.noise_spec(self.vae, self.batch) or NOTHING,
             purpose=purpose,

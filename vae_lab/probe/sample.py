@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from vae_lab.estimators.base import Needs
 from vae_lab.models.vae import Batch
 from vae_lab.probe.intervals import FEWEST_DRAWS, FEWEST_REPLICATES, UNKNOWN, of_variance
 from vae_lab.probe.jacobian import EncoderJacobian
@@ -59,7 +60,7 @@ class Sample:
         self.groups = groups
         self.generative = generative
         self.wants_variances = variances
-        self.by_datum = objective.by_outputs and not objective.estimator.couples_data
+        self.by_datum = objective.by_outputs and Needs.WHOLE_BATCH not in objective.estimator.requires
         self.outputs = Moments()
         self.deviations: dict[str, Tensor] = {}
         self.parameters: dict[str, Moments] = {}

@@ -26,9 +26,11 @@ from vae_lab.numerics.streamed import some
 from vae_lab.tracking import Tracking
 from vae_lab.training import TrainerFactory
 from vae_lab.training.build_model import sized
-from vae_lab.training.compatibility import MISS, prepare_estimator, prepare_probe
+from vae_lab.training.compatibility import MISS, hints_for, prepare_estimator, prepare_probe
 from vae_lab.training.estimator_probe import EstimatorProbe
 from vae_lab.training.evaluation import Evaluation
+from vae_lab.training.hints import use
+from vae_lab.training.offer import LatentsError, Offer
 from vae_lab.training.optimizers import OptimizerFactory
 
 Model = VAE | Alternative
@@ -148,7 +150,12 @@ def build(cfg: DictConfig, checkpoints: Path, load: Load = load_dataset) -> Trai
     trainer = _trainer(settings, dataset, estimator, checkpoints, cfg)
     _check_split(settings, dataset, trainer.world_size)
     pl.seed_everything(cfg.seed, verbose=False)
-    model = _model(cfg, dataset)
+    try:
+        model = _model(cfg, dataset)
+    except LatentsError as error:
+        offer = Offer.of_latents(error.latents).in_run(noise, dataset, trainer.world_size)
+        hints = use(*hints_for(estimator, offer, "estimator"))
+        raise UserError(f"{str(error).removesuffix('.')}{hints}") from error
     prepare_estimator(estimator, "estimator", model, noise, dataset, trainer.world_size)
     try:
         optimizer.check()

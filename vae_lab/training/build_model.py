@@ -14,6 +14,7 @@ from vae_lab.models.likelihoods.base import Likelihood
 from vae_lab.models.networks import MLP, NoEncoder, PerDatum
 from vae_lab.models.networks.causal import CausalNetwork
 from vae_lab.models.vae import VAE
+from vae_lab.training.offer import Latents, LatentsError
 
 
 def build_vae(
@@ -52,15 +53,11 @@ def build_vae(
     sizes = {"latent_dim": latent_dim, "data_shape": data_shape}
     p = sized(likelihood, "model.likelihood", Likelihood, sizes)
     p_z = sized(prior, "model.prior", Prior, sizes)
-    _check_layers(q, p_z)
-    try:
-        q.check(p_z)
-    except ValueError as error:
-        raise UserError(f"model.posterior: {error}") from error
+    _check_latents(q, p_z, p, has_encoder=not makes(encoder, "model.encoder", NoEncoder))
     if p_z.needs_encoder and makes(encoder, "model.encoder", PerDatum, NoEncoder):
         raise UserError(
             f"model.prior: {type(p_z).__name__} is made of an encoder, and model/encoder=none or per_datum "
-            "is none; use another encoder."
+            "is none; use model/encoder=mlp."
         )
     try:
         outputs = p.output_shape(data_shape)
@@ -112,10 +109,15 @@ def build_autoregressive(data_shape: Sequence[int], network: Any, likelihood: An
     return Autoregressive(data_shape, causal, p)
 
 
-def _check_layers(posterior: Posterior, prior: Prior) -> None:
+def _check_latents(posterior: Posterior, prior: Prior, likelihood: Likelihood, has_encoder: bool) -> None:
     below, above = list(posterior.layer_dims), list(prior.layer_dims)
-    if below != above:
-        raise UserError(
-            "model.posterior and model.prior must have the same layers, got layer_dims "
-            f"{below or 'of one layer'} and {above or 'of one layer'}; use hierarchical for both or neither."
-        )
+    try:
+        if below != above:
+            raise ValueError(
+                "layer_dims must be those of model.prior, got "
+                f"{below or 'one layer'} and {above or 'one layer'}."
+            )
+        posterior.check(prior)
+    except ValueError as error:
+        latents = Latents(posterior, prior, likelihood, has_encoder)
+        raise LatentsError(f"model.posterior: {error}", latents) from error

@@ -1,20 +1,23 @@
-"""Estimators and probes made ready for a model and its data, or refused where they cannot serve them."""
+"""Estimators and probes made ready for a model and its data, or refused where their needs are not met."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import torch
 
 from vae_lab.datasets.base import SplitDataset
 from vae_lab.errors import UserError
-from vae_lab.estimators import MaximumLikelihood
-from vae_lab.estimators.base import Estimator
-from vae_lab.models.alternatives.base import Alternative
+from vae_lab.estimators.base import Estimator, Needs
+from vae_lab.models.posteriors.base import Posterior
+from vae_lab.models.posteriors.discrete import Discrete, is_enumerable
+from vae_lab.models.posteriors.gaussian import Gaussian
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource, NoiseSpec
 from vae_lab.numerics.memory import check_fits, fitting
 from vae_lab.probe.settings import ProbeSettings
+from vae_lab.training.hints import Proposal, alternatives, use
+from vae_lab.training.offer import Offer
 
 NEEDS_NETWORK = (
     "it measures gradients of a network q(z|x), which model/encoder=none or per_datum and models other than "
@@ -22,6 +25,178 @@ NEEDS_NETWORK = (
 )
 
 MISS = "these miss pixels (dataset.missing, or values that are not a number)"
+
+
+class Rule(NamedTuple):
+    """The test of a need, and the message of one that is not met.
+
+    Args:
+        is_met: Whether an offer meets it.
+        lack: What there is instead, with the names of `_names` in braces.
+        changes: Kinds of changes that may meet it, see `alternatives`.
+        hint: Overrides that always meet it, in place of those.
+    """
+
+    is_met: Callable[[Offer], bool]
+    lack: str
+    changes: tuple[str, ...] = ()
+    hint: str = ""
+
+
+def _has_moments(posterior: Posterior) -> bool:
+    return posterior.has_mean and posterior(torch.zeros(1, posterior.num_outputs)).std is not None
+
+
+RULES = {  # the first that is not met is named
+    Needs.BOUND: Rule(
+        lambda offer: offer.posterior is not None,
+        "{model} has log p(x) itself",
+        hint="estimator=maximum_likelihood",
+    ),
+    Needs.LOG_LIKELIHOOD: Rule(
+        lambda offer: offer.posterior is None, "a VAE has a bound", changes=("estimator",)
+    ),
+    Needs.NO_ENCODER: Rule(lambda offer: not offer.has_encoder, "this model has one", changes=("encoder",)),
+    Needs.ENCODER: Rule(
+        lambda offer: offer.has_encoder, "model/encoder=none has none", changes=("encoder", "estimator")
+    ),
+    Needs.AMORTIZED_ENCODER: Rule(
+        lambda offer: offer.is_amortized,
+        "model/encoder=per_datum knows the training data alone",
+        changes=("encoder",),
+    ),
+    Needs.BINARY_LATENTS: Rule(
+        lambda offer: isinstance(offer.posterior, Discrete) and offer.posterior.support == "binary",
+        "{posterior} has {support} ones",
+        changes=("latents",),
+    ),
+    Needs.DISCRETE_LATENTS: Rule(
+        lambda offer: isinstance(offer.posterior, Discrete),
+        "{posterior} has {support} ones",
+        changes=("latents",),
+    ),
+    Needs.REAL_LATENTS: Rule(
+        lambda offer: offer.prior.support == "real",
+        "{prior} has {prior_support} ones",
+        changes=("latents",),
+    ),
+    Needs.FEW_VALUES: Rule(
+        lambda offer: is_enumerable(offer.posterior),
+        "model.latent_dim={latent_dim} has more",
+        changes=("estimator",),
+    ),
+    Needs.GAUSSIAN_POSTERIOR: Rule(
+        lambda offer: isinstance(offer.posterior, Gaussian),
+        "{posterior} is none",
+        changes=("posterior", "estimator"),
+    ),
+    Needs.REPARAMETERIZED_POSTERIOR: Rule(
+        lambda offer: offer.posterior.is_reparameterized, "{posterior} has none", changes=("estimator",)
+    ),
+    Needs.FACTORISED_POSTERIOR: Rule(
+        lambda offer: offer.posterior.factorises, "{posterior} is none", changes=("posterior",)
+    ),
+    Needs.POSTERIOR_MOMENTS: Rule(
+        lambda offer: _has_moments(offer.posterior),
+        "{posterior} does not have both",
+        changes=("posterior",),
+    ),
+    Needs.FACTORISED_PRIOR: Rule(lambda offer: offer.prior.factorises, "{prior} is none", changes=("prior",)),
+    Needs.ANALYTIC_KL: Rule(
+        lambda offer: offer.posterior.has_analytic_kl(offer.prior),
+        "there is none from {posterior} to {prior}",
+        changes=("kl",),
+    ),
+    Needs.ENTROPY: Rule(lambda offer: offer.posterior.has_entropy, "{posterior} has none", changes=("kl",)),
+    Needs.SAMPLED_LIKELIHOOD: Rule(
+        lambda offer: offer.likelihood.noise_law is not None,
+        "{likelihood} cannot",
+        changes=("estimator",),
+    ),
+    Needs.PIXELS: Rule(
+        lambda offer: offer.likelihood.describes_pixels, "{likelihood} is none", hint="estimator=iwae"
+    ),
+    Needs.COMPLETE_DATA: Rule(lambda offer: not offer.is_incomplete, MISS, hint="estimator=miwae"),
+    Needs.INDEPENDENT_SAMPLES: Rule(
+        lambda offer: offer.noise is None or offer.noise.independent_samples,
+        "{noise} makes those of a datum dependent",
+        hint="noise=independent",
+    ),
+    Needs.WHOLE_BATCH: Rule(
+        lambda offer: offer.processes == 1, "{processes} would share it", hint="trainer.devices=1"
+    ),
+    Needs.STATE_PER_DATUM: Rule(
+        lambda offer: offer.processes == 1, "{processes} would share it", hint="trainer.devices=1"
+    ),
+    Needs.WHOLE_DATA: Rule(
+        lambda offer: not offer.sees_parts,
+        "a training step sees dataset.rows alone",
+        hint="dataset.rows=null",
+    ),
+    Needs.UNPAIRED_NOISE: Rule(
+        lambda offer: offer.noise is None or not offer.noise.mirrors,
+        "of {noise} each pair would come twice",
+        hint="noise=independent",
+    ),
+}
+
+
+def check_needs(estimator: Estimator, offer: Offer, key: str = "estimator") -> None:
+    """Checks that an offer meets the needs of an estimator.
+
+    Raises:
+        ValueError: If not; the message names the first need that is not met, and what meets all.
+    """
+    need = _unmet(Proposal((), offer, estimator.requires))
+    if need is not None:
+        rule = RULES[need]
+        hints = [tuple(rule.hint.split())] if rule.hint else hints_for(estimator, offer, key, rule.changes)
+        raise ValueError(f"needs {need.value}, and {rule.lack.format(**_names(offer))}{use(*hints)}")
+
+
+def hints_for(
+    estimator: Estimator, offer: Offer, key: str, changes: tuple[str, ...] = ("prior", "posterior")
+) -> list[tuple[str, ...]]:
+    """The overrides with which an estimator serves, one alternative for each kind of change."""
+    start = Proposal((), offer, estimator.requires)
+    found = alternatives(start, changes, key, _is_met)
+    if "estimator" not in changes and all(_replaces_estimator(words) for words in found):
+        return alternatives(start, ("latents",), key, _is_met) or found
+    return found
+
+
+def _replaces_estimator(words: tuple[str, ...]) -> bool:
+    return any(word.startswith("estimator=") for word in words)
+
+
+def _unmet(proposal: Proposal) -> Needs | None:
+    """The first need that is not met."""
+    needs = (need for need in RULES if need in proposal.requires)
+    return next((need for need in needs if not RULES[need].is_met(proposal.offer)), None)
+
+
+def _is_met(proposal: Proposal) -> bool:
+    """Whether posterior and prior fit together, and every need is met."""
+    offer = proposal.offer
+    if offer.posterior is None or list(offer.posterior.layer_dims) != list(offer.prior.layer_dims):
+        return False
+    try:
+        offer.posterior.check(offer.prior)
+    except ValueError:
+        return False
+    return (offer.is_amortized or not offer.prior.needs_encoder) and _unmet(proposal) is None
+
+
+def _names(offer: Offer) -> dict[str, Any]:
+    """What the messages name of an offer."""
+    parts = ("posterior", "prior", "likelihood", "noise")
+    return {part: type(getattr(offer, part)).__name__ for part in parts} | {
+        "model": offer.model,
+        "latent_dim": offer.latent_dim,
+        "support": getattr(offer.posterior, "support", ""),
+        "prior_support": getattr(offer.prior, "support", ""),
+        "processes": f"{offer.processes} processes",
+    }
 
 
 def prepare_estimator(
@@ -38,40 +213,15 @@ def prepare_estimator(
         UserError: If it cannot; the message begins with `key`.
     """
     try:
-        _check_encoder(estimator, vae)
+        check_needs(estimator, Offer.of(vae).in_run(noise, dataset, world_size), key)
         estimator.check(vae)
-        if dataset.incomplete and not estimator.accepts_missing:
-            raise ValueError(f"it needs complete data, and {MISS}; use estimator=miwae.")
-        if estimator.needs_independent_samples and not noise.independent_samples:
-            raise ValueError(
-                f"it compares a datum's samples, which {type(noise).__name__} makes dependent, and would be "
-                "biased; use noise=independent."
-            )
-        if estimator.keeps_data and world_size > 1:
-            raise ValueError(
-                f"it keeps something for each datum, which {world_size} processes would have to share; use "
-                "trainer.devices=1."
-            )
-        if estimator.couples_data and world_size > 1:
-            raise ValueError(
-                f"it couples the data of a batch, which {world_size} processes would share; use "
-                "trainer.devices=1 or another baseline."
-            )
-        if estimator.reads_data and dataset.sees_parts:
-            raise ValueError(
-                "it has a network of the whole datum, of which a training step sees dataset.rows alone; use "
-                "another estimator or dataset.rows=null."
-            )
-        if estimator.mirrors_noise and noise.mirrors:
-            raise ValueError(
-                f"it mirrors its noise itself, so that of {type(noise).__name__} each pair would come twice; "
-                "use noise=independent."
-            )
         specs = estimator.noise_spec(vae, _one_datum(dataset))
         if not specs and type(noise) is not NoiseSource:
-            raise ValueError(f"it has no noise, and {type(noise).__name__} no effect; use noise=independent.")
+            raise ValueError(
+                f"has no noise, on which {type(noise).__name__} would have an effect; use noise=independent."
+            )
         _check_memory(specs, vae, dataset)
-        noise.training(specs, purpose="check", step=0, batch_size=1)
+        _check_noise(specs, key, noise)
         with fitting("its networks"):
             estimator.prepare(vae, dataset.shape, len(dataset.data.train.x))
     except ValueError as error:
@@ -118,24 +268,12 @@ def prepare_probe(
             )
 
 
-def _check_encoder(estimator: Estimator, vae: VAE | Alternative) -> None:
-    if isinstance(vae, Alternative) != isinstance(estimator, MaximumLikelihood):
-        if isinstance(vae, Alternative):
-            raise ValueError(
-                f"it needs a bound, and {type(vae).__name__} has log p(x) itself; use "
-                "estimator=maximum_likelihood."
-            )
-        raise ValueError("it needs log p(x) itself, and a VAE has a bound; use estimator=reparameterized.")
-    if estimator.needs_encoder and not vae.has_encoder:
-        raise ValueError(
-            "it needs q(z|x), and model/encoder=none has none; use another encoder, or "
-            "estimator=monte_carlo_em."
-        )
-    if estimator.needs_amortization and not vae.is_amortized:
-        raise ValueError(
-            "it asks q(z|x) of data that it dreams, and model/encoder=per_datum knows the training data "
-            "alone; use another encoder."
-        )
+def _check_noise(specs: Mapping[str, NoiseSpec], key: str, noise: NoiseSource) -> None:
+    """Raises `ValueError` if the noise cannot be drawn."""
+    try:
+        noise.training(specs, purpose="check", step=0, batch_size=1)
+    except ValueError as error:
+        raise ValueError(f"{str(error).removesuffix('.')}{use(('noise=independent',))}") from error
 
 
 def _check_memory(specs: Mapping[str, NoiseSpec], vae: Any, dataset: SplitDataset) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from vae_lab.estimators.base import Needs
+
 
 class Baseline(nn.Module):
     """A part of a baseline: it takes a learning signal `(K, B, S)` and gives it back centred.
@@ -16,17 +18,13 @@ class Baseline(nn.Module):
     Attributes:
         least_samples: The fewest samples per datum that it works with.
         bias: Why the gradient is biased by it, or None.
-        needs_independent_samples: Whether it reads a datum's other samples.
-        couples_data: Whether it reads the other data of the batch.
-        reads_data: Whether it has a network of the datum.
+        requires: What it adds to the needs of an estimator.
         rescales: Whether it changes the length of the signal.
     """
 
     least_samples: int = 1
     bias: str | None = None
-    needs_independent_samples: bool = False
-    couples_data: bool = False
-    reads_data: bool = False
+    requires: frozenset[Needs] = frozenset()
     rescales: bool = False
 
     def prepare(self, data_shape: Sequence[int]) -> None:

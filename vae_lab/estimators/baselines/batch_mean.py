@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from vae_lab.estimators.base import Needs
 from vae_lab.estimators.baselines.base import Baseline
 
 
@@ -12,7 +13,7 @@ class BatchMean(Baseline):
     has no other data, and its signal stays as it is.
     """
 
-    couples_data = True
+    requires = frozenset({Needs.WHOLE_BATCH})
 
     def forward(self, signal: Tensor, x: Tensor) -> Tensor:
         of_datum = signal.mean(0)

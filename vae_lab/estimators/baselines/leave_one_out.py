@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from vae_lab.estimators.base import Needs
 from vae_lab.estimators.baselines.base import Baseline
 
 
@@ -13,7 +14,7 @@ class LeaveOneOut(Baseline):
     """
 
     least_samples = 2
-    needs_independent_samples = True
+    requires = frozenset({Needs.INDEPENDENT_SAMPLES})
 
     def forward(self, signal: Tensor, x: Tensor) -> Tensor:
         return signal - (signal.sum(0) - signal) / (len(signal) - 1)

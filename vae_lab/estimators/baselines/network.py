@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from vae_lab.estimators.base import Needs
 from vae_lab.estimators.baselines.base import Baseline
 from vae_lab.numerics.precision import single
 
@@ -18,7 +19,7 @@ class Network(Baseline):
         network: Makes the network from `in_shape` and `out_shape`.
     """
 
-    reads_data = True
+    requires = frozenset({Needs.WHOLE_DATA})
 
     def __init__(self, network: Callable[..., nn.Module]) -> None:
         super().__init__()

@@ -8,14 +8,6 @@ from torch import Tensor, nn
 from vae_lab.models.distributions.prior import Prior, Support
 from vae_lab.noise import Law
 
-POSTERIOR_OF = {"real": "gaussian", "positive": "gamma", "binary": "bernoulli", "one-hot": "categorical"}
-PRIOR_OF = {
-    "real": "standard_normal",
-    "positive": "exponential",
-    "binary": "bernoulli",
-    "one-hot": "categorical",
-}
-
 
 class Conditional(Protocol):
     """q(z|x) for a batch of data: a distribution whose parameters have shape `(B, D)`."""
@@ -99,8 +91,7 @@ class Posterior(nn.Module):
         if self.support != prior.support:
             raise ValueError(
                 f"{type(self).__name__} has {self.support} latent variables and {type(prior).__name__} "
-                f"{prior.support} ones; use model/posterior={POSTERIOR_OF[prior.support]}, or "
-                f"model/prior={PRIOR_OF[self.support]}."
+                f"{prior.support} ones."
             )
 
     def has_analytic_kl(self, prior: Prior) -> bool:

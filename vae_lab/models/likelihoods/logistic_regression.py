@@ -70,8 +70,8 @@ class LogisticRegression(Likelihood):
         super().__init__()
         if len(data_shape) != 2 or data_shape[1] < 2:
             raise ValueError(
-                f"it needs a table of features and labels, and the data have the shape {tuple(data_shape)}; "
-                "use dataset=breast_cancer."
+                f"needs a table of features and labels, and the data have the shape {tuple(data_shape)}; "
+                "use model=logistic_regression dataset=breast_cancer."
             )
         self.num_rows, self.num_features = data_shape[0], data_shape[1] - 1
 

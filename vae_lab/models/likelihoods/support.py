@@ -57,7 +57,7 @@ def check_support(name: str, support: Support, levels: int | None, *data: Tensor
     if support == "open_unit_interval" and bool(((scored <= 0) | (scored >= 1)).any()):
         raise ValueError(
             f"{name} has no finite density at 0 and 1, which the data have; use dataset.dequantize=true "
-            "dataset.binarize=none, or model/likelihood=continuous_bernoulli."
+            "dataset.binarize=none or model/likelihood=continuous_bernoulli."
         )
     if levels is None:
         says_little = f"{name} is a density, and the data are binary: its nats are not those of a probability"

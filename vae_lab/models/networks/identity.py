@@ -26,8 +26,8 @@ class Identity(nn.Module):
         super().__init__()
         if math.prod(in_shape) != math.prod(out_shape):
             raise ValueError(
-                f"it passes on {math.prod(in_shape)} numbers, and {math.prod(out_shape)} are asked for; set "
-                f"model.latent_dim={math.prod(out_shape)}, or use another network."
+                f"needs as many outputs as inputs, got {math.prod(out_shape)} and {math.prod(in_shape)}; use "
+                f"model.latent_dim={math.prod(out_shape)} or model/decoder=mlp."
             )
         self.out_shape = tuple(out_shape)
 

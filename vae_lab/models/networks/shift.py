@@ -29,7 +29,8 @@ class Shift(nn.Module):
         super().__init__()
         if math.prod(in_shape) != math.prod(out_shape):
             raise ValueError(
-                f"out_shape must have the size of in_shape {list(in_shape)}, got {list(out_shape)}."
+                f"needs as many outputs as inputs, got {math.prod(out_shape)} and {math.prod(in_shape)}; use "
+                f"model.latent_dim={math.prod(out_shape)} or model/decoder=mlp."
             )
         self.out_shape = tuple(out_shape)
         self.bias = nn.Parameter(torch.zeros(math.prod(out_shape)))

@@ -61,7 +61,7 @@ class LocationScale(Posterior):
         if math.isinf(self.second_moment) and not isinstance(prior, StandardCauchy):
             raise ValueError(
                 f"{type(self).__name__} has no second moment, so that its KL to {type(prior).__name__} is "
-                "infinite; use model/prior=cauchy."
+                "infinite."
             )
 
     def has_analytic_kl(self, prior: Prior) -> bool:
