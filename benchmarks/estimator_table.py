@@ -31,9 +31,6 @@ def table() -> str:
     """Target, bias and needs of each, without the needs that most have."""
     heading = "needs, beside a bound, q(z\\|x) and complete data"
     lines = [f"| estimator | target | biased | {heading} |", "|---|---|---|---|"]
-        "| estimator | target | biased | needs, beside a bound, q(z\\|x) and complete data |",
-        "|---|---|---|---|",
-    ]
     for name, estimator in estimators().items():
         needs = [need.value for need in Needs if need in estimator.requires - Estimator.requires]
         needs += [f"not {need.value}" for need in Needs if need in Estimator.requires - estimator.requires]
