@@ -386,7 +386,7 @@ def built(words):
         ("model=ppca callbacks=estimator_probe", "callbacks must be none, as PPCA fits itself"),
         ("model=ppca model.latent_dim=64", "model.latent_dim must be at least 1 and below 64, got 64"),
         ("trainer=none", "trainer=none is for a model that fits itself; leave it out."),
-        ("estimator=maximum_likelihood", "it needs log p(x) itself, and a VAE has a bound"),
+        ("estimator=maximum_likelihood", "needs log p(x) itself, and a VAE has a bound"),
         ("model=pixelcnn estimator=iwae", "Autoregressive has log p(x) itself; use estimator=maximum_lik"),
         ("model=pixelcnn evaluation=default", "importance_samples is for a VAE, and Autoregressive has log"),
         ("model=pixelcnn model.network.channels=9", "channels must be a multiple of 2, got 9"),
