@@ -9,7 +9,7 @@ import torch
 from vae_lab.datasets.base import SplitDataset
 from vae_lab.errors import UserError
 from vae_lab.estimators.base import Estimator, Needs
-from vae_lab.models.posteriors.base import Posterior
+from vae_lab.models.distributions.posterior import Posterior
 from vae_lab.models.posteriors.discrete import Discrete, is_enumerable
 from vae_lab.models.posteriors.gaussian import Gaussian
 from vae_lab.models.vae import VAE, Batch

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 from vae_lab.datasets.base import SplitDataset
 from vae_lab.errors import UserError
+from vae_lab.models.distributions.posterior import Posterior
+from vae_lab.models.distributions.prior import Prior
 from vae_lab.models.likelihoods.base import Likelihood
-from vae_lab.models.posteriors.base import Posterior
-from vae_lab.models.priors.base import Prior
 from vae_lab.models.vae import VAE
 from vae_lab.noise import NoiseSource
 
