@@ -15,14 +15,19 @@ from vae_lab.cli.main import _as_hydra_reads
 from vae_lab.errors import UserError
 from vae_lab.files import ownership
 from vae_lab.files.writing import LEFT_SECONDS, own_suffix, read_rows, write_atomically
-from vae_lab.runs import lease
-from vae_lab.runs.directory import EARLIER, RunDirectory, is_finished, result_of, write_failure
+from vae_lab.runs import earlier, lease
+from vae_lab.runs.directory import RunDirectory
+from vae_lab.runs.failure import write_failure
+from vae_lab.runs.names import EARLIER
+from vae_lab.runs.result import Result, is_finished, result_of
 from vae_lab.sweep import manifest
 from vae_lab.sweep import name as sweep_name
 from vae_lab.sweep.axes import axes
 from vae_lab.sweep.launchers.pool import Pool, Task
 from vae_lab.tracking import MetricsCsv
 
+CPU = SimpleNamespace(type="cpu")
+NO_CODE = {"hash": "", "sources": {}}
 COMMANDS = ("train", "gradients", "evaluate", "generate", "explore", "embed", "impute")
 
 
@@ -44,8 +49,14 @@ def finished_run(path, *overrides):
     with ownership.written_whole(path) as folder:
         (folder / "figures").mkdir()
         (folder / "figures" / "samples.png").write_text("old")
-    directory.finish({"definition": directory.definition, "metrics": {"samples": 1}, "selection": "elbo"})
+    result = {"definition": directory.definition, "metrics": {"samples": 1}, "selection": "elbo"}
+    directory.finish(Result.of(result))
     return directory
+
+
+def again(directory):
+    """That run, asked for again."""
+    return RunDirectory(directory.path, composed("rerun=true"))
 
 
 @pytest.fixture
@@ -122,12 +133,12 @@ def test_what_the_user_adds_to_a_run_outlives_its_repetition(tmp_path):
     for name in mine:
         (tmp_path / "run" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "run" / name).write_text("mine")
-    with directory.replacing(again=True):
+    with again(directory).once() as writing:
         assert not directory.metrics_json.exists()
         assert not directory.last_checkpoint.exists()
         assert (tmp_path / "run" / EARLIER / "figures" / "samples.png").read_text() == "old"
-        assert result_of(tmp_path / "run" / EARLIER)["metrics"] == {"samples": 1}
-        directory.finish({"definition": directory.definition, "metrics": {"samples": 2}})
+        assert result_of(tmp_path / "run" / EARLIER).metrics == {"samples": 1}
+        writing.keep({"definition": directory.definition, "metrics": {"samples": 2}}, NO_CODE, CPU)
     assert not (tmp_path / "run" / EARLIER).exists()
     assert not (tmp_path / "run" / "figures" / "samples.png").exists()
     assert all((tmp_path / "run" / name).read_text() == "mine" for name in mine)
@@ -136,7 +147,7 @@ def test_what_the_user_adds_to_a_run_outlives_its_repetition(tmp_path):
 def test_a_repetition_that_fails_gives_the_result_back(tmp_path):
     directory = finished_run(tmp_path / "run")
     before = tree(tmp_path)
-    with suppress(KeyboardInterrupt), directory.replacing(again=True):
+    with suppress(KeyboardInterrupt), again(directory).once():
         directory.begin()
         directory.metrics_csv.write_text("new")
         raise KeyboardInterrupt
@@ -145,7 +156,7 @@ def test_a_repetition_that_fails_gives_the_result_back(tmp_path):
 
 def test_a_repetition_that_can_go_on_keeps_the_result_aside(tmp_path):
     directory = finished_run(tmp_path / "run")
-    with suppress(KeyboardInterrupt), directory.replacing(again=True):
+    with suppress(KeyboardInterrupt), again(directory).once():
         directory.begin()
         directory.last_checkpoint.write_text("new")
         raise KeyboardInterrupt
@@ -172,9 +183,9 @@ def test_a_repetition_killed_at_any_moment_loses_no_result(tmp_path, monkeypatch
 
     with monkeypatch.context() as patched, suppress(Killed):
         patched.setattr(ownership, "inside", mortal)
-        directory.set_aside()
-        directory.restore_unless_begun()
-    directory.settle()
+        earlier.set_aside(directory.path, "train")
+        earlier.restore_unless_begun(directory.path)
+    earlier.settle(directory.path)
     (whole,) = [path for path in (directory.path, directory.path / EARLIER) if is_finished(path)]
     assert (whole / "checkpoints" / "last.ckpt").read_text() == "weights"
     assert (whole / "figures" / "samples.png").read_text() == "old"
@@ -186,9 +197,9 @@ def test_a_run_of_an_earlier_version_is_read_and_never_replaced(tmp_path):
     before = tree(tmp_path)
     directory.check()
     assert directory.finished() is not None
-    again = RunDirectory(tmp_path / "run", composed("rerun=true"))
+    repeated = again(directory)
     directory.metrics_json.rename(tmp_path / "away")
-    for one in (again, directory):
+    for one in (repeated, directory):
         with pytest.raises(UserError, match="an earlier version of vae_lab"):
             one.check()
     (tmp_path / "away").rename(directory.metrics_json)
@@ -203,7 +214,7 @@ def test_a_mark_that_leads_out_of_its_folder_removes_nothing(tmp_path, name):
     mark = {"vae_lab": {"kind": "train", "made": True, "files": [name]}}
     (tmp_path / "run" / ownership.MARK).write_text(json.dumps(mark))
     with pytest.raises(UserError, match="leads out of"):
-        directory.set_aside()
+        earlier.set_aside(directory.path, "train")
     assert (tmp_path / "thesis.tex").read_text() == "mine"
 
 
@@ -213,7 +224,7 @@ def test_a_folder_that_is_linked_elsewhere_stops_a_repetition_before_anything_is
     (tmp_path / "run" / linked).rename(tmp_path / "disk")
     (tmp_path / "run" / linked).symlink_to(tmp_path / "disk")
     before = tree(tmp_path)
-    with pytest.raises(UserError, match="leads out of"), directory.replacing(again=True):
+    with pytest.raises(UserError, match="leads out of"), again(directory).once():
         pass
     assert tree(tmp_path) == before
 
@@ -239,7 +250,7 @@ def test_a_folder_of_the_user_by_the_name_of_a_file_of_ours_is_not_removed(tmp_p
     (tmp_path / "run" / name).mkdir()
     (tmp_path / "run" / name / "notes").write_text("mine")
     before = tree(tmp_path)
-    with pytest.raises(UserError, match="is a folder"), directory.replacing(again=True):
+    with pytest.raises(UserError, match="is a folder"), again(directory).once():
         pass
     assert tree(tmp_path) == before
 

@@ -7,7 +7,10 @@ from omegaconf import OmegaConf
 from vae_lab.cli.commands import COMMANDS
 from vae_lab.errors import UserError
 from vae_lab.files.writing import checksum, write_atomically
-from vae_lab.runs.directory import RunDirectory, remove_if_unused
+from vae_lab.runs import earlier
+from vae_lab.runs.directory import RunDirectory
+from vae_lab.runs.failure import remove_if_unused
+from vae_lab.runs.result import Result
 from vae_lab.runs.signature import (
     FILES_IN_COMMAND,
     NOT_DEFINING_IN_COMMAND,
@@ -137,7 +140,7 @@ def finished_run(path, cfg, samples):
     directory.last_checkpoint.write_text(f"checkpoint of {samples}")
     recorded = checksum(directory.last_checkpoint)
     result = {"definition": directory.definition, "metrics": {"samples": samples}}
-    directory.finish(result | {"checkpoint_sha256": recorded})
+    directory.finish(Result.of(result | {"checkpoint_sha256": recorded}))
     return directory
 
 
@@ -181,14 +184,14 @@ def test_metrics_json_means_done(tmp_path):
     directory.begin()
     assert directory.finished() is None
     finished_run(tmp_path / "a", composed(), 100)
-    assert directory.finished()["metrics"]["samples"] == 100
+    assert directory.finished().metrics["samples"] == 100
 
 
 def test_set_aside_begins_again_and_leaves_what_it_has_not_written(tmp_path):
     directory = unfinished_run(tmp_path / "a", composed())
     for name in ("train.log", "notes.md", "checkpoints/mine.ckpt"):
         (tmp_path / "a" / name).touch()
-    directory.set_aside()
+    earlier.set_aside(directory.path, "train")
     there = files(tmp_path / "a") - {".vae_lab.json", ".hydra/config.yaml", ".hydra/overrides.yaml"}
     assert there == {"train.log", "notes.md", "checkpoints/mine.ckpt", ".afresh"}
     (tmp_path / "a" / "notes.md").unlink()

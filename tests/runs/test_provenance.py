@@ -11,7 +11,9 @@ from test_checkpoints import SMALL, directory_of, trained, unfinished_copy
 from vae_lab.errors import UserError
 from vae_lab.files.paths import ROOT
 from vae_lab.runs import code, provenance, sources
-from vae_lab.sweep.jobs import Job, kept
+from vae_lab.runs.directory import RunDirectory
+from vae_lab.runs.result import Result
+from vae_lab.sweep.jobs import Job
 from vae_lab.sweep.manifest import Entry, Manifest
 from vae_lab.sweep.run import _tell_of_other_code
 from vae_lab.sweep.table import collect
@@ -118,15 +120,15 @@ def test_a_changed_source_is_told_and_done_again_by_asking(package, tmp_path):
     _, result = trained(tmp_path / "run", *OF_MINE)
     assert code.notes_on(result) == []
     cfg, directory = directory_of(tmp_path / "run", *OF_MINE, "rerun=code")
-    assert kept(cfg, directory.path) is not None
+    assert directory.kept() is not None
     (package / "helper.py").write_text("FACTOR = 2.0\n")
     assert code.notes_on(result) == [
         "the code has changed since: estimator (mine_pkg/helper.py); rerun=code does it again."
     ]
-    assert kept(cfg, directory.path) is None
+    assert directory.kept() is None
     again = training.run(cfg, directory)
     assert again["code"]["hash"] != result["code"]["hash"]
-    assert kept(cfg, directory.path) == directory.finished()
+    assert directory.kept() == directory.finished()
     (package / "mine.py").unlink()
     assert "mine_pkg/mine.py" in code.notes_on(again)[0]
 
@@ -136,7 +138,7 @@ def test_rerun_is_one_of_three(tmp_path, value, number):
     cfg = composed()
     cfg.rerun = value
     with pytest.raises(UserError, match=f"^rerun must be false, true or code, got {number}.$"):
-        kept(cfg, tmp_path)
+        RunDirectory(tmp_path, cfg).kept()
 
 
 def test_a_run_that_goes_on_under_other_code_says_so(package, tmp_path):
@@ -150,7 +152,7 @@ def test_a_run_that_goes_on_under_other_code_says_so(package, tmp_path):
     assert f"{first[:8]}, then {second[:8]} from 300 samples on" in " ".join(result["notes"])
     assert code.notes_on(result) == ["other code made a part of this; rerun=code does it again."]
     cfg, directory = directory_of(tmp_path / "short" / "longer", *longer, "rerun=code")
-    assert kept(cfg, directory.path) is None
+    assert directory.kept() is None
     assert [each["samples"] for each in training.run(cfg, directory)["code"]["history"]] == [0]
     cfg, directory = directory_of(unfinished_copy(shorter, tmp_path / "unfinished"), *OF_MINE, "rerun=code")
     assert [each["hash"] for each in training.run(cfg, directory)["code"]["history"]] == [second]
@@ -213,7 +215,7 @@ def test_a_table_names_mixtures_and_runs_that_ended_early(tmp_path):
         directory.begin()
         result = {"signature": seed, "definition": {}, "metrics": {"test/elbo": -1.0, "samples": 100}}
         result |= {"selection": "elbo", "provenance": {"threads": 1}, "config": {}, "budget": 100 + int(seed)}
-        directory.finish(result | ({"code": made} if made else {}))
+        directory.finish(Result.of(result | ({"code": made} if made else {})))
         entries.append(Entry({"seed": seed}, directory.path))
     manifest = Manifest("x", "", "train", None, "", {"seed": "repeats"}, entries, {})
     results = collect(manifest)
@@ -234,7 +236,7 @@ def test_a_sweep_says_of_how_many_finished_runs_the_code_has_changed(tmp_path, c
         cfg, directory = directory_of(tmp_path / name)
         directory.begin()
         result = {"definition": directory.definition, "metrics": {}}
-        directory.finish(result | ({"code": made} if made else {}))
+        directory.finish(Result.of(result | ({"code": made} if made else {})))
         jobs.append(Job(name, "train", [], cfg, directory.path))
     _tell_of_other_code(jobs[1:2])
     assert capsys.readouterr().out == ""

@@ -40,7 +40,7 @@ def directory_of(path, *overrides):
 def trained(path, *overrides):
     cfg, directory = directory_of(path, *overrides)
     result = run(cfg, directory)
-    return directory, json.loads(json.dumps(result))
+    return directory, json.loads(json.dumps(dict(result)))
 
 
 @pytest.fixture(scope="module")

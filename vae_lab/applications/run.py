@@ -17,12 +17,10 @@ from vae_lab.files.ownership import published, written_whole
 from vae_lab.files.writing import checksum
 from vae_lab.models.likelihoods.base import Likelihood
 from vae_lab.noise import NoiseSource
-from vae_lab.runs import lease
 from vae_lab.runs.code import code_of, name_of
-from vae_lab.runs.directory import FAILURE, RunDirectory, find, result_of
-from vae_lab.runs.provenance import diff, made_by
-from vae_lab.runs.signature import flatten, signature
-from vae_lab.sweep.jobs import kept
+from vae_lab.runs.directory import RunDirectory
+from vae_lab.runs.find import find
+from vae_lab.runs.result import Result, result_of
 from vae_lab.tracking import Tracking
 from vae_lab.trained.load import load
 from vae_lab.trained.model import TrainedModel
@@ -49,19 +47,19 @@ def plan(cfg: DictConfig) -> Plan:
             "run must be given, the directory or the signature of a finished run; or runs=<a sweep>."
         )
     run = find(cfg.run, cfg.output_dir)
-    definition = result_of(run).get("definition", {})
+    definition = result_of(run).definition
     if "dataset._target_" not in definition or "run" in definition:
         raise UserError(f"run={cfg.run} is no training, but was made of one.")
     return Plan(use, run, instantiate(cfg.logger, "logger", Tracking))
 
 
-def carry_out(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
+def carry_out(cfg: DictConfig, directory: RunDirectory) -> Result:
     """Uses a trained model as the configuration says.
 
     Leaves tables and figures and, last, `metrics.json`.
 
     Returns:
-        The content of `metrics.json`.
+        The result.
 
     Raises:
         UserError: If the configuration or the run cannot serve.
@@ -76,23 +74,19 @@ def carry_out(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any]:
         prepared = planned.use.prepare(model)
     except ValueError as error:
         raise UserError(str(error)) from error
-    directory.claim()
     done = {"samples": 0, "total": 0}
-    with lease.hold(directory.path, lambda: done):
-        directory.settle()
-        (directory.path / FAILURE).unlink(missing_ok=True)
-        if (result := kept(cfg, directory.path)) is not None:
-            return result  # by another process meanwhile
-        with directory.replacing(again=True):
-            code = code_of(cfg, trained.cfg)
-            directory.keep_diff(diff(code["sources"]))
-            with written_whole(directory.path) as folder:
-                outcome = _carry_out(planned.use, model, prepared, folder, done)
-            result = _result(cfg, directory, planned.use, model, outcome) | made_by(code, model.device)
-            result["provenance"]["code_of_run"] = name_of(model.result.get("code"))
-            directory.finish(result)
+    with directory.once(lambda: done) as writing:
+        if writing.is_done:
+            return writing.result
+        code = code_of(cfg, trained.cfg)
+        directory.keep_diff(code)
+        with written_whole(directory.path) as folder:
+            outcome = _carry_out(planned.use, model, prepared, folder, done)
+        entries = _entries(directory, planned.use, model, outcome)
+        writing.keep(entries, code, model.device, code_of_run=name_of(trained.result.code))
+    result = writing.result
     figures = [directory.path / name for name in published(directory.path) if name.endswith(".png")]
-    planned.tracker.log_measured(planned.run, _name(planned.use), result["run"], result["metrics"], figures)
+    planned.tracker.log_measured(planned.run, _name(planned.use), result["run"], result.metrics, figures)
     return result
 
 
@@ -145,16 +139,14 @@ def _name(use: Use) -> str:
     return type(use).__name__.lower()
 
 
-def _result(
-    cfg: DictConfig, directory: RunDirectory, use: Use, model: TrainedModel, outcome: Outcome
-) -> dict[str, Any]:
+def _entries(directory: RunDirectory, use: Use, model: TrainedModel, outcome: Outcome) -> dict[str, Any]:
     """What came of it, with the metrics of the run on its validation split, by which a sweep chooses."""
     of_run = model.result
     validation = {name: value for name, value in of_run["metrics"].items() if name.startswith("validation/")}
-    mine = flatten(OmegaConf.to_container(cfg, resolve=True))
+    mine = directory.config
     shown = outcome.shown
     return {
-        "signature": signature(cfg),
+        "signature": directory.signature,
         "run": of_run["signature"],
         "estimator": of_run["estimator"],
         "metric": outcome.metric,

@@ -1,7 +1,6 @@
 """What a finished run shows in the terminal."""
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from rich.table import Table
 from vae_lab.files.writing import near
 from vae_lab.numerics.percent import percent
 from vae_lab.runs.code import notes_on
+from vae_lab.runs.result import Result
 from vae_lab.sweep.show import plain_console
 
 EXPECTED = {"test/elbo", "test/reconstruction", "test/kl", "test/log_likelihood"}  # of most models
@@ -44,16 +44,16 @@ EVALUATED = {  # in this order; K, G and A stand for the numbers of samples, and
 }
 
 
-def show_done(what: str, result: Mapping[str, Any]) -> None:
+def show_done(what: str, result: Result) -> None:
     """Says that a result is there already, and what differs now from what made it."""
     print(f"{what}; rerun=true does it again.")
     for note in notes_on(result):
         print(f"note: {note}")
 
 
-def show(result: dict[str, Any], directory: Path) -> None:
+def show(result: Result, directory: Path) -> None:
     """Prints the short table of a run's result."""
-    metrics, config = result["metrics"], result["definition"]
+    metrics, config = result.metrics, result.definition
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column(justify="right")
@@ -97,21 +97,21 @@ def show(result: dict[str, Any], directory: Path) -> None:
         table.add_row("fit", f"{timing['training_seconds']:,.1f}", f"seconds, {metrics['samples']:,} data")
     console = plain_console()
     console.print(table)
-    for note in [*result["notes"], *result.get("doubts", [])]:
+    for note in [*result.notes, *result.get("doubts", [])]:
         console.print(f"note: {note}", style="yellow", soft_wrap=True)
     console.print(f"in {near(directory)}", soft_wrap=True)
 
 
-def show_evaluation(result: dict[str, Any], directory: Path) -> None:
+def show_evaluation(result: Result, directory: Path) -> None:
     """Prints what was measured of a trained model, with the two standard errors of each mean."""
-    settings = result["definition"]
+    settings = result.definition
     split, numbers = settings["split"], settings["measures.importance_samples"]
     most = max(numbers, default=0)
     sizes = {
         "K": most,
         "G": settings["measures.gap"],
         "A": settings["measures.annealed_data"],
-        "D": result["config"].get("model.latent_dim"),
+        "D": result.config.get("model.latent_dim"),
     }
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column(f"{split} data", style="bold", no_wrap=True)
@@ -128,13 +128,13 @@ def show_evaluation(result: dict[str, Any], directory: Path) -> None:
         _add_measure(table, result, split, name, note)
     console = plain_console()
     console.print(table)
-    for note in result["notes"]:
+    for note in result.notes:
         console.print(f"note: {note}", style="yellow", soft_wrap=True)
     console.print(f"in {near(directory)}", soft_wrap=True)
 
 
-def _add_measure(table: Table, result: dict[str, Any], split: str, name: str, note: str) -> None:
-    metrics = result["metrics"]
+def _add_measure(table: Table, result: Result, split: str, name: str, note: str) -> None:
+    metrics = result.metrics
     if (value := metrics.get(f"{split}/{name}")) is None:
         return
     errors = (metrics.get(f"{kind}/{name}") for kind in ("standard_error", "monte_carlo_error"))
@@ -144,7 +144,7 @@ def _add_measure(table: Table, result: dict[str, Any], split: str, name: str, no
     table.add_row(name, shown, data, "unknown" if unknown else samples, note)
 
 
-def show_use(result: dict[str, Any], directory: Path) -> None:
+def show_use(result: Result, directory: Path) -> None:
     """Prints what came of a use of a trained model."""
     console = plain_console()
     if shown := result["shown"]:
@@ -158,7 +158,7 @@ def show_use(result: dict[str, Any], directory: Path) -> None:
         for row in shown["rows"]:
             table.add_row(*map(escape, row))
         console.print(table)
-    for note in result["notes"]:
+    for note in result.notes:
         console.print(f"note: {note}", style="yellow", soft_wrap=True, markup=False)
     console.print(f"in {near(directory)}", soft_wrap=True)
 

@@ -8,7 +8,7 @@ import polars as pl
 from vae_lab.errors import UserError
 from vae_lab.files.writing import write_atomically
 from vae_lab.reproductions import published_curves as common
-from vae_lab.runs.directory import result_of
+from vae_lab.runs.result import Result, result_of
 from vae_lab.sweep.table import Results
 
 VARIANT = ("dataset.binarize", "dataset.dequantize", "dataset.scale")
@@ -38,10 +38,10 @@ def model_zoo(results: Results, folder: Path) -> list[Path]:
     return [folder / "comparison.csv", folder / "comparison.md"]
 
 
-def _row(name: str, result: dict[str, Any]) -> dict[str, Any]:
+def _row(name: str, result: Result) -> dict[str, Any]:
     if "parameters" not in result:
         raise UserError("sweep.figure=model_zoo is for a sweep of vae-lab train.")
-    score = result["metrics"].get("test/log_likelihood")
+    score = result.metrics.get("test/log_likelihood")
     is_autoencoder = result["estimator"] == "Autoencoder"  # which has no p(x) to sample from
     return {
         "model": name,
@@ -54,11 +54,11 @@ def _row(name: str, result: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _data(result: dict[str, Any]) -> str:
+def _data(result: Result) -> str:
     """The data that a log-likelihood is of: the dataset, its variant, and whether it is a density."""
-    config = result["config"]
+    config = result.config
     variant = [str(config[key]) for key in VARIANT if config.get(key) not in (None, False)]
-    density = ["density"] if any(" is a density" in note for note in result["notes"]) else []
+    density = ["density"] if any(" is a density" in note for note in result.notes) else []
     return ", ".join([common.class_of(config, "dataset"), *variant, *density])
 
 

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vae_lab.runs.directory import longer_and_shorter, result_of
+from vae_lab.runs.families import longer_and_shorter
+from vae_lab.runs.result import result_of
 from vae_lab.sweep.manifest import Manifest
 
 ALGORITHMS = {"Reparameterized": "aevb", "WakeSleep": "wake_sleep", "MonteCarloEM": "mcem"}
@@ -27,7 +28,7 @@ def longest_runs(manifest: Manifest) -> list[Path]:
         max(
             longer_and_shorter(entry.directory),
             default=None,
-            key=lambda run: (result_of(run)["metrics"]["samples"], run.name),
+            key=lambda run: (result_of(run).metrics["samples"], run.name),
         )
         for entry in manifest.entries
     )

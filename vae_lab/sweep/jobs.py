@@ -4,17 +4,17 @@ import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vae_lab.config.overrides import literal
-from vae_lab.config.schema import rerun
-from vae_lab.files.writing import checksum, near
-from vae_lab.runs.code import is_as_now
-from vae_lab.runs.directory import FAILURE, RunDirectory
+from vae_lab.files.writing import near
+from vae_lab.runs.directory import RunDirectory
+from vae_lab.runs.names import FAILURE
+from vae_lab.runs.result import Result
 from vae_lab.runs.signature import signature
 
 _composed: dict[tuple[str, ...], "Job"] = {}
@@ -85,31 +85,20 @@ class Job(NamedTuple):
         Raises:
             UserError: If the directory holds the result of another configuration.
         """
-        return kept(self.cfg, self.directory) is not None
+        return RunDirectory(self.directory, self.cfg).kept() is not None
 
     def has_result(self) -> bool:
         """Whether its result is there."""
-        return finished(self.cfg, self.directory) is not None
+        return self.result() is not None
+
+    def result(self) -> Result | None:
+        """Its result, if that is there."""
+        return RunDirectory(self.directory, self.cfg).measured()
 
     def freeze(self) -> None:
         """Writes the configuration that it will run from."""
         RunDirectory(self.directory, self.cfg, self.overrides).claim()
         (self.directory / FAILURE).unlink(missing_ok=True)
-
-
-def finished(cfg: DictConfig, directory: Path) -> dict[str, Any] | None:
-    """The result of a run or a measurement if it is done and its checkpoints are those that were measured."""
-    result = RunDirectory(directory, cfg).finished()
-    if result is None or not all(map(_is_as_measured, result.get("checkpoints", {}).items())):
-        return None
-    return result
-
-
-def kept(cfg: DictConfig, directory: Path) -> dict[str, Any] | None:
-    """That result, unless `rerun=true` asks for it again, or `rerun=code` does and other code made it."""
-    again = rerun(cfg)
-    result = None if again is True else finished(cfg, directory)
-    return None if result is not None and again == "code" and not is_as_now(result) else result
 
 
 def compose(loader: ConfigLoader, master: DictConfig, overrides: Sequence[str], label: str = "") -> Job:
@@ -142,8 +131,3 @@ def line(command: str, directory: Path) -> list[str]:
 def pasted(command: str, directory: Path) -> str:
     """That line as one types it in the folder where one is."""
     return shlex.join(["vae-lab", *line(command, near(directory))])
-
-
-def _is_as_measured(known: tuple[str, str]) -> bool:
-    path = Path(known[0])
-    return not path.is_file() or checksum(path) == known[1]

@@ -13,8 +13,10 @@ from vae_lab.errors import UserError, did_you_mean
 from vae_lab.files import ownership
 from vae_lab.files.writing import write_atomically
 from vae_lab.runs import lease
-from vae_lab.runs.directory import AGAIN, EARLIER, is_finished, read_failure
+from vae_lab.runs.failure import read_failure
+from vae_lab.runs.names import EARLIER
 from vae_lab.runs.provenance import of_the_code
+from vae_lab.runs.result import AGAIN, is_finished
 from vae_lab.runs.signature import FORMAT, Flat
 from vae_lab.sweep.axes import Axis, Point, Role, short_names
 from vae_lab.sweep.jobs import Job

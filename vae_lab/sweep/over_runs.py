@@ -6,7 +6,8 @@ from typing import Any
 
 from vae_lab.config.overrides import quoted
 from vae_lab.errors import UserError
-from vae_lab.runs.directory import find, result_of
+from vae_lab.runs.find import find
+from vae_lab.runs.result import result_of
 from vae_lab.sweep import manifest
 from vae_lab.sweep.axes import Axis, Point
 

@@ -15,9 +15,12 @@ from vae_lab.errors import Busy, Several, UserError, did_you_mean, on_one_line
 from vae_lab.files.ownership import written_whole
 from vae_lab.files.paths import SWEEPS
 from vae_lab.files.writing import checksum
-from vae_lab.runs import lease
+from vae_lab.runs import earlier, lease
 from vae_lab.runs.code import changed, is_as_now, listed
-from vae_lab.runs.directory import EARLIER, RunDirectory, is_finished, read_failure, result_of, write_failure
+from vae_lab.runs.directory import RunDirectory, kind_of
+from vae_lab.runs.failure import read_failure, write_failure
+from vae_lab.runs.names import EARLIER
+from vae_lab.runs.result import is_finished, result_of
 from vae_lab.runs.signature import Flat, definition
 from vae_lab.sweep import manifest, table
 from vae_lab.sweep import name as sweep_name
@@ -199,7 +202,7 @@ def _tell_of_other_code(done: Sequence[Job]) -> None:
     results = [result_of(job.directory) for job in done]
     others = [result for result in results if not is_as_now(result)]
     if others:
-        parts = dict.fromkeys(part for result in others for part in changed(result.get("code")))
+        parts = dict.fromkeys(part for result in others for part in changed(result.code))
         what = listed(list(parts)) or "it did so while they were made"
         print(
             f"note: the code of {len(others)} of the {len(done)} finished runs has changed since: {what}; "
@@ -215,11 +218,10 @@ def _begin_again_if_asked(job: Job) -> None:
     if job.cfg.rerun == "code":
         return  # which a job may find again and again
     if job.cfg.rerun and job.directory.is_dir():
-        directory = RunDirectory(job.directory, job.cfg)
-        directory.claim()
+        RunDirectory(job.directory, job.cfg).claim()
         with suppress(Busy), lease.hold(job.directory):
-            directory.settle()
-            directory.set_aside()
+            earlier.settle(job.directory)
+            earlier.set_aside(job.directory, kind_of(job.cfg))
     job.cfg.rerun = False
 
 
@@ -227,7 +229,7 @@ def _restore_unless_begun(job: Job) -> None:
     """Brings back the result of a run that was to be done again and was not begun."""
     if (job.directory / EARLIER).is_dir():
         with suppress(Busy), lease.hold(job.directory):
-            RunDirectory(job.directory, job.cfg).restore_unless_begun()
+            earlier.restore_unless_begun(job.directory)
 
 
 def _failure(job: Job, returned: JobReturn) -> str | None:

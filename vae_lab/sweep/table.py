@@ -12,7 +12,7 @@ from scipy.stats import t as student
 from vae_lab.errors import UserError
 from vae_lab.files.writing import write_atomically
 from vae_lab.runs.code import UNKNOWN, listed, mixtures
-from vae_lab.runs.directory import result_of
+from vae_lab.runs.result import Result, result_of
 from vae_lab.sweep.manifest import Entry, Manifest
 
 MIXTURES = {
@@ -70,8 +70,8 @@ def collect(manifest: Manifest) -> Results:
             missing.append((entry, *entry.state()))
             continue
         rows.append(_row(entry, result))
-        codes[entry.label] = result.get("code")
-        early += [entry.label] if result["metrics"].get("samples", 0) < result.get("budget", 0) else []
+        codes[entry.label] = result.code
+        early += [entry.label] if result.metrics.get("samples", 0) < result.get("budget", 0) else []
         judged_by.append(result.get("metric") or f"test/{result.get('selection')}")
     runs = _frame(rows)
     manifest = manifest._replace(metric=manifest.metric or _metric(runs, judged_by))
@@ -187,14 +187,14 @@ def _of_the_missing(results: Results) -> list[str]:
     return ["Missing:", "\n".join(lines)] if lines else []
 
 
-def _row(entry: Entry, result: Mapping[str, Any]) -> dict[str, Any]:
+def _row(entry: Entry, result: Result) -> dict[str, Any]:
     return {
         **entry.point,
         "signature": result.get("signature"),
-        **result["metrics"],
+        **result.metrics,
         **{f"timing.{name}": value for name, value in result.get("timing", {}).items()},
-        **_flat({"code": UNKNOWN} | result.get("provenance", {}), "provenance."),
-        **{f"config.{name}": _scalar(value) for name, value in result.get("config", {}).items()},
+        **_flat({"code": UNKNOWN} | result.provenance, "provenance."),
+        **{f"config.{name}": _scalar(value) for name, value in result.config.items()},
     }
 
 

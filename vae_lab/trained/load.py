@@ -9,7 +9,8 @@ from vae_lab.config import foreign
 from vae_lab.config.schema import TrainConfig
 from vae_lab.errors import UserError
 from vae_lab.files.writing import checksum
-from vae_lab.runs.directory import RunDirectory, result_of
+from vae_lab.runs.directory import RunDirectory
+from vae_lab.runs.result import Result, result_of
 from vae_lab.runs.signature import FORMAT
 from vae_lab.training.build import Parts, build_run, check_root
 from vae_lab.training.checkpoint import load_checkpoint, weights_of_model
@@ -21,13 +22,13 @@ class Trained(NamedTuple):
 
     Args:
         parts: Its parts, the model having the weights that were tested.
-        result: The content of its `metrics.json`.
+        result: Its result.
         checkpoint: Where the weights come from.
         cfg: Its configuration.
     """
 
     parts: Parts
-    result: dict[str, Any]
+    result: Result
     checkpoint: Path
     cfg: DictConfig
 
@@ -43,7 +44,7 @@ def load(directory: Path) -> Trained:
     cfg: Any = foreign.read_whole(directory / ".hydra" / "config.yaml")
     check_root(cfg, TrainConfig)
     run = RunDirectory(directory, cfg)
-    run.check_same(result.get("definition", {}))
+    run.check_same(result.definition)
     quieten_libraries()
     as_it_was = cfg.copy()
     cfg.logger = {"_target_": "vae_lab.tracking.NoTracking"}
@@ -57,19 +58,19 @@ def load(directory: Path) -> Trained:
         checkpoint = load_checkpoint(path)
     except (ValueError, OSError) as error:
         raise UserError(f"{directory}: {error}") from error
-    recorded = result.get("checkpoint_sha256")
+    recorded, notes = result.get("checkpoint_sha256"), list(result.notes)
     if recorded is None:
-        result["notes"].append("the run is of an earlier version, which recorded no checksum of its weights")
+        notes.append("the run is of an earlier version, which recorded no checksum of its weights")
     elif recorded != checksum(path):
         raise UserError(
             f"{path} is not the checkpoint that was tested, but another run's or a later one; say rerun=true "
             "to vae-lab train with the same configuration."
         )
-    if result.get("definition", {}).get("format") != FORMAT:
-        result["notes"].append(
+    if result.definition.get("format") != FORMAT:
+        notes.append(
             "the run is of an earlier version and is read as it is; the command that made it makes it again, "
             "under another signature"
         )
     parts.model.load_state_dict(weights_of_model(checkpoint))
     parts.model.eval()
-    return Trained(parts, result, path, as_it_was)
+    return Trained(parts, result | {"notes": notes}, path, as_it_was)

@@ -15,7 +15,7 @@ from vae_lab.models.alternatives.base import Alternative
 from vae_lab.models.distributions.posterior import Conditional
 from vae_lab.models.sampling import noise_for, sample_spec, tensor_of
 from vae_lab.models.vae import VAE, Batch
-from vae_lab.runs.directory import find
+from vae_lab.runs.find import find
 from vae_lab.trained import load as loading
 from vae_lab.training.build import TrainingParts
 
@@ -69,7 +69,7 @@ class TrainedModel:
         self.noise = trained.parts.noise
         self.checkpoint = trained.checkpoint
         self.device = device
-        self.result = trained.result
+        self.result = dict(trained.result)
         self.model = trained.parts.model.to(device)
 
     def __repr__(self) -> str:

@@ -14,44 +14,36 @@ from vae_lab.files.writing import checksum, replace
 from vae_lab.models.alternatives.base import SelfFitting
 from vae_lab.models.sampling import draw
 from vae_lab.numerics.streamed import Rows
-from vae_lab.runs import lease
 from vae_lab.runs.code import Code, code_of, continued
 from vae_lab.runs.directory import RunDirectory
-from vae_lab.runs.provenance import diff, made_by
-from vae_lab.runs.signature import flatten, signature
-from vae_lab.sweep.jobs import kept
+from vae_lab.runs.result import Result
 from vae_lab.tracking import MetricsCsv
 from vae_lab.training.build import Parts
 from vae_lab.training.checkpoint import PREFIX, with_checksum
 from vae_lab.training.figures.of_run import IMAGES, draw_samples
 
 
-def fit(cfg: DictConfig, directory: RunDirectory, parts: Parts) -> dict[str, Any]:
+def fit(cfg: DictConfig, directory: RunDirectory, parts: Parts) -> Result:
     """Fits, tests and writes one run; a run that was interrupted begins again.
 
     Returns:
-        The content of `metrics.json`.
+        The result.
 
     Raises:
         UserError: If the data do not determine the model.
     """
     progress: dict[str, Any] = {"samples": 0, "total": None, "metric": "train/log_likelihood", "value": None}
-    directory.claim()
-    with lease.hold(directory.path, lambda: progress):
-        directory.settle()
-        if (done := kept(cfg, directory.path)) is not None:
-            return done  # by another process, since this one looked
-        with directory.replacing(again=True):
+    with directory.once(lambda: progress) as writing:
+        if not writing.is_done:
             directory.begin()
             code = code_of(cfg)
-            directory.keep_diff(diff(code["sources"]))
+            directory.keep_diff(code)
             try:
                 seconds = _fit(cfg, directory, parts, progress, code)
-                result = _measure(cfg, directory, parts, seconds) | made_by(code, torch.device("cpu"))
+                writing.keep(_measure(directory, parts, seconds), code, torch.device("cpu"))
             finally:
                 parts.tracking.finish()
-            directory.finish(result)
-    return result
+    return writing.result
 
 
 def _fit(
@@ -61,7 +53,7 @@ def _fit(
     rows = MetricsCsv(directory.metrics_csv)
     trackers = parts.tracking.start(
         directory.path,
-        signature(cfg),
+        directory.signature,
         config=OmegaConf.to_container(cfg, resolve=True),
         job_type=type(parts.model).__name__,
         history=rows,
@@ -89,7 +81,7 @@ def _fit(
     return seconds
 
 
-def _measure(cfg: DictConfig, directory: RunDirectory, parts: Parts, seconds: float) -> dict[str, Any]:
+def _measure(directory: RunDirectory, parts: Parts, seconds: float) -> dict[str, Any]:
     model: Any = parts.model.eval()
     splits = {"validation": parts.dataset.data.validation, "test": parts.dataset.data.test}
     metrics: dict[str, float] = {"samples": len(parts.dataset.data.train.x)}
@@ -100,7 +92,7 @@ def _measure(cfg: DictConfig, directory: RunDirectory, parts: Parts, seconds: fl
     with written_whole(directory.path) as folder:
         parts.tracking.log_figures(draw_samples(folder / "figures", drawn))
     return {
-        "signature": signature(cfg),
+        "signature": directory.signature,
         "estimator": type(model).__name__,
         "selection": "log_likelihood",
         "metrics": metrics,
@@ -109,7 +101,7 @@ def _measure(cfg: DictConfig, directory: RunDirectory, parts: Parts, seconds: fl
         "notes": parts.notes,
         "checkpoint_sha256": checksum(directory.last_checkpoint),
         "definition": directory.definition,
-        "config": flatten(OmegaConf.to_container(cfg, resolve=True)),
+        "config": directory.config,
         "timing": {"training_seconds": seconds, "sampling_seconds": sampling_seconds},
     }
 

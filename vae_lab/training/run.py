@@ -19,12 +19,9 @@ from vae_lab.files.ownership import written_whole
 from vae_lab.files.writing import checksum
 from vae_lab.models.alternatives.base import Alternative
 from vae_lab.models.sampling import draw
-from vae_lab.runs import lease
-from vae_lab.runs.code import Code, code_of, continued, is_as_now, of_a_mixture
+from vae_lab.runs.code import Code, code_of, continued, is_as_now
 from vae_lab.runs.directory import RunDirectory
-from vae_lab.runs.provenance import diff, made_by
-from vae_lab.runs.signature import flatten, signature
-from vae_lab.sweep.jobs import kept
+from vae_lab.runs.result import Result
 from vae_lab.tracking import MetricsCsv
 from vae_lab.training.build import TrainingParts, build_run
 from vae_lab.training.checkpoint import CHECKSUM, load_checkpoint
@@ -34,11 +31,11 @@ from vae_lab.training.figures.of_run import IMAGES, draw_figures
 from vae_lab.training.module import VAEModule
 
 
-def run(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
+def run(cfg: DictConfig, directory: RunDirectory) -> Result | None:
     """Builds, fits, tests and writes one run, or continues it from its last checkpoint.
 
     Returns:
-        The content of `metrics.json`; None for the helpers of a distributed run.
+        The result; None for the helpers of a distributed run.
 
     Raises:
         UserError: If the configuration, the data or what lies in the directory cannot make a run.
@@ -59,21 +56,14 @@ def run(cfg: DictConfig, directory: RunDirectory) -> dict[str, Any] | None:
     if not leads:
         _train_and_test(cfg, directory, parts, module, _resume(directory, parts, module, code))
         return None
-    directory.claim()
-    with lease.hold(directory.path, lambda: _progress(parts, module)):
-        directory.settle()
-        if (done := kept(cfg, directory.path)) is not None:
-            return done  # by another process, since this one looked
-        with directory.replacing(_begins_again(directory, cfg, code)):
+    with directory.once(lambda: _progress(parts, module), lambda: _goes_on(directory, cfg, code)) as writing:
+        if not writing.is_done:
             directory.begin(code["hash"] if rerun(cfg) == "code" else None)
-            directory.keep_diff(diff(code["sources"]))
+            directory.keep_diff(code)
             resumed_at = _resume(directory, parts, module, code)
-            result = _train_and_test(cfg, directory, parts, module, resumed_at)
-            code |= {"history": module.origin["code"]}
-            result["notes"] = result["notes"] + of_a_mixture(code["history"])
-            result |= made_by(code, module.device)
-            directory.finish(result)
-    return result
+            entries = _train_and_test(cfg, directory, parts, module, resumed_at)
+            writing.keep(entries, code | {"history": module.origin["code"]}, module.device)
+    return writing.result
 
 
 def _module(parts: TrainingParts) -> VAEModule:
@@ -117,10 +107,10 @@ def _free_gpu_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _begins_again(directory: RunDirectory, cfg: DictConfig, code: Code) -> bool:
-    """Whether what a directory has is not to be continued."""
+def _goes_on(directory: RunDirectory, cfg: DictConfig, code: Code) -> bool:
+    """Whether what a directory has is to be continued."""
     again = rerun(cfg)
-    return again is True or (again == "code" and _is_of_other_code(directory, code))
+    return again is not True and not (again == "code" and _is_of_other_code(directory, code))
 
 
 def _is_of_other_code(directory: RunDirectory, code: Code) -> bool:
@@ -186,7 +176,7 @@ def _fit(
     metrics_csv = MetricsCsv(directory.metrics_csv, resumed_at)
     trackers = parts.tracking.start(
         directory.path,
-        signature(cfg),
+        directory.signature,
         config=OmegaConf.to_container(cfg, resolve=True),
         job_type=type(parts.estimator).__name__,
         history=metrics_csv,
@@ -207,7 +197,7 @@ def _measure(
     budget = parts.trainer.max_steps * module.batch_size
     if samples < budget:  # a callback of the user's may stop a training
         parts.notes.append(f"the training ended at {samples:,} of {budget:,} samples, before its budget")
-    metrics = directory.along_training(parts.settings.select, f"validation/{parts.estimator.selection}")
+    metrics = _followed(directory, parts.settings.select, f"validation/{parts.estimator.selection}")
     tested = directory.tested_checkpoint(parts.settings.select)
     if parts.settings.select == "best":
         module.load_state_dict(_of_this_run(directory, tested)["state_dict"])
@@ -226,7 +216,7 @@ def _measure(
             )
             parts.tracking.log_figures(figures)
     return {
-        "signature": signature(cfg),
+        "signature": directory.signature,
         "estimator": type(parts.estimator).__name__,
         "selection": parts.estimator.selection,
         "metrics": dict(sorted(metrics.items())),
@@ -237,13 +227,24 @@ def _measure(
         "doubts": parts.evaluation.doubts(module.test_metrics),
         "checkpoint_sha256": checksum(tested),
         "definition": directory.definition,
-        "config": flatten(OmegaConf.to_container(cfg, resolve=True)),
+        "config": directory.config,
         "timing": {
             "training_seconds": module.training_seconds,
             "sampling_seconds": sampling_seconds,
             "samples_per_second": samples / module.training_seconds if module.training_seconds else math.nan,
         },
     }
+
+
+def _followed(directory: RunDirectory, select: str, metric: str) -> dict[str, float]:
+    """What was measured along training of the weights that are tested: the last ones, or those of the highest
+    `metric`; on the validation split and on the training data that are followed.
+    """
+    of = ("validation/", "train_curve/")
+    rows = [{k: float(v) for k, v in row.items() if v and k.startswith(of)} for row in directory.rows()]
+    if select == "best":
+        return max((row for row in rows if metric in row), key=lambda row: row[metric], default={})
+    return next((row for row in reversed(rows) if row), {})
 
 
 def _log_likelihood(parts: TrainingParts) -> str | None:

@@ -24,11 +24,12 @@ from vae_lab.models.vae import VAE
 from vae_lab.noise import NoiseSource
 from vae_lab.probe.settings import ProbeSettings
 from vae_lab.runs import lease
-from vae_lab.runs.code import code_of
-from vae_lab.runs.directory import FAILURE, RunDirectory, find, is_finished, remove_if_unused, result_of
-from vae_lab.runs.provenance import diff, made_by
+from vae_lab.runs.code import Code, code_of
+from vae_lab.runs.directory import RunDirectory
+from vae_lab.runs.failure import remove_if_unused
+from vae_lab.runs.find import find
+from vae_lab.runs.result import is_finished, result_of
 from vae_lab.runs.signature import NOT_DEFINING_IN_GROUP, flatten, signature
-from vae_lab.sweep.jobs import kept
 from vae_lab.training.build import TrainingParts, build, check_root
 from vae_lab.training.checkpoint import load_checkpoint, weights_of_model
 from vae_lab.training.compatibility import NEEDS_NETWORK, prepare_probe
@@ -93,22 +94,19 @@ def measure(cfg: DictConfig, directory: RunDirectory) -> None:
     """
     quieten_libraries()
     planned = plan(cfg)
-    directory.claim()
-    with lease.hold(directory.path):
-        directory.settle()
-        (directory.path / FAILURE).unlink(missing_ok=True)
-        if kept(cfg, directory.path) is None:  # unless another process has done it meanwhile
-            with directory.replacing(again=True):
-                _measure(cfg, directory, planned)
+    with directory.once() as writing:
+        if not writing.is_done:
+            code = code_of(cfg, planned.trained.cfg)
+            entries = _measure(cfg, directory, planned, code)
+            writing.keep(entries, code, next(planned.parts.vae.parameters()).device)
 
 
-def _measure(cfg: DictConfig, directory: RunDirectory, planned: Plan) -> None:
+def _measure(cfg: DictConfig, directory: RunDirectory, planned: Plan, code: Code) -> dict[str, Any]:
     training, trained, settings, parts, noise, estimators, states = planned
-    code = code_of(cfg, trained.cfg)
     if cfg.run is None:
         _train_if_asked(training, trained, states, parts)
     weights = [_weights(state, trained, parts) for state in states]
-    directory.keep_diff(diff(code["sources"]))
+    directory.keep_diff(code)
     rows: list[dict[str, Any]] = []
     for state, (samples, state_dict) in zip(states, weights, strict=True):
         parts.vae.load_state_dict(state_dict)
@@ -118,17 +116,16 @@ def _measure(cfg: DictConfig, directory: RunDirectory, planned: Plan) -> None:
         table.write_parquet(folder / "gradients.parquet")
         (folder / "table.md").write_text(_markdown(table))
         draw_gradients(table, folder / "figures")
-    result = {
-        "signature": signature(cfg),
+    return {
+        "signature": directory.signature,
         "definition": directory.definition,
         "metrics": _metrics(table),
         "checkpoints": {
             str(state.checkpoint): checksum(state.checkpoint) for state in states if state.checkpoint
         },
         "training": flatten(OmegaConf.to_container(training, resolve=True)),
-        "config": flatten(OmegaConf.to_container(cfg, resolve=True)),
-    } | made_by(code, next(parts.vae.parameters()).device)
-    directory.finish(result)
+        "config": directory.config,
+    }
 
 
 def _training(cfg: DictConfig) -> tuple[DictConfig, RunDirectory]:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -19,9 +18,9 @@ from vae_lab.files.paths import CONF
 from vae_lab.runs import signature
 from vae_lab.runs.directory import RunDirectory
 from vae_lab.runs.failure import record
-from vae_lab.sweep.jobs import kept
+from vae_lab.runs.result import Result
 
-SHOW: dict[str, Callable[[dict[str, Any], Path], None]] = {"evaluate": show_evaluation}
+SHOW: dict[str, Callable[[Result, Path], None]] = {"evaluate": show_evaluation}
 
 schema.register()
 signature.register()
@@ -53,13 +52,14 @@ def _carry_out(command: str, cfg: DictConfig) -> Path:
     hydra_config = HydraConfig.get()
     path = Path(hydra_config.runtime.output_dir)
     try:
-        result = None if cfg.run is None else kept(cfg, path)
+        directory = RunDirectory(path, cfg, list(hydra_config.overrides.task))
+        result = None if cfg.run is None else directory.kept()
         if result is None:
             from vae_lab.applications.run import (
                 carry_out,  # imports torch, which a finished one needs not wait for
             )
 
-            result = carry_out(cfg, RunDirectory(path, cfg, list(hydra_config.overrides.task)))
+            result = carry_out(cfg, directory)
         else:
             show_done("This is done already for this run", result)
         SHOW.get(command, show_use)(result, path)

@@ -14,7 +14,6 @@ from vae_lab.files.paths import CONF
 from vae_lab.runs import signature
 from vae_lab.runs.directory import RunDirectory
 from vae_lab.runs.failure import record
-from vae_lab.sweep.jobs import kept
 
 schema.register()
 signature.register()
@@ -33,12 +32,13 @@ def main(cfg: DictConfig) -> None:
     hydra_config = HydraConfig.get()
     path = Path(hydra_config.runtime.output_dir)
     try:
-        if (result := kept(cfg, path)) is None:
+        directory = RunDirectory(path, cfg, list(hydra_config.overrides.task))
+        if (result := directory.kept()) is None:
             from vae_lab.applications.gradients.measure import (
                 measure,  # imports torch, which a finished one needs not wait for
             )
 
-            measure(cfg, RunDirectory(path, cfg, list(hydra_config.overrides.task)))
+            measure(cfg, directory)
         else:
             show_done("This configuration is measured already", result)
         show_gradients(path)

@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -16,7 +15,7 @@ from vae_lab.files.paths import CONF
 from vae_lab.runs import signature
 from vae_lab.runs.directory import RunDirectory
 from vae_lab.runs.failure import record
-from vae_lab.sweep.jobs import kept
+from vae_lab.runs.result import Result
 
 schema.register()
 signature.register()
@@ -30,7 +29,7 @@ def main(cfg: DictConfig) -> float | None:
     hydra_config = HydraConfig.get()
     try:
         result = _result(cfg, Path(hydra_config.runtime.output_dir))
-        return None if result is None else result["metrics"].get(f"validation/{result['selection']}")
+        return None if result is None else result.metrics.get(f"validation/{result['selection']}")
     except Exception as error:
         record(error, Path(hydra_config.runtime.output_dir), "train")
         if hydra_config.mode == RunMode.RUN:
@@ -45,9 +44,9 @@ def check(cfg: DictConfig) -> None:
     build_run(cfg, Path("checkpoints"), load_once)
 
 
-def _result(cfg: DictConfig, path: Path) -> dict[str, Any] | None:
+def _result(cfg: DictConfig, path: Path) -> Result | None:
     directory = RunDirectory(path, cfg, list(HydraConfig.get().overrides.task))
-    done = kept(cfg, path)
+    done = directory.kept()
     if done is None:
         from vae_lab.training.run import run  # imports torch, which a finished run needs not wait for
 

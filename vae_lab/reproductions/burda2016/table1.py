@@ -7,7 +7,7 @@ import polars as pl
 from vae_lab.files.writing import write_atomically
 from vae_lab.reproductions import published
 from vae_lab.reproductions import published_curves as common
-from vae_lab.runs.directory import result_of
+from vae_lab.runs.result import result_of
 from vae_lab.sweep.table import Results
 
 OBJECTIVES = {"Reparameterized": "vae", "IWAE": "iwae"}
@@ -53,7 +53,7 @@ def table1(results: Results, folder: Path) -> list[Path]:
 
 def _row(run: Path) -> dict[str, object] | None:
     result = result_of(run)
-    config, metrics = result["config"], result["metrics"]
+    config, metrics = result.config, result.metrics
     objective = OBJECTIVES.get(common.class_of(config, "estimator"))
     if (
         objective is None

@@ -9,7 +9,7 @@ from matplotlib.ticker import EngFormatter
 from vae_lab.figures.style import figure
 from vae_lab.reproductions import published
 from vae_lab.reproductions import published_curves as common
-from vae_lab.runs.directory import result_of
+from vae_lab.runs.result import result_of
 from vae_lab.sweep.table import Results
 
 LIMITS = {"mnist": (-150, -95), "frey_face": (0, 1600)}  # the paper's
@@ -50,7 +50,7 @@ def _published_split(split: str) -> str | None:
 
 def _curves_of(directory: Path) -> list[pl.DataFrame]:
     """The curves of one finished run."""
-    config = result_of(directory)["config"]
+    config = result_of(directory).config
     dataset, estimator = (common.class_of(config, group) for group in ("dataset", "estimator"))
     rows = common.rows_of(directory)
     parts = [

@@ -8,7 +8,7 @@ from matplotlib.ticker import EngFormatter
 from vae_lab.figures.style import figure
 from vae_lab.reproductions import published
 from vae_lab.reproductions import published_curves as common
-from vae_lab.runs.directory import result_of
+from vae_lab.runs.result import result_of
 from vae_lab.sweep.table import Results
 
 LIMITS = {1000: (-160, -100), 50000: (-160, -125)}  # the paper's
@@ -39,7 +39,7 @@ def figure3(results: Results, folder: Path) -> list[Path]:
 
 def _curves_of(directory: Path) -> list[pl.DataFrame]:
     """The curves of one finished run."""
-    config = result_of(directory)["config"]
+    config = result_of(directory).config
     if common.class_of(config, "dataset") != "MNIST" or config["dataset.train_size"] is None:
         return []  # nothing that was published
     estimator, rows = common.class_of(config, "estimator"), common.rows_of(directory)

@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 
 from vae_lab.reproductions import exact_variances as exact
 from vae_lab.reproductions import published
-from vae_lab.runs.directory import result_of
+from vae_lab.runs.result import result_of
 from vae_lab.sweep.manifest import Manifest
 
 Z = 1.959964  # of a 95 % interval
@@ -42,7 +42,7 @@ def measured_variances(manifest: Manifest) -> pl.DataFrame:
         path = entry.directory / "gradients.parquet"
         if not (entry.is_done and path.is_file()):
             continue
-        config = result_of(entry.directory)["config"]
+        config = result_of(entry.directory).config
         function, k = config["model.likelihood.function"], float(config["model.likelihood.k"])
         table = pl.read_parquet(path).filter(pl.col("estimator").is_in(list(VARIANCES)))
         for parameter, group in GROUPS.items():

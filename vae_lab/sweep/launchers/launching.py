@@ -12,7 +12,7 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 from vae_lab.errors import UserError
-from vae_lab.sweep.jobs import Job, compose, finished
+from vae_lab.sweep.jobs import Job, compose
 from vae_lab.sweep.launchers import forkserver, slurm
 from vae_lab.sweep.launchers.pool import Pool, Task, slots, usable_cores, visible_gpus
 from vae_lab.sweep.live_table import Board
@@ -108,5 +108,5 @@ def _returned(task: Task) -> JobReturn:
 
 def objective(job: Job) -> float | None:
     """The validation metric of a finished run, by which a sweeper may optimise."""
-    result = finished(job.cfg, job.directory) or {}
-    return result.get("metrics", {}).get(f"validation/{result.get('selection')}")
+    result = job.result()
+    return None if result is None else result.metrics.get(f"validation/{result.get('selection')}")

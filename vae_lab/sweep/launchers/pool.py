@@ -19,7 +19,9 @@ from omegaconf import DictConfig
 
 from vae_lab.errors import DISK_FULL, Busy
 from vae_lab.runs import lease
-from vae_lab.runs.directory import OUTPUT_LOG, is_finished, read_failure
+from vae_lab.runs.failure import read_failure
+from vae_lab.runs.names import OUTPUT_LOG
+from vae_lab.runs.result import is_finished
 from vae_lab.sweep.jobs import Job
 from vae_lab.sweep.launchers import forkserver
 from vae_lab.sweep.launchers.with_parent import die_with_parent

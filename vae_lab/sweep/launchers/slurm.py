@@ -18,7 +18,7 @@ from typing import Any
 from vae_lab.config import trust
 from vae_lab.errors import Busy, UserError
 from vae_lab.files.writing import write_atomically
-from vae_lab.runs.directory import OUTPUT_LOG
+from vae_lab.runs.names import OUTPUT_LOG
 from vae_lab.sweep.jobs import Job
 from vae_lab.sweep.launchers.pool import Task, why
 from vae_lab.sweep.launchers.with_parent import die_with_parent
