@@ -16,7 +16,6 @@ from vae_lab.errors import UserError
 from vae_lab.files import ownership
 from vae_lab.runs.directory import RunDirectory
 from vae_lab.runs.signature import kind_of
-from vae_lab.sweep.jobs import kept
 
 NOT_DEFINING_GROUPS = ("trainer", "logger", "callbacks")  # which have settings that no number depends on
 
@@ -60,7 +59,7 @@ def _check_run(config: DictConfig) -> None:
     directory.check()
     if directory.finished() is not None:
         _check_others(config, path)
-    if path.is_dir() and not os.access(path, os.W_OK) and kept(config, path) is None:
+    if path.is_dir() and not os.access(path, os.W_OK) and directory.kept() is None:
         raise UserError(f"cannot write into {path} (Permission denied); choose another hydra.run.dir.")
     ownership.accept(path, kind_of(config))
 

@@ -30,6 +30,7 @@ from vae_lab.config import trust
 from vae_lab.errors import UserError
 from vae_lab.sweep.launchers.with_parent import PARENT, die_with_parent
 
+COMMANDS = "vae_lab.cli.commands"  # which stand above a sweep, and are found by name
 LONGEST = 70  # bytes of a folder, within which a socket's path of at most 107 is made
 
 _server: int | None = None  # its number, in the server and its children
@@ -190,12 +191,11 @@ def _job(
     logging.raiseExceptions = False  # of a log on a full disk
     from hydra.core.utils import JobStatus, run_job, setup_globals
 
-    from vae_lab.cli.commands import main_of
     from vae_lab.config.explain import exit_if_explained
 
     sys.argv = ["vae-lab", *words]
     setup_globals()
-    main = main_of(words[0])
+    main = importlib.import_module(COMMANDS).main_of(words[0])
     try:
         returned = run_job(main, cfg, "hydra.run.dir", None, context)
         if returned.status == JobStatus.FAILED:
@@ -215,12 +215,11 @@ def _check(
     from hydra.conf import HydraConf, OverridesConf
     from hydra.core.hydra_config import HydraConfig
 
-    from vae_lab.cli.commands import check_of
     from vae_lab.config.explain import explain
     from vae_lab.training.run import quieten_libraries
 
     quieten_libraries()
-    check = check_of(command)
+    check = importlib.import_module(COMMANDS).check_of(command)
     cfgs: list[Any] = [OmegaConf.create(text) for _, text in jobs]
     by_dataset = sorted(range(len(jobs)), key=lambda number: str(cfgs[number].get("dataset")))
     for number in by_dataset:  # each of which is loaded once
