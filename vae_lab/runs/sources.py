@@ -26,7 +26,9 @@ WITHOUT_NUMBERS = (
     "vae_lab.runs",
     "vae_lab.sweep",
     "vae_lab.tracking",
+    "vae_lab.training.hints",
     "vae_lab.training.not_finite",
+    "vae_lab.training.offer",
     "vae_lab.training.options",
     "vae_lab.training.progress",
 )
