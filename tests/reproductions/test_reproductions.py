@@ -55,7 +55,8 @@ def test_published_curves_hold_what_the_paper_says():
 )
 def test_a_missing_or_malformed_file_is_one_message(tmp_path, text, message):
     if text is not None:
-        (tmp_path / "kingma2014_figure2.csv").write_text(text)
+        (tmp_path / "kingma2014").mkdir()
+        (tmp_path / "kingma2014" / "figure2.csv").write_text(text)
     with pytest.raises(UserError, match=message):
         published.table("kingma2014_figure2", tmp_path)
 
@@ -136,11 +137,11 @@ def test_figure_5_draws_the_models_that_were_tested(vae_lab, tmp_path):
     assert process.returncode == 0, process.stderr
     assert (of_sweep(tmp_path) / "figure.png").stat().st_size > 10_000
     run = next(path.parent for path in tmp_path.glob("outputs/runs/*/metrics.json"))
-    parts, result, _ = load(run)
+    trained = load(run)
     stored = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-    for name, value in parts.vae.state_dict().items():
+    for name, value in trained.parts.vae.state_dict().items():
         assert torch.equal(value, stored[f"model.{name}"])
-    assert result == json.loads((run / "metrics.json").read_text())
+    assert dict(trained.result) == json.loads((run / "metrics.json").read_text())
     with pytest.raises(UserError, match="is not the directory of a finished run"):
         load(tmp_path)
 

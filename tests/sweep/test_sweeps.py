@@ -29,8 +29,8 @@ from vae_lab.config import schema
 from vae_lab.datasets.fraud_like import fraud_like
 from vae_lab.errors import UserError
 from vae_lab.files.paths import CONF, ROOT
-from vae_lab.runs import directory as run_directory
 from vae_lab.runs import signature
+from vae_lab.runs.find import find
 from vae_lab.sweep import manifest, table
 from vae_lab.sweep.axes import axes, points
 from vae_lab.sweep.figures.kinds import FIGURES
@@ -554,7 +554,7 @@ def test_a_sweep_is_given_by_its_directory_or_its_name(tmp_path, monkeypatch):
     assert manifest.directory_of("elsewhere") == Path("elsewhere")
     assert manifest.directory_of("nothing") == Path("outputs/sweeps/nothing")
     with pytest.raises(UserError, match="run=mine is a sweep; write runs=mine for all its runs"):
-        run_directory.find("mine", "outputs")
+        find("mine", "outputs")
 
 
 def test_a_table_that_goes_to_a_file_is_not_cut(monkeypatch):
