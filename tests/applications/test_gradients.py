@@ -87,7 +87,9 @@ MISTAKES = {
     "estimators.rlo.num_samples=4": "estimators.rlo does not exist; did you mean rloo?",
     "+estimator@estimators.plain=autoencoder": "estimators.plain: it uses no noise, so that its gradient",
     "noise=antithetic": "estimators.reparameterized_analytic: num_samples must be even for antithetic pairs",
-    "noise=antithetic estimators=importance_weighted": "estimators.iwae: needs independent samples",
+    "noise=antithetic estimators=importance_weighted": (
+        "estimators.iwae: needs independent samples, and AntitheticNoise makes those of a datum dependent"
+    ),
     "at=best": "at=best needs a training with trainer.select=best, got trainer.select=last.",
     "at=[]": "at must name at least one state, got [].",
     "at=-3": "at must hold sample counts of at least 0, last, best or paths of checkpoints, got -3.",
