@@ -7,6 +7,7 @@ from hydra import compose, initialize_config_dir
 from vae_lab.config import schema
 from vae_lab.config.instantiate import instantiate
 from vae_lab.estimators.base import Estimator, Needs
+from vae_lab.files.markdown import markdown_table
 from vae_lab.files.paths import CONF
 from vae_lab.runs import signature
 
@@ -29,14 +30,14 @@ def estimators() -> dict[str, Estimator]:
 
 def table() -> str:
     """Target, bias and needs of each, without the needs that most have."""
-    heading = "needs, beside a bound, q(z\\|x) and complete data"
-    lines = [f"| estimator | target | biased | {heading} |", "|---|---|---|---|"]
+    columns = ["estimator", "target", "biased", "needs, beside a bound, q(z\\|x) and complete data"]
+    rows = []
     for name, estimator in estimators().items():
         needs = [need.value for need in Needs if need in estimator.requires - Estimator.requires]
         needs += [f"not {need.value}" for need in Needs if need in Estimator.requires - estimator.requires]
         words = ", ".join(needs).replace("|", "\\|")
-        lines.append(f"| `{name}` | {estimator.target} | {'yes' if estimator.bias else 'no'} | {words} |")
-    return "\n".join(lines) + "\n"
+        rows.append([f"`{name}`", estimator.target, "yes" if estimator.bias else "no", words])
+    return markdown_table(columns, rows) + "\n"
 
 
 def page() -> str:

@@ -28,6 +28,8 @@ from typing import Any
 from forked import Ended, open_before, run, shut_in, side_by_side, usual_environment
 from grammar import FAST, Input, draw
 
+from vae_lab.files.markdown import markdown_table
+
 SCRATCH = Path("a", "user", "here")  # so deep that `../..` still leads to files of the user
 BEGUN = ("metrics.csv", "failure.json", "checkpoints", "train.log", "output.log")  # of a run that has begun
 LIMIT = 10.0
@@ -204,11 +206,9 @@ def report(log: Path, seed: int) -> None:
         for fault in verdict["faults"]:
             by_fault[re.sub(r"\d+|'[^']*'", "_", fault)[:80]].append(verdict | {"fault": fault})
     columns = ("inputs", "refused", "accepted", "interrupted", "faults")
-    print("\n| class | " + " | ".join(columns) + " |\n|---|" + "---:|" * len(columns))
-    for kind, counts in sorted(by_kind.items()):
-        print(f"| {kind} | " + " | ".join(str(counts[column]) for column in columns) + " |")
-    total = sum(by_kind.values(), Counter())
-    print("| all | " + " | ".join(str(total[column]) for column in columns) + " |")
+    counted = [*sorted(by_kind.items()), ("all", sum(by_kind.values(), Counter()))]
+    rows = [[kind, *(str(counts[column]) for column in columns)] for kind, counts in counted]
+    print(f"\n{markdown_table(['class', *columns], rows, to_the_right=True)}")
     if not verdicts:
         return
     longest = max(verdicts, key=lambda verdict: verdict["processor"])

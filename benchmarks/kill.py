@@ -31,6 +31,8 @@ from typing import Any, NamedTuple
 from forked import family, open_before, orphans, shut_in, side_by_side, start, usual_environment
 from results_of import difference, done
 
+from vae_lab.files.markdown import markdown_table
+
 SIGNALS = {signal.SIGKILL: 3, signal.SIGTERM: 1, signal.SIGINT: 1}
 KILLS_OF_A_ROUND = 10
 BY_ITSELF = 0.05  # of the starts have an interpreter of their own, whose imports can be hit too
@@ -337,9 +339,9 @@ def report(log: Path, seed: int) -> None:
         }  # fmt: skip
         by_name[told["name"]].update(counts)
     columns = ("rounds", "invocations", "kills", "lost", "twice", "orphans", "different", "untried")
-    print(f"\nseed {seed}\n\n| kind of run | " + " | ".join(columns) + " |\n|---|" + "---:|" * len(columns))
-    for name, counts in [*sorted(by_name.items()), ("all", sum(by_name.values(), Counter()))]:
-        print(f"| {name} | " + " | ".join(str(counts[column]) for column in columns) + " |")
+    counted = [*sorted(by_name.items()), ("all", sum(by_name.values(), Counter()))]
+    rows = [[name, *(str(counts[column]) for column in columns)] for name, counts in counted]
+    print(f"\nseed {seed}\n\n{markdown_table(['kind of run', *columns], rows, to_the_right=True)}")
     for told in rounds:
         if any(told.get(key) for key in ("untried", "different", "orphans", "lost", "twice")):
             print(f"{told['number']}: {summary(told)}")

@@ -29,6 +29,7 @@ from vae_lab.training.build import build
 from vae_lab.training.data_module import DataModule
 from vae_lab.training.module import VAEModule
 from vae_lab.training.run import quieten_libraries
+from vae_lab.training.settings import TrainingSettings
 
 WARM_UP = 50
 
@@ -82,11 +83,11 @@ def ours(overrides: list[str], steps: int, device: str) -> Callable[[], float]:
     ]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", [*overrides, *budget, "trainer.evaluate_at=end"])
-    data = build(cfg, Path()).dataset.parts
+    data = build(TrainingSettings.of(cfg), Path()).dataset.parts
 
     def measure() -> float:
         with tempfile.TemporaryDirectory() as folder:
-            parts = build(cfg, Path(folder))
+            parts = build(TrainingSettings.of(cfg), Path(folder))
             parts.dataset.parts = data
             module = VAEModule(
                 parts.vae,
@@ -111,7 +112,7 @@ def hand_written(overrides: list[str], steps: int, device: str) -> Callable[[], 
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", [*overrides, "logger=none"])
     device = "cuda" if device == "gpu" else device
-    parts = build(cfg, Path())
+    parts = build(TrainingSettings.of(cfg), Path())
     data = parts.dataset.data.train.x.flatten(1).to(device)
     hidden, latent_dim = cfg.model.encoder.hidden[0], cfg.model.latent_dim
     activation = nn.Tanh if cfg.model.encoder.activation == "tanh" else nn.ReLU

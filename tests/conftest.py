@@ -24,6 +24,8 @@ from vae_lab.models.posteriors import Gaussian
 from vae_lab.models.priors import StandardNormal
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.runs import signature
+from vae_lab.training.build import build_run
+from vae_lab.training.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("VAE_LAB_DATA", REPOSITORY.parent / "shared" / "data")).resolve()
@@ -116,12 +118,17 @@ def here(tmp_path, monkeypatch, capsys):
     return run
 
 
-def composed(*overrides, command="train"):
-    """The configuration that a command line makes."""
+def composed(*overrides, command="train", **settings):
+    """The configuration that a command line makes, with further settings of Hydra's `compose`."""
     schema.register()
     signature.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(command, list(overrides))
+        return compose(command, list(overrides), **settings)
+
+
+def built(*overrides):
+    """The parts of a run that a command line makes."""
+    return build_run(Settings.of(composed(*overrides)), Path("checkpoints"))
 
 
 def environment():

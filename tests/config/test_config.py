@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY
+from conftest import REPOSITORY, built
 from hydra import compose, initialize_config_dir
 from test_own_data import small_cifar10, small_omniglot, write_images
 
@@ -18,7 +18,8 @@ from vae_lab.estimators.base import Estimator
 from vae_lab.evaluation.measures import Measures
 from vae_lab.files.paths import CONF
 from vae_lab.runs import signature
-from vae_lab.training.build import build, build_run
+from vae_lab.training.build import build_run
+from vae_lab.training.settings import Settings
 
 GROUPS = {
     "dataset": [],
@@ -155,14 +156,8 @@ def test_option(group, option, request, monkeypatch, tmp_path):
         cfg = compose("train", overrides)
     if option in ("cifar10", "omniglot"):
         cfg.dataset.files = {"cifar10": small_cifar10, "omniglot": small_omniglot}[option](tmp_path)
-    parts = build_run(cfg, Path("checkpoints"))
+    parts = build_run(Settings.of(cfg), Path("checkpoints"))
     assert len(parts.model.state_dict()) > 0
-
-
-def built(*overrides):
-    schema.register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return build(compose("train", list(overrides)), Path("checkpoints"))
 
 
 @pytest.mark.parametrize("model", ["burda2016", "burda2016_two_layers"])
@@ -195,7 +190,4 @@ def test_models_that_cannot_begin_at_the_mean(overrides, message):
 @pytest.mark.parametrize("latent_dim", [1, 1000])
 @pytest.mark.parametrize("model", ["mlp", "kingma2014", "relu2", "conv", "linear"])
 def test_latent_dim_from_one_to_a_thousand(model, latent_dim):
-    schema.register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", [f"model={model}", f"model.latent_dim={latent_dim}"])
-    assert build(cfg, Path("checkpoints")).vae.latent_dim == latent_dim
+    assert built(f"model={model}", f"model.latent_dim={latent_dim}").vae.latent_dim == latent_dim

@@ -3,19 +3,16 @@
 import json
 import math
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
+from conftest import built
 from scipy import integrate, special
 from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture as Reference
 
-from vae_lab.config import schema
 from vae_lab.errors import UserError
-from vae_lab.files.paths import CONF
 from vae_lab.models.alternatives import (
     PPCA,
     Autoregressive,
@@ -29,7 +26,6 @@ from vae_lab.models.likelihoods import Bernoulli, FixedGaussian, Gaussian
 from vae_lab.models.networks import PixelCNN, Recurrent
 from vae_lab.models.sampling import draw
 from vae_lab.noise import NoiseSource
-from vae_lab.training.build import build_run
 
 NOISE = NoiseSource(0)
 SHAPE = (1, 2, 3)
@@ -365,14 +361,7 @@ def test_an_autoregressive_model_trains_goes_on_and_is_measured(vae_lab, tmp_pat
 
 def test_a_density_of_binary_data_is_said_to_be_one():
     assert "the data are binary" in built("model=ppca").notes[0]
-    assert built("model=ppca dataset.binarize=none").notes == []
-
-
-def built(words):
-    schema.register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", words.split())
-    return build_run(cfg, Path("checkpoints"))
+    assert built("model=ppca", "dataset.binarize=none").notes == []
 
 
 @pytest.mark.parametrize(

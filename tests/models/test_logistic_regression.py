@@ -6,16 +6,14 @@ import json
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
+from conftest import built
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit, logsumexp
 
-from vae_lab.config import schema
 from vae_lab.datasets import BreastCancer
 from vae_lab.datasets.batches import TrainingBatches
 from vae_lab.errors import UserError
 from vae_lab.estimators import Reparameterized
-from vae_lab.files.paths import CONF
 from vae_lab.inference.annealed import AnnealedImportanceSampling, annealed_log_likelihood
 from vae_lab.inference.importance_sampling import importance_weighted_log_likelihood
 from vae_lab.models.likelihoods import LogisticRegression
@@ -25,7 +23,6 @@ from vae_lab.models.priors import StandardNormal
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource
 from vae_lab.probe import Probe
-from vae_lab.training.build import build_run
 
 
 def table(columns=None):
@@ -225,11 +222,8 @@ def test_the_probe_measures_one_table():
     ],
 )
 def test_what_does_not_fit_is_refused(overrides, message):
-    schema.register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("train", ["logger=none", *overrides])
     with pytest.raises(UserError, match=message):
-        build_run(cfg, CONF)
+        built("logger=none", *overrides)
 
 
 def test_as_a_user_types_it(vae_lab, tmp_path):

@@ -2,22 +2,17 @@
 
 import copy
 import sys
-from pathlib import Path
 
 import pytest
 import torch
-from conftest import nonlinear_vae
-from hydra import compose, initialize_config_dir
+from conftest import built, nonlinear_vae
 
-from vae_lab.config import schema
 from vae_lab.errors import UserError
 from vae_lab.estimators import IWAE, Reparameterized
 from vae_lab.evaluation.measures import Measures
-from vae_lab.files.paths import CONF
 from vae_lab.models.priors import Flow, GaussianMixture, VampPrior
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource
-from vae_lab.training.build import build
 
 SHAPE = (1, 2, 2)
 
@@ -147,12 +142,6 @@ def test_measures_of_a_model_with_a_prior_that_does_not_factorise(name):
     measured = Measures([20], gap=4)(with_prior(name), batch(), NoiseSource(0))
     assert measured.kl_per_dimension is None
     assert {"kl", "mutual_information", "log_likelihood", "amortization_gap"} <= set(measured.statistics)
-
-
-def built(*overrides):
-    schema.register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return build(compose("train", list(overrides)), Path("checkpoints"))
 
 
 @pytest.mark.parametrize(

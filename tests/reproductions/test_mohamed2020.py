@@ -21,7 +21,8 @@ from vae_lab.reproductions.mohamed2020.crossings import GROUPS, VARIANCES, cross
 from vae_lab.reproductions.mohamed2020.figures import figures2_and_3
 from vae_lab.sweep import manifest
 from vae_lab.sweep.table import Results
-from vae_lab.training.build import build
+from vae_lab.training.build import build_run
+from vae_lab.training.settings import Settings
 
 PARTS = {"variance": 1.01, "variance_low": 0.99, "variance_high": 1.03}
 SETTINGS = [(1.0, 1.0), (-0.7, 0.4), (2.0, 1.7)]
@@ -94,7 +95,7 @@ def test_the_estimators_have_the_exact_variances(function, k):
     overrides = ["model=mohamed2020", f"model.likelihood.function={function}", f"model.likelihood.k={k}"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("gradients", ["dataset=ppca", *overrides, "estimators=mohamed2020", "num_samples=250"])
-    vae = build(cfg_of_training(cfg), CONF).vae
+    vae = build_run(Settings.of(cfg_of_training(cfg)), CONF).vae
     batch = Batch(torch.zeros(100, 10), torch.arange(100))
     probe = Probe(vae, batch, NoiseSource(1), num_replicates=100, chunk=5, minibatch=False)
     estimators = {name: instantiate(cfg.estimators[name], name) for name in cfg.estimators}

@@ -18,6 +18,7 @@ from vae_lab.sweep.manifest import Entry, Manifest
 from vae_lab.sweep.run import _tell_of_other_code
 from vae_lab.sweep.table import collect
 from vae_lab.training import run as training
+from vae_lab.training.settings import Settings
 
 HELPER = "FACTOR = 1.0\n"
 MINE = """from mine_pkg.helper import FACTOR
@@ -126,7 +127,7 @@ def test_a_changed_source_is_told_and_done_again_by_asking(package, tmp_path):
         "the code has changed since: estimator (mine_pkg/helper.py); rerun=code does it again."
     ]
     assert directory.kept() is None
-    again = training.run(cfg, directory)
+    again = training.run(Settings.of(cfg), directory)
     assert again["code"]["hash"] != result["code"]["hash"]
     assert directory.kept() == directory.finished()
     (package / "mine.py").unlink()
@@ -153,9 +154,9 @@ def test_a_run_that_goes_on_under_other_code_says_so(package, tmp_path):
     assert code.notes_on(result) == ["other code made a part of this; rerun=code does it again."]
     cfg, directory = directory_of(tmp_path / "short" / "longer", *longer, "rerun=code")
     assert directory.kept() is None
-    assert [each["samples"] for each in training.run(cfg, directory)["code"]["history"]] == [0]
+    assert [each["samples"] for each in training.run(Settings.of(cfg), directory)["code"]["history"]] == [0]
     cfg, directory = directory_of(unfinished_copy(shorter, tmp_path / "unfinished"), *OF_MINE, "rerun=code")
-    assert [each["hash"] for each in training.run(cfg, directory)["code"]["history"]] == [second]
+    assert [each["hash"] for each in training.run(Settings.of(cfg), directory)["code"]["history"]] == [second]
 
 
 def test_the_difference_from_the_last_commit_is_kept(package, tmp_path):

@@ -11,15 +11,16 @@ import torch
 from conftest import composed
 from omegaconf import OmegaConf
 
-from vae_lab.applications.gradients import measure as gradients
+from vae_lab.applications.gradients.states import State, weights_at
 from vae_lab.errors import UserError
 from vae_lab.runs.directory import RunDirectory
 from vae_lab.trained import load as loading
 from vae_lab.training import TrainerFactory
-from vae_lab.training.build import build
+from vae_lab.training.build import build_run
 from vae_lab.training.checkpoint import CHECKSUM, load_checkpoint, with_checksum
 from vae_lab.training.options import ALLOWED, INSTEAD, check_options
 from vae_lab.training.run import run
+from vae_lab.training.settings import Settings
 
 SMALL = [
     "logger=none",
@@ -39,7 +40,7 @@ def directory_of(path, *overrides):
 
 def trained(path, *overrides):
     cfg, directory = directory_of(path, *overrides)
-    result = run(cfg, directory)
+    result = run(Settings.of(cfg), directory)
     return directory, json.loads(json.dumps(dict(result)))
 
 
@@ -100,26 +101,26 @@ def test_another_runs_checkpoint_is_refused(short, other, tmp_path):
     shutil.copy(other[0].last_checkpoint, path / "checkpoints" / "last.ckpt")
     cfg, directory = directory_of(path, "trainer.max_samples=300")
     with pytest.raises(UserError, match=f"is of another run, {other[1]['signature']}. Delete it"):
-        run(cfg, directory)
+        run(Settings.of(cfg), directory)
 
 
 def test_gradients_are_measured_at_the_checkpoint_on_record_alone(short, tmp_path):
     shutil.copytree(short[0].path, tmp_path / "run")
     trained(tmp_path / "shorter", "trainer.max_samples=200")
     cfg, directory = directory_of(tmp_path / "run", "trainer.max_samples=300")
-    parts = build(cfg, directory.checkpoints)
-    state = gradients.State("last", directory.last_checkpoint)
-    assert gradients._weights(state, directory, parts)[0] == 300
+    parts = build_run(Settings.of(cfg), directory.checkpoints)
+    state = State("last", directory.last_checkpoint)
+    assert weights_at(state, directory, parts)[0] == 300
     shutil.copy(tmp_path / "shorter" / "checkpoints" / "last.ckpt", directory.last_checkpoint)
     with pytest.raises(UserError, match=r"last\.ckpt is not the checkpoint that was tested"):
-        gradients._weights(state, directory, parts)
+        weights_at(state, directory, parts)
 
 
 def test_a_longer_runs_checkpoint_is_refused(short, tmp_path):
     path = unfinished_copy(short[0], tmp_path / "run")
     cfg, directory = directory_of(path, "trainer.max_samples=200")
     with pytest.raises(UserError, match="is of a longer run: at step 3 of 2"):
-        run(cfg, directory)
+        run(Settings.of(cfg), directory)
 
 
 def test_a_checkpoint_without_checksum_is_continued_and_told(short, tmp_path):

@@ -9,8 +9,9 @@ from conftest import composed
 from vae_lab.errors import UserError
 from vae_lab.estimators.base import Needs
 from vae_lab.files.paths import CONF
-from vae_lab.training.build import build_run, load_once
+from vae_lab.training.build import build_run
 from vae_lab.training.compatibility import RULES
+from vae_lab.training.settings import Settings
 
 PARTS = ("posterior", "prior", "likelihood", "encoder", "decoder")
 GROUPS = ("estimator", "noise", "model", *(f"model/{part}" for part in PARTS))
@@ -21,13 +22,14 @@ def options(group):
     return sorted(f"{group}={path.stem}" for path in (Path(CONF) / group).glob("*.yaml"))
 
 
+CHECKPOINTS = Path("checkpoints")
 ALONE = [[option] for group in GROUPS for option in options(group)]
 
 
 def refusal(words):
     """The message with which a run is refused, or None."""
     try:
-        build_run(composed("dataset=digits", "logger=none", *words), Path("checkpoints"), load_once)
+        build_run(Settings.of(composed("dataset=digits", "logger=none", *words), keep_data=True), CHECKPOINTS)
     except UserError as error:
         return str(error)
     return None

@@ -61,7 +61,7 @@ def _check_run(config: DictConfig) -> None:
         _check_others(config, path)
     if path.is_dir() and not os.access(path, os.W_OK) and directory.kept() is None:
         raise UserError(f"cannot write into {path} (Permission denied); choose another hydra.run.dir.")
-    ownership.accept(path, kind_of(config))
+    ownership.accept(path, directory.kind)
 
 
 def _direct(config: DictConfig) -> Path:
@@ -82,8 +82,8 @@ def _check_others(config: DictConfig, path: Path) -> None:
         stored = foreign.read_whole(path / ".hydra" / "config.yaml")
     named = {name for name in NOT_DEFINING_GROUPS if _settings(stored, name) != _settings(config, name)}
     if named:
-        from vae_lab.training.build import check_alone
         from vae_lab.training.run import quieten_libraries
+        from vae_lab.training.settings import check_alone
 
         quieten_libraries()
         check_alone(config, named)

@@ -71,7 +71,8 @@ class TrainingBatches:
         steps = range(self.first_step, self.num_steps)
         batches = in_batches(self.x, (self.indices(step // self.updates_per_batch) for step in steps))
         for step, (x, indices) in zip(steps, batches, strict=True):
-            yield Batch(x if self.redraw is None else self.redraw(x, self._uniform(x, step)), indices)
+            batch = Batch(x, indices)
+            yield batch if self.redraw is None else Batch(self.redraw(x, self._uniform(batch, step)), indices)
 
     def indices(self, number: int) -> Tensor:
         """The numbers of the data in this process's part of a batch."""
@@ -92,17 +93,10 @@ class TrainingBatches:
         order = permutation(len(self.x), seed=self.seed, purpose="order", epoch=epoch)
         return order if isinstance(self.x, Rows) else order.to(self.x.device)  # files are read from the CPU
 
-    def _uniform(self, x: Tensor, step: int) -> Tensor:
-        noise = self.noise.training(
-            {"pixels": NoiseSpec("uniform", 1, tuple(x.shape[1:]))},
-            purpose="binarize",
-            step=step // self.updates_per_batch,
-            batch_size=len(x),
-            rank=self.rank,
-            world_size=self.world_size,
-            device=x.device,
-            dtype=x.dtype,
-        )
+    def _uniform(self, batch: Batch, step: int) -> Tensor:
+        specs = {"pixels": NoiseSpec("uniform", 1, tuple(batch.x.shape[1:]))}
+        drawn = step // self.updates_per_batch
+        noise = batch.draw_for_step(self.noise, specs, "binarize", drawn, self.rank, self.world_size)
         return noise["pixels"][0]
 
 

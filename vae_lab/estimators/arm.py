@@ -41,14 +41,12 @@ class ARM(SingleSampleEstimator):
         u = noise["posterior"]
         pair = q.transform(torch.cat([u, 1 - u]))
         terms = self.bound_terms(vae, batch.x, pair, q, density=q.detach())
-        objective = terms.objective(self.weight)
-        first, second = objective.detach().split(len(u))
+        first, second = terms.objective(self.weight).detach().split(len(u))
         (logits,) = q.parameters
         z, other = pair.split(len(u))
         coefficients = self.coefficients(u, z, other, logits.detach())
         along = (first - second) * (coefficients * logits).sum(-1)
-        exact = self.weight * terms.penalty
-        bound = objective.mean(0) - exact
+        bound = terms.bound(self.weight)
         return Estimate(along.mean(0) + bound, bound.detach(), terms.report(self.weight))
 
     def coefficients(self, u: Tensor, z: Tensor, other: Tensor, logits: Tensor) -> Tensor:

@@ -78,14 +78,12 @@ class DeltaMethod(SingleSampleEstimator):
         z = q.transform(noise["posterior"]).detach()
         terms = self.bound_terms(vae, batch.x, z, q, density=q.detach())
         beta = self.weight
-        signal = terms.objective(beta)
-        exact = beta * terms.penalty
-        surrogate = signal.mean(0) - exact
+        bound = surrogate = terms.bound(beta)
         if torch.is_grad_enabled():
             density = q.detach()
             h = expand(lambda centre: self.learning_signal(vae, batch.x, centre, density), q.mean)
-            surrogate = surrogate + self._of_posterior(signal.detach(), h, q, z).mean(0)
-        return Estimate(surrogate, signal.detach().mean(0) - exact.detach(), terms.report(beta))
+            surrogate = surrogate + self._of_posterior(terms.objective(beta).detach(), h, q, z).mean(0)
+        return Estimate(surrogate, bound.detach(), terms.report(beta))
 
     def _of_posterior(self, signal: Tensor, h: Quadratic, q: Conditional, z: Tensor) -> Tensor:
         """A surrogate `(K, B)` for q's parameters alone."""

@@ -54,5 +54,5 @@ class Enumeration(SingleSampleEstimator):
         terms = at_z._replace(
             log_likelihood=weights * at_z.log_likelihood, sampled_kl=weights * at_z.sampled_kl
         )
-        bound = terms.objective(self.weight).mean(0) - self.weight * terms.penalty
+        bound = terms.bound(self.weight)
         return Estimate(bound, bound.detach(), terms.report(self.weight))

@@ -92,7 +92,7 @@ class GumbelSoftmax(SingleSampleEstimator):
         assert isinstance(q, DiscreteLaw)
         z = self._sample(q, noise["posterior"]) if self.training else q.transform(noise["posterior"])
         terms = self.bound_terms(vae, batch.x, z, q, density=q)
-        bound = terms.objective(self.weight).mean(0) - self.weight * terms.penalty
+        bound = terms.bound(self.weight)
         return Estimate(bound, bound.detach(), terms.report(self.weight))
 
     def _sample(self, q: DiscreteLaw, eps: Tensor) -> Tensor:

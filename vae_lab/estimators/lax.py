@@ -79,13 +79,13 @@ class LAX(SingleSampleEstimator):
         difference = signal.detach() - self.level.value - self.control_variate(batch.x, z)
         path = fixed(self.control_variate, batch.x, reparameterised)
         surrogate = difference.detach() * q.log_prob(z) + path + signal
-        exact = beta * terms.penalty
-        bound = signal.detach().mean(0) - exact.detach()
+        bound = terms.bound(beta).detach()
         loss = torch.zeros_like(bound)
         if torch.is_grad_enabled():
             loss = self._loss(difference, batch.x, z, q, eps)
         statistics = {"level": signal.detach().mean(0)}
-        return Estimate(surrogate.mean(0) - exact - loss, bound, terms.report(beta), statistics)
+        surrogate = surrogate.mean(0) - beta * terms.penalty - loss
+        return Estimate(surrogate, bound, terms.report(beta), statistics)
 
     def update(self, means: Mapping[str, Tensor]) -> None:
         self.level.add(means["level"])

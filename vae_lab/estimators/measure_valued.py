@@ -59,7 +59,6 @@ class MeasureValued(SingleSampleEstimator):
         terms = self.bound_terms(vae, batch.x, z, q, density=q.detach())
         beta = self.weight
         signal = terms.objective(beta)
-        exact = beta * terms.penalty
         surrogate = signal
         if torch.is_grad_enabled():
             density = q.detach()
@@ -69,8 +68,8 @@ class MeasureValued(SingleSampleEstimator):
                 )
             mean, log_scale = q.parameters
             surrogate = surrogate + (of_mean * mean + of_log_scale * log_scale).sum(-1)
-        bound = signal.detach().mean(0) - exact.detach()
-        return Estimate(surrogate.mean(0) - exact, bound, terms.report(beta))
+        surrogate = surrogate.mean(0) - beta * terms.penalty
+        return Estimate(surrogate, terms.bound(beta).detach(), terms.report(beta))
 
 
 def _derivatives(

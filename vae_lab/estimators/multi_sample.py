@@ -57,7 +57,7 @@ class MultiSampleEstimator(Estimator):
         self.target = f"L_{num_samples}"
 
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
-        return {"posterior": NoiseSpec(vae.posterior.noise_law, self.num_samples, (vae.latent_dim,))}
+        return vae.posterior_noise(self.num_samples)
 
     def log_densities(self, vae: VAE, x: Tensor, z: Tensor, density: Conditional) -> LogDensities:
         """Those at samples `z`; log q is that of `density`: q itself, or q cut from the graph."""

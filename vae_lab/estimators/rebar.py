@@ -70,11 +70,11 @@ class REBAR(SingleSampleEstimator):
         assert isinstance(q, DiscreteLaw)
         z = q.transform(noise["posterior"])
         terms = self.bound_terms(vae, batch.x, z, q, density=q.detach())
-        objective, exact = terms.objective(self.weight), self.weight * terms.penalty
-        bound = objective.mean(0) - exact
+        bound = terms.bound(self.weight)
         if not torch.is_grad_enabled():
             return Estimate(bound, bound, terms.report(self.weight))
-        gradient = self._gradient(vae, batch, q.detach(), z, objective.detach(), noise)
+        signal = terms.objective(self.weight).detach()
+        gradient = self._gradient(vae, batch, q.detach(), z, signal, noise)
         (logits,) = q.parameters
         along = (gradient.detach() * logits).sum(-1).mean(0)
         variance = gradient.square().sum(-1).mean(0)  # up to the square of the mean, which is fixed

@@ -36,6 +36,5 @@ class Reparameterized(SingleSampleEstimator):
         q = vae.encode(batch)
         z = q.transform(noise["posterior"])
         terms = self.bound_terms(vae, batch.x, z, q, density=q)
-        beta = self.weight
-        bound = terms.objective(beta).mean(0) - beta * terms.penalty
-        return Estimate(surrogate=bound, bound=bound.detach(), terms=terms.report(beta))
+        bound = terms.bound(self.weight)
+        return Estimate(surrogate=bound, bound=bound.detach(), terms=terms.report(self.weight))

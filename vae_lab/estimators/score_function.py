@@ -121,9 +121,8 @@ class ScoreFunction(SingleSampleEstimator):
         surrogate = (advantage * log_q).sum(-1) + objective
         if self.optimal_scaling:
             surrogate = surrogate - scaled_score(advantage, q, z)
-        exact = beta * terms.penalty
-        bound = objective.detach().mean(0) - exact.detach()
-        return Estimate(surrogate.mean(0) - exact - loss, bound, terms.report(beta), statistics)
+        surrogate = surrogate.mean(0) - beta * terms.penalty - loss
+        return Estimate(surrogate, terms.bound(beta).detach(), terms.report(beta), statistics)
 
     def update(self, means: Mapping[str, Tensor]) -> None:
         for name, part in self.parts.items():

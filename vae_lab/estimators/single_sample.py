@@ -33,6 +33,10 @@ class BoundTerms(NamedTuple):
         """What is averaged over samples, `(K, B)`: all but the part in closed form."""
         return self.log_likelihood - beta * self.sampled_kl
 
+    def bound(self, beta: float) -> Tensor:
+        """The objective of each datum, averaged over samples and with the part in closed form, `(B,)`."""
+        return self.objective(beta).mean(0) - beta * self.penalty
+
     def report(self, beta: float) -> dict[str, Tensor]:
         """The bound and its two terms, averaged over samples, without gradients."""
         reconstruction = self.log_likelihood.detach().mean(0)
@@ -113,7 +117,7 @@ class SingleSampleEstimator(Estimator):
         return self.beta * (1.0 if cycle >= self.cycles else min(1.0, position / self.warm_up))
 
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
-        return {"posterior": NoiseSpec(vae.posterior.noise_law, self.num_samples, (vae.latent_dim,))}
+        return vae.posterior_noise(self.num_samples)
 
     def bound_terms(self, vae: VAE, x: Tensor, z: Tensor, q: Conditional, density: Conditional) -> BoundTerms:
         """The terms at samples `z`; log q is that of `density`: `q` itself, or `q` cut from the graph."""

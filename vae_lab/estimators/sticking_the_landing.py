@@ -52,5 +52,5 @@ class StickingTheLanding(SingleSampleEstimator):
         q = vae.encode(batch)
         z = q.transform(noise["posterior"])
         terms = self.bound_terms(vae, batch.x, z, q, density=q.detach())
-        bound = terms.objective(self.weight).mean(0)
+        bound = terms.bound(self.weight)
         return Estimate(surrogate=bound, bound=bound.detach(), terms=terms.report(self.weight))

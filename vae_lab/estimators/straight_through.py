@@ -40,5 +40,5 @@ class StraightThrough(SingleSampleEstimator):
         q = vae.encode(batch)
         z = q.transform(noise["posterior"]) + q.mean - q.mean.detach()
         terms = self.bound_terms(vae, batch.x, z, q, density=q)
-        bound = terms.objective(self.weight).mean(0) - self.weight * terms.penalty
+        bound = terms.bound(self.weight)
         return Estimate(bound, bound.detach(), terms.report(self.weight))

@@ -52,12 +52,9 @@ class Taylor(SingleSampleEstimator):
         q = vae.encode(batch)
         z = q.transform(noise["posterior"])
         terms = self.bound_terms(vae, batch.x, z, q, density=q.detach())
-        beta = self.weight
-        signal = terms.objective(beta)
-        exact = beta * terms.penalty
-        surrogate = signal.mean(0) - exact
+        bound = surrogate = terms.bound(self.weight)
         if torch.is_grad_enabled():
             density = q.detach()
             h = expand(lambda centre: self.learning_signal(vae, batch.x, centre, density), q.mean)
             surrogate = surrogate - h(z).mean(0) + h.expectation(q)
-        return Estimate(surrogate, signal.detach().mean(0) - exact.detach(), terms.report(beta))
+        return Estimate(surrogate, bound.detach(), terms.report(self.weight))

@@ -55,8 +55,7 @@ class WakeSleep(SingleSampleEstimator):
         surrogate = terms.log_likelihood.mean(0) + vae.prior.log_prob(z).mean(0)  # wake
         if self.training:
             surrogate = surrogate + self._sleep(vae, batch, noise)
-        bound = terms.log_likelihood.mean(0) - terms.sampled_kl.mean(0) - terms.exact_kl
-        return Estimate(surrogate, bound.detach(), terms.report(self.beta))
+        return Estimate(surrogate, terms.bound(self.beta).detach(), terms.report(self.beta))
 
     def _sleep(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Tensor:
         """log q(z'|x') of shape `(B,)` for as many dreamed pairs as there are data."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.models.vae import VAE, Batch
-from vae_lab.noise import NoiseSource, NoiseSpec
+from vae_lab.noise import NoiseSource
 
 THRESHOLD = 1e-2
 SAMPLES = 50  # of each of two means, where the mean of q has no closed form
@@ -62,12 +62,6 @@ def posterior_means(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[Tensor,
     q = vae.encode(batch)
     if vae.posterior.has_mean:
         return q.mean, q.mean
-    eps = noise.evaluation(
-        {"posterior": NoiseSpec(vae.posterior.noise_law, 2 * SAMPLES, (vae.latent_dim,))},
-        purpose="posterior mean",
-        indices=batch.indices,
-        device=batch.x.device,
-        dtype=batch.x.dtype,
-    )["posterior"]
+    eps = batch.draw(noise, vae.posterior_noise(2 * SAMPLES), "posterior mean")["posterior"]
     first, second = q.transform(eps).unflatten(0, (2, SAMPLES)).mean(1)
     return first, second

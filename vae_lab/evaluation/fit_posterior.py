@@ -9,7 +9,7 @@ from vae_lab.estimators.reparameterized import Reparameterized
 from vae_lab.estimators.single_sample import KL
 from vae_lab.models.networks import PerDatum
 from vae_lab.models.vae import VAE, Batch
-from vae_lab.noise import NoiseSource, NoiseSpec
+from vae_lab.noise import NoiseSource
 
 BETAS = (0.9, 0.9)  # a narrow posterior's gradients fall by orders of magnitude on the way
 CHUNK_ROWS = 1000  # decoder rows at a time: as many as stay in a CPU's cache
@@ -83,14 +83,7 @@ class FitPosterior:
 
     def _fit(self, vae: VAE, batch: Batch, noise: NoiseSource, purpose: str) -> Tensor:
         """The fitted parameters, `(B, posterior.num_outputs)`, in the order of the batch."""
-        spec = NoiseSpec(vae.posterior.noise_law, self.num_steps * self.num_samples, (vae.latent_dim,))
-        draws = noise.evaluation(
-            {"posterior": spec},
-            purpose=purpose,
-            indices=batch.indices,
-            device=batch.x.device,
-            dtype=batch.x.dtype,
-        )
+        draws = batch.draw(noise, vae.posterior_noise(self.num_steps * self.num_samples), purpose)
         kl: KL = "analytic" if vae.posterior.has_analytic_kl(vae.prior) else "sampled"
         estimator = Reparameterized(self.num_samples, kl)
         encoder = Fitted(torch.arange(len(batch.x), device=batch.x.device), self._begin(vae, batch))

@@ -11,7 +11,7 @@ from vae_lab.evaluation.aggregate_posterior import FEWEST, maximum_mean_discrepa
 from vae_lab.inference.terms import Statistic, Term, of_unknown_error, statistic
 from vae_lab.models.distributions.posterior import Conditional
 from vae_lab.models.vae import VAE, Batch
-from vae_lab.noise import NoiseSource, NoiseSpec, permutation
+from vae_lab.noise import NoiseSource, permutation
 
 AT_A_TIME = 1000  # data
 
@@ -36,10 +36,7 @@ def latent_space(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[dict[str, 
     """
     pieces = [slice(start, start + AT_A_TIME) for start in range(0, len(batch.x), AT_A_TIME)]
     outputs = torch.cat([vae.encoder(batch.take(piece).x) for piece in pieces])
-    specs = {
-        "posterior": NoiseSpec(vae.posterior.noise_law, 1, (vae.latent_dim,)),
-        "prior": vae.prior.noise_spec(1),
-    }
+    specs = vae.posterior_noise(1) | {"prior": vae.prior.noise_spec(1)}
     draws = noise.evaluation(
         specs, purpose="latent space", indices=batch.indices, device=outputs.device, dtype=outputs.dtype
     )

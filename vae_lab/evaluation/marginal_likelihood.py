@@ -131,9 +131,7 @@ class MarginalLikelihood:
             "accept": NoiseSpec("uniform", transitions * chains, ()),
             "stretch": NoiseSpec("uniform", transitions * chains, ()),
         }
-        draws = noise.evaluation(
-            specs, purpose="hmc", indices=batch.indices, device=batch.x.device, dtype=batch.x.dtype
-        )
+        draws = batch.draw(noise, specs, "hmc")
         for name in ("momentum", "accept", "stretch"):
             draws[name] = draws[name].unflatten(0, (transitions, chains))
         return draws

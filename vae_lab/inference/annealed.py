@@ -149,7 +149,7 @@ class _Path:
             return self.vae.prior.sample(
                 self._draw(purpose, 0, {"z": self.vae.prior.noise_spec(chains)})["z"]
             )
-        spec = NoiseSpec(self.vae.posterior.noise_law, chains, (self.vae.latent_dim,))
+        spec = self.vae.posterior_noise(chains)["posterior"]
         return self.q.transform(self._draw(purpose, 0, {"z": spec})["z"])
 
     def _transition(
@@ -180,14 +180,7 @@ class _Path:
         return moved.z, size
 
     def _draw(self, purpose: str, number: int, specs: dict[str, NoiseSpec]) -> dict[str, Tensor]:
-        return self.noise.evaluation(
-            specs,
-            purpose=f"ais {purpose}",
-            indices=self.batch.indices,
-            block=number,
-            device=self.batch.x.device,
-            dtype=self.batch.x.dtype,
-        )
+        return self.batch.draw(self.noise, specs, f"ais {purpose}", number)
 
 
 def annealed_log_likelihood(
@@ -234,8 +227,6 @@ def simulate(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[Tensor, Batch]
     if law is None:
         raise ValueError(f"{type(vae.likelihood).__name__} has no samples.")
     specs = {"z": vae.prior.noise_spec(1), "x": NoiseSpec(law, 1, tuple(batch.x.shape[1:]))}
-    draws = noise.evaluation(
-        specs, purpose="simulate", indices=batch.indices, device=batch.x.device, dtype=batch.x.dtype
-    )
+    draws = batch.draw(noise, specs, "simulate")
     z = vae.prior.sample(draws["z"])
     return z[0], Batch(vae.decode(z).sample(draws["x"])[0], batch.indices)

@@ -11,7 +11,7 @@ from torch import Tensor
 from vae_lab.inference.weights import Trust, join_trust
 from vae_lab.models.distributions.posterior import Conditional
 from vae_lab.models.vae import VAE, Batch
-from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, NoiseSpec
+from vae_lab.noise import EVALUATION_BLOCK, NoiseSource
 
 CHUNK_ROWS = 2000  # decoder rows at a time: as many as stay in a CPU's cache
 MAX_WEIGHTS = 4_000_000  # held at a time, in float64
@@ -121,14 +121,7 @@ def _sampled(
     samples = torch.empty(2, num_samples, len(batch.x), dtype=torch.float64, device=batch.x.device)
     for block, start in enumerate(range(0, num_samples, EVALUATION_BLOCK)):
         size = min(EVALUATION_BLOCK, num_samples - start)
-        eps = noise.evaluation(
-            {"posterior": NoiseSpec(vae.posterior.noise_law, size, (vae.latent_dim,))},
-            purpose="importance",
-            indices=batch.indices,
-            block=block,
-            device=batch.x.device,
-            dtype=batch.x.dtype,
-        )["posterior"]
+        eps = batch.draw(noise, vae.posterior_noise(size), "importance", block)["posterior"]
         at_a_time = max(1, chunk_rows // len(batch.x))
         for place in range(0, size, at_a_time):
             _weigh(vae, batch.x, q, eps[place : place + at_a_time], samples[:, start + place : start + size])

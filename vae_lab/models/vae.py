@@ -10,7 +10,7 @@ from vae_lab.models.distributions.posterior import Conditional, Posterior
 from vae_lab.models.distributions.prior import Prior
 from vae_lab.models.likelihoods.base import Likelihood, Pixels
 from vae_lab.models.networks import NoEncoder, PerDatum
-from vae_lab.noise import NoiseSpec
+from vae_lab.noise import NoiseSource, NoiseSpec
 from vae_lab.numerics.precision import for_network, single
 
 
@@ -23,6 +23,40 @@ class Batch(NamedTuple):
     def take(self, places: Tensor | slice) -> "Batch":
         """The data at some places of the batch."""
         return Batch(self.x[places], self.indices[places])
+
+    def draw(
+        self, noise: NoiseSource, specs: Mapping[str, NoiseSpec], purpose: str, block: int = 0
+    ) -> dict[str, Tensor]:
+        """Evaluation noise of each datum, `(K, B, *event)`, on the device and of the type of the data."""
+        return noise.evaluation(
+            specs,
+            purpose=purpose,
+            indices=self.indices,
+            block=block,
+            device=self.x.device,
+            dtype=self.x.dtype,
+        )
+
+    def draw_for_step(
+        self,
+        noise: NoiseSource,
+        specs: Mapping[str, NoiseSpec],
+        purpose: str,
+        step: int,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> dict[str, Tensor]:
+        """Training noise of a step, `(K, B, *event)`, on the device and of the type of the data."""
+        return noise.training(
+            specs,
+            purpose=purpose,
+            step=step,
+            batch_size=len(self.x),
+            rank=rank,
+            world_size=world_size,
+            device=self.x.device,
+            dtype=self.x.dtype,
+        )
 
 
 class VAE(nn.Module):
@@ -130,6 +164,10 @@ class VAE(nn.Module):
             ValueError: If there is no encoder.
         """
         return self.posterior(single(self.encoder(batch.indices if self.is_per_datum else batch.x)))
+
+    def posterior_noise(self, num_samples: int) -> dict[str, NoiseSpec]:
+        """The noise of `num_samples` samples of q(z|x) per datum, by the name `posterior`."""
+        return {"posterior": NoiseSpec(self.posterior.noise_law, num_samples, (self.latent_dim,))}
 
     def decode(self, z: Tensor) -> Pixels:
         """The distribution p(x|z) for latent variables of shape `(K, B, D)`."""

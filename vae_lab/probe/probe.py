@@ -304,14 +304,8 @@ class Probe:
         compares = Needs.INDEPENDENT_SAMPLES in estimator.requires  # as a reference may
         independent = self.noise.independent_samples or not compares
         source = self.noise if independent else NoiseSource(self.noise.seed)
-        return source.training(
-            estimator.noise_spec(self.vae, self.batch) or NOTHING,
-            purpose=purpose,
-            step=step,
-            batch_size=len(self.batch.x),
-            device=self.batch.x.device,
-            dtype=self.batch.x.dtype,
-        )
+        specs = estimator.noise_spec(self.vae, self.batch) or NOTHING
+        return self.batch.draw_for_step(source, specs, purpose, step)
 
 
 MEASURED = [

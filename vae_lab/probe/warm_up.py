@@ -25,14 +25,7 @@ def warm_up(estimator: Estimator, vae: VAE, batches: Iterable[Batch], noise: Noi
     parameters = list(estimator.parameters())
     optimizer = torch.optim.Adam(parameters, lr=LEARNING_RATE) if parameters else None
     for step, batch in enumerate(batches):
-        eps = noise.training(
-            estimator.noise_spec(vae, batch),
-            purpose="warm up",
-            step=step,
-            batch_size=len(batch.x),
-            device=batch.x.device,
-            dtype=batch.x.dtype,
-        )
+        eps = batch.draw_for_step(noise, estimator.noise_spec(vae, batch), "warm up", step)
         with torch.set_grad_enabled(optimizer is not None):
             estimate = estimator(vae, batch, eps)
         if optimizer is None and not estimate.statistics:

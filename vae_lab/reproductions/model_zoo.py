@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 
 from vae_lab.errors import UserError
+from vae_lab.files.markdown import markdown_table
 from vae_lab.files.writing import write_atomically
 from vae_lab.reproductions import published_curves as common
 from vae_lab.runs.result import Result, result_of
@@ -69,10 +70,8 @@ def _columns(row: dict[str, Any], datasets: list[str]) -> dict[str, Any]:
 
 
 def _markdown(table: pl.DataFrame) -> str:
-    lines = ["| " + " | ".join(table.columns) + " |", "|---|" + "---:|" * (table.width - 1)]
-    for row in table.rows():
-        lines.append("| " + " | ".join(map(_cell, row)) + " |")
-    return "\n".join(lines) + "\n"
+    rows = [map(_cell, row) for row in table.rows()]
+    return markdown_table(table.columns, rows, to_the_right=True) + "\n"
 
 
 def _cell(value: Any) -> str:

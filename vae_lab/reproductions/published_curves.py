@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from vae_lab.files.markdown import markdown_table
 from vae_lab.runs.families import longer_and_shorter
 from vae_lab.runs.result import result_of
 from vae_lab.sweep.manifest import Manifest
@@ -99,11 +100,11 @@ def markdown(table: pl.DataFrame, names: Mapping[str, str]) -> str:
     """A comparison as a table; `names` are the headings of the columns that name a curve."""
     words = NAMES | TITLES | SPLITS
     heads = [*names.values(), "split", "samples", "published", "ours", "difference"]
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    rows = []
     for *key, samples, published, ours, difference in table.rows():
         numbers = [f"{samples:.1e}", f"{published:.1f}", f"{ours:.1f}", f"{difference:+.1f}"]
-        lines.append("| " + " | ".join([*(words.get(name, str(name)) for name in key), *numbers]) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append([*(words.get(name, str(name)) for name in key), *numbers])
+    return markdown_table(heads, rows) + "\n"
 
 
 def explain(canvas: Figure, ours: pl.DataFrame, theirs: pl.DataFrame, thin: str) -> None:

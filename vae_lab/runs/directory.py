@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,7 +14,7 @@ from vae_lab.errors import UserError
 from vae_lab.files import ownership
 from vae_lab.files.writing import checksum, read_rows, replace, write_atomically
 from vae_lab.runs import earlier, lease
-from vae_lab.runs.code import Code, is_as_now
+from vae_lab.runs.code import Code, code_of, is_as_now
 from vae_lab.runs.families import longest_shorter, marked
 from vae_lab.runs.names import FAILURE, FAMILY, FROZEN, OWN, RESULT
 from vae_lab.runs.provenance import diff
@@ -34,8 +34,9 @@ class RunDirectory:
 
     def __init__(self, path: Path, cfg: DictConfig, overrides: Sequence[str] = ()) -> None:
         self.path = path
-        self.cfg = cfg
+        self._cfg = cfg
         self.overrides = overrides
+        self.kind = kind_of(cfg)
         self.definition = definition(cfg)
         self.family = family(cfg)
         self.signature = signature(cfg)
@@ -47,14 +48,39 @@ class RunDirectory:
         self.last_checkpoint = self.checkpoints / "last.ckpt"
         self.best_checkpoint = self.checkpoints / "best.ckpt"
 
-    def tested_checkpoint(self, select: str) -> Path:
-        """The checkpoint with the weights that are tested."""
-        return self.best_checkpoint if select == "best" else self.last_checkpoint
+    @property
+    def tested_checkpoint(self) -> Path:
+        """The checkpoint of a training with the weights that are tested."""
+        is_best = self._cfg.trainer.get("select", "last") == "best"
+        return self.best_checkpoint if is_best else self.last_checkpoint
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The whole configuration, resolved."""
+        whole: Any = OmegaConf.to_container(self._cfg, resolve=True)
+        return whole
 
     @property
     def config(self) -> Flat:
-        """The whole configuration, flattened."""
-        return flatten(OmegaConf.to_container(self.cfg, resolve=True))
+        """That, flattened."""
+        return flatten(self.configuration)
+
+    @property
+    def rerun(self) -> bool | Literal["code"]:
+        """Whether a result that is done is asked for again: never, in any case, or if other code made it.
+
+        Raises:
+            UserError: If the configuration says none of these.
+        """
+        return rerun(self._cfg)
+
+    def code(self, *others: "RunDirectory") -> Code:
+        """The code behind the result, as it is now.
+
+        Args:
+            others: The runs of which the result is made.
+        """
+        return code_of(self._cfg, *(other._cfg for other in others))
 
     def finished(self) -> Result | None:
         """The result if the run is done; None also if that is damaged.
@@ -76,7 +102,7 @@ class RunDirectory:
 
     def kept(self) -> Result | None:
         """That result, unless `rerun=true` asks for it again, or `rerun=code` does and other code made it."""
-        again = rerun(self.cfg)
+        again = self.rerun
         result = None if again is True else self.measured()
         return None if result is not None and again == "code" and not is_as_now(result) else result
 
@@ -87,13 +113,13 @@ class RunDirectory:
             UserError: If the directory holds anything else than this run.
         """
         if ownership.mark_of(self.path) is not None:
-            ownership.check(self.path, kind_of(self.cfg))
-        if rerun(self.cfg) is not True:
+            ownership.check(self.path, self.kind)
+        if self.rerun is not True:
             is_done = self.finished() is not None
             self._check_family()
-            if is_done and not self.cfg.rerun:
+            if is_done and not self.rerun:
                 return  # also where an earlier version has made it
-        ownership.check(self.path, kind_of(self.cfg))
+        ownership.check(self.path, self.kind)
         self._check_frozen()
 
     def claim(self) -> None:
@@ -103,10 +129,10 @@ class RunDirectory:
             UserError: If the directory holds anything else than this run.
         """
         self._check_frozen()
-        ownership.claim(self.path, kind_of(self.cfg))
+        ownership.claim(self.path, self.kind)
         if not self.overrides and (self.path / FROZEN[0]).is_file():
             return
-        for name, content in zip(FROZEN, (self.cfg, list(self.overrides)), strict=True):
+        for name, content in zip(FROZEN, (self._cfg, list(self.overrides)), strict=True):
             (self.path / name).parent.mkdir(exist_ok=True)
             write_atomically(self.path / name, OmegaConf.to_yaml(content))
 
@@ -158,7 +184,7 @@ class RunDirectory:
                 yield writing
                 return
             if resumes is None or not resumes():
-                earlier.set_aside(self.path, kind_of(self.cfg))
+                earlier.set_aside(self.path, self.kind)
             try:
                 (self.path / FAILURE).unlink(missing_ok=True)
                 yield writing

@@ -10,6 +10,7 @@ import polars as pl
 from scipy.stats import t as student
 
 from vae_lab.errors import UserError
+from vae_lab.files.markdown import markdown_table
 from vae_lab.files.writing import write_atomically
 from vae_lab.runs.code import UNKNOWN, listed, mixtures
 from vae_lab.runs.result import Result, result_of
@@ -147,12 +148,11 @@ def markdown(table: pl.DataFrame) -> str:
     metric = table.columns[table.columns.index("low") - 1]
     names = [name for name in table.columns if name not in ("low", "high")]
     heads = [f"{name} (95 % interval)" if name == metric else name for name in names]
-    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(names)]
+    rows = []
     for row in table.iter_rows(named=True):
         interval = f" ({row['low']:.2f} to {row['high']:.2f})" if row["repeats"] > 1 else ""
-        cells = [_cell(row[name]) + (interval if name == metric else "") for name in names]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append([_cell(row[name]) + (interval if name == metric else "") for name in names])
+    return markdown_table(heads, rows)
 
 
 def write(results: Results, directory: Path) -> list[Path]:

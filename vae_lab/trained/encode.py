@@ -10,7 +10,7 @@ from torch import Tensor
 from vae_lab.datasets.base import EVALUATION_BATCH, EVALUATION_NUMBERS
 from vae_lab.models.distributions.posterior import Conditional
 from vae_lab.models.vae import VAE
-from vae_lab.noise import EVALUATION_BLOCK, TEST, NoiseSpec
+from vae_lab.noise import EVALUATION_BLOCK, TEST
 from vae_lab.numerics.streamed import Rows, in_batches
 from vae_lab.trained.model import TrainedModel
 
@@ -53,7 +53,7 @@ def samples_of(model: TrainedModel, batch: Encoded, number: int, part: str = TES
     for block, start in enumerate(range(0, number, EVALUATION_BLOCK)):
         size = min(EVALUATION_BLOCK, number - start)
         eps = model.noise.of_part(part).evaluation(
-            {"posterior": NoiseSpec(vae.posterior.noise_law, size, (vae.latent_dim,))},
+            vae.posterior_noise(size),
             purpose="codes",
             indices=batch.numbers,
             block=block,

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig
-
 from vae_lab.config import foreign
 from vae_lab.config.schema import TrainConfig
 from vae_lab.errors import UserError
@@ -12,9 +10,10 @@ from vae_lab.files.writing import checksum
 from vae_lab.runs.directory import RunDirectory
 from vae_lab.runs.result import Result, result_of
 from vae_lab.runs.signature import FORMAT
-from vae_lab.training.build import Parts, build_run, check_root
+from vae_lab.training.build import Parts, build_run
 from vae_lab.training.checkpoint import load_checkpoint, weights_of_model
 from vae_lab.training.run import quieten_libraries
+from vae_lab.training.settings import Settings, check_root
 
 
 class Trained(NamedTuple):
@@ -24,13 +23,13 @@ class Trained(NamedTuple):
         parts: Its parts, the model having the weights that were tested.
         result: Its result.
         checkpoint: Where the weights come from.
-        cfg: Its configuration.
+        run: Its directory.
     """
 
     parts: Parts
     result: Result
     checkpoint: Path
-    cfg: DictConfig
+    run: RunDirectory
 
 
 def load(directory: Path) -> Trained:
@@ -43,17 +42,16 @@ def load(directory: Path) -> Trained:
     result = result_of(directory)
     cfg: Any = foreign.read_whole(directory / ".hydra" / "config.yaml")
     check_root(cfg, TrainConfig)
-    run = RunDirectory(directory, cfg)
+    run = RunDirectory(directory, cfg.copy())
     run.check_same(result.definition)
     quieten_libraries()
-    as_it_was = cfg.copy()
     cfg.logger = {"_target_": "vae_lab.tracking.NoTracking"}
     here = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"}
     cfg.trainer.update({name: value for name, value in here.items() if name in cfg.trainer})
     if str(cfg.trainer.get("precision")).startswith("16"):
         cfg.trainer.precision = "32-true"  # which a CPU has
-    parts = build_run(cfg, directory / "checkpoints")
-    path = run.tested_checkpoint(cfg.trainer.get("select", "last"))
+    parts = build_run(Settings.of(cfg), directory / "checkpoints")
+    path = run.tested_checkpoint
     try:
         checkpoint = load_checkpoint(path)
     except (ValueError, OSError) as error:
@@ -73,4 +71,4 @@ def load(directory: Path) -> Trained:
         )
     parts.model.load_state_dict(weights_of_model(checkpoint))
     parts.model.eval()
-    return Trained(parts, result | {"notes": notes}, path, as_it_was)
+    return Trained(parts, result | {"notes": notes}, path, run)

@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vae_lab.config.instantiate import instantiate, makes, parameters_of
+from vae_lab.config.instantiate import instantiate
+from vae_lab.config.targets import makes, parameters_of
 from vae_lab.errors import UserError
 from vae_lab.models.alternatives import Autoregressive
 from vae_lab.models.distributions.posterior import Posterior

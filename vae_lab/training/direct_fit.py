@@ -4,7 +4,6 @@ import time
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from vae_lab.datasets.base import EVALUATION_BATCH
@@ -14,7 +13,7 @@ from vae_lab.files.writing import checksum, replace
 from vae_lab.models.alternatives.base import SelfFitting
 from vae_lab.models.sampling import draw
 from vae_lab.numerics.streamed import Rows
-from vae_lab.runs.code import Code, code_of, continued
+from vae_lab.runs.code import Code, continued
 from vae_lab.runs.directory import RunDirectory
 from vae_lab.runs.result import Result
 from vae_lab.tracking import MetricsCsv
@@ -23,7 +22,7 @@ from vae_lab.training.checkpoint import PREFIX, with_checksum
 from vae_lab.training.figures.of_run import IMAGES, draw_samples
 
 
-def fit(cfg: DictConfig, directory: RunDirectory, parts: Parts) -> Result:
+def fit(directory: RunDirectory, parts: Parts) -> Result:
     """Fits, tests and writes one run; a run that was interrupted begins again.
 
     Returns:
@@ -36,25 +35,23 @@ def fit(cfg: DictConfig, directory: RunDirectory, parts: Parts) -> Result:
     with directory.once(lambda: progress) as writing:
         if not writing.is_done:
             directory.begin()
-            code = code_of(cfg)
+            code = directory.code()
             directory.keep_diff(code)
             try:
-                seconds = _fit(cfg, directory, parts, progress, code)
+                seconds = _fit(directory, parts, progress, code)
                 writing.keep(_measure(directory, parts, seconds), code, torch.device("cpu"))
             finally:
                 parts.tracking.finish()
     return writing.result
 
 
-def _fit(
-    cfg: DictConfig, directory: RunDirectory, parts: Parts, progress: dict[str, Any], code: Code
-) -> float:
+def _fit(directory: RunDirectory, parts: Parts, progress: dict[str, Any], code: Code) -> float:
     """Writes a row for each step and the checkpoint; gives the seconds that the fit took."""
     rows = MetricsCsv(directory.metrics_csv)
     trackers = parts.tracking.start(
         directory.path,
         directory.signature,
-        config=OmegaConf.to_container(cfg, resolve=True),
+        config=directory.configuration,
         job_type=type(parts.model).__name__,
         history=rows,
     )

@@ -14,7 +14,7 @@ from vae_lab.inference.weights import doubts, tolerated
 from vae_lab.models.alternatives.base import Alternative
 from vae_lab.models.observed import of_observed
 from vae_lab.models.vae import VAE, Batch
-from vae_lab.noise import NoiseSource, NoiseSpec
+from vae_lab.noise import NoiseSource
 
 IN_DOUBT = "weights_in_doubt"  # the share of the data whose importance weights cannot be trusted
 PREDICTIVE_SAMPLES = 100  # of q(z|x), over which predictions are averaged
@@ -175,24 +175,11 @@ class Evaluation:
     def _bound(
         self, vae: VAE, estimator: Estimator, batch: Batch, noise: NoiseSource, purpose: str
     ) -> dict[str, Tensor]:
-        draws = noise.evaluation(
-            estimator.noise_spec(vae, batch),
-            purpose=purpose,
-            indices=batch.indices,
-            device=batch.x.device,
-            dtype=batch.x.dtype,
-        )
+        draws = batch.draw(noise, estimator.noise_spec(vae, batch), purpose)
         terms = dict(estimator(vae, batch, draws).terms)
         if vae.likelihood.describes_pixels:
             return terms
-        spec = {"posterior": NoiseSpec(vae.posterior.noise_law, PREDICTIVE_SAMPLES, (vae.latent_dim,))}
-        eps = noise.evaluation(
-            spec,
-            purpose=f"predict {purpose}",
-            indices=batch.indices,
-            device=batch.x.device,
-            dtype=batch.x.dtype,
-        )
+        eps = batch.draw(noise, vae.posterior_noise(PREDICTIVE_SAMPLES), f"predict {purpose}")
         z = vae.encode(batch).transform(eps["posterior"])
         return terms | vae.likelihood.measures(vae.decoder_outputs(z), batch.x)
 

@@ -92,15 +92,13 @@ class VAEModule(pl.LightningModule):
         self._started_at = time.perf_counter()
 
     def training_step(self, batch: Batch) -> Tensor:
-        noise = self.noise.training(
+        noise = batch.draw_for_step(
+            self.noise,
             self.estimator.noise_spec(self.model, batch),
-            purpose="train",
-            step=self.trainer.global_step,
-            batch_size=len(batch.x),
-            rank=self.trainer.global_rank,
-            world_size=self.trainer.world_size,
-            device=batch.x.device,
-            dtype=batch.x.dtype,
+            "train",
+            self.trainer.global_step,
+            self.trainer.global_rank,
+            self.trainer.world_size,
         )
         self.estimator.samples = self.samples
         self._estimate = self.estimator(self.model, batch, noise)

@@ -10,16 +10,14 @@ from typing import Any
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from vae_lab.config.schema import rerun
 from vae_lab.errors import UserError
 from vae_lab.files.ownership import written_whole
 from vae_lab.files.writing import checksum
 from vae_lab.models.alternatives.base import Alternative
 from vae_lab.models.sampling import draw
-from vae_lab.runs.code import Code, code_of, continued, is_as_now
+from vae_lab.runs.code import Code, continued, is_as_now
 from vae_lab.runs.directory import RunDirectory
 from vae_lab.runs.result import Result
 from vae_lab.tracking import MetricsCsv
@@ -29,9 +27,10 @@ from vae_lab.training.data_module import DataModule
 from vae_lab.training.direct_fit import fit
 from vae_lab.training.figures.of_run import IMAGES, draw_figures
 from vae_lab.training.module import VAEModule
+from vae_lab.training.settings import Settings
 
 
-def run(cfg: DictConfig, directory: RunDirectory) -> Result | None:
+def run(settings: Settings, directory: RunDirectory) -> Result | None:
     """Builds, fits, tests and writes one run, or continues it from its last checkpoint.
 
     Returns:
@@ -42,10 +41,10 @@ def run(cfg: DictConfig, directory: RunDirectory) -> Result | None:
     """
     quieten_libraries()
     _free_gpu_memory()
-    code = code_of(cfg)
-    parts = build_run(cfg, directory.checkpoints)
+    code = directory.code()
+    parts = build_run(settings, directory.checkpoints)
     if not isinstance(parts, TrainingParts):
-        return fit(cfg, directory, parts)
+        return fit(directory, parts)
     leads = getattr(rank_zero_only, "rank", 0) == 0
     if parts.trainer.world_size > 1 and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise UserError(
@@ -54,14 +53,14 @@ def run(cfg: DictConfig, directory: RunDirectory) -> Result | None:
         )
     module = _module(parts)
     if not leads:
-        _train_and_test(cfg, directory, parts, module, _resume(directory, parts, module, code))
+        _train_and_test(directory, parts, module, _resume(directory, parts, module, code))
         return None
-    with directory.once(lambda: _progress(parts, module), lambda: _goes_on(directory, cfg, code)) as writing:
+    with directory.once(lambda: _progress(parts, module), lambda: _goes_on(directory, code)) as writing:
         if not writing.is_done:
-            directory.begin(code["hash"] if rerun(cfg) == "code" else None)
+            directory.begin(code["hash"] if directory.rerun == "code" else None)
             directory.keep_diff(code)
             resumed_at = _resume(directory, parts, module, code)
-            entries = _train_and_test(cfg, directory, parts, module, resumed_at)
+            entries = _train_and_test(directory, parts, module, resumed_at)
             writing.keep(entries, code | {"history": module.origin["code"]}, module.device)
     return writing.result
 
@@ -107,9 +106,9 @@ def _free_gpu_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _goes_on(directory: RunDirectory, cfg: DictConfig, code: Code) -> bool:
+def _goes_on(directory: RunDirectory, code: Code) -> bool:
     """Whether what a directory has is to be continued."""
-    again = rerun(cfg)
+    again = directory.rerun
     return again is not True and not (again == "code" and _is_of_other_code(directory, code))
 
 
@@ -161,23 +160,21 @@ def _of_this_run(directory: RunDirectory, path: Path) -> dict[str, Any]:
 
 
 def _train_and_test(
-    cfg: DictConfig, directory: RunDirectory, parts: TrainingParts, module: VAEModule, resumed_at: int
+    directory: RunDirectory, parts: TrainingParts, module: VAEModule, resumed_at: int
 ) -> dict[str, Any]:
     try:
-        _fit(cfg, directory, parts, module, resumed_at)
-        return _measure(cfg, directory, parts, module)
+        _fit(directory, parts, module, resumed_at)
+        return _measure(directory, parts, module)
     finally:
         parts.tracking.finish()
 
 
-def _fit(
-    cfg: DictConfig, directory: RunDirectory, parts: TrainingParts, module: VAEModule, resumed_at: int
-) -> None:
+def _fit(directory: RunDirectory, parts: TrainingParts, module: VAEModule, resumed_at: int) -> None:
     metrics_csv = MetricsCsv(directory.metrics_csv, resumed_at)
     trackers = parts.tracking.start(
         directory.path,
         directory.signature,
-        config=OmegaConf.to_container(cfg, resolve=True),
+        config=directory.configuration,
         job_type=type(parts.estimator).__name__,
         history=metrics_csv,
     )
@@ -190,15 +187,13 @@ def _fit(
     )
 
 
-def _measure(
-    cfg: DictConfig, directory: RunDirectory, parts: TrainingParts, module: VAEModule
-) -> dict[str, Any]:
+def _measure(directory: RunDirectory, parts: TrainingParts, module: VAEModule) -> dict[str, Any]:
     samples = parts.trainer.global_step * module.batch_size
     budget = parts.trainer.max_steps * module.batch_size
     if samples < budget:  # a callback of the user's may stop a training
         parts.notes.append(f"the training ended at {samples:,} of {budget:,} samples, before its budget")
     metrics = _followed(directory, parts.settings.select, f"validation/{parts.estimator.selection}")
-    tested = directory.tested_checkpoint(parts.settings.select)
+    tested = directory.tested_checkpoint
     if parts.settings.select == "best":
         module.load_state_dict(_of_this_run(directory, tested)["state_dict"])
     parts.trainer.test(module, datamodule=DataModule(parts.dataset), verbose=False)

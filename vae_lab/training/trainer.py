@@ -16,6 +16,7 @@ from pytorch_lightning.plugins.environments import (
     TorchElasticEnvironment,
 )
 from pytorch_lightning.profilers import PassThroughProfiler
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from vae_lab.training.callbacks import Checkpoints, EvaluateAt, LeaveSigterm
 from vae_lab.training.checkpoint import CheckpointIO
@@ -167,25 +168,28 @@ class TrainerFactory:
         """Checks what Lightning makes of the devices, the strategy and the options, whatever the data.
 
         Raises:
-            ValueError: If Lightning refuses an argument; also `MisconfigurationException`.
+            ValueError: If Lightning refuses an argument.
         """
         self._of_lightning(max_steps=1)
 
     def _of_lightning(self, **further: Any) -> pl.Trainer:
-        return pl.Trainer(
-            accelerator=self.accelerator,
-            devices=self.devices,
-            num_nodes=self.num_nodes,
-            strategy=self.strategy,
-            precision=self.precision,
-            logger=False,
-            plugins=[CheckpointIO(), *self._plugins()],
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            **further,
-            **self.options,
-        )
+        try:
+            return pl.Trainer(
+                accelerator=self.accelerator,
+                devices=self.devices,
+                num_nodes=self.num_nodes,
+                strategy=self.strategy,
+                precision=self.precision,
+                logger=False,
+                plugins=[CheckpointIO(), *self._plugins()],
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                **further,
+                **self.options,
+            )
+        except (TypeError, MisconfigurationException) as error:
+            raise ValueError(str(error)) from error
 
     def _callbacks(self, sizes: dict[str, int], selection: str, checkpoints: Path) -> list[pl.Callback]:
         callbacks: list[pl.Callback] = [

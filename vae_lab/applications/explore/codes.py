@@ -9,7 +9,7 @@ from torch import Tensor
 from vae_lab.evaluation.active_units import THRESHOLD, ActiveUnits, posterior_means
 from vae_lab.evaluation.latent_space import kl_terms
 from vae_lab.models.vae import VAE, Batch
-from vae_lab.noise import NoiseSource, NoiseSpec
+from vae_lab.noise import NoiseSource
 
 Which = Literal["mean", "sample"]
 
@@ -79,7 +79,7 @@ def encode(
     for batch in batches:
         vae = with_posterior(batch)
         q = vae.encode(batch)
-        z = q.transform(_noise_of_q(vae, batch, noise))
+        z = q.transform(batch.draw(noise, vae.posterior_noise(1), "latent space")["posterior"])
         units = units or ActiveUnits(vae.latent_dim)
         units.add(*posterior_means(vae, batch, noise))
         of_batch = kl_terms(vae, q, z) if has_prior else None
@@ -93,16 +93,3 @@ def encode(
     kl = torch.stack(sums).sum(0) / number if sums else None
     dimensions = Dimensions(kl, units.variances(units.sums), totals / number)
     return Codes(torch.cat(codes), torch.cat(numbers), dimensions)
-
-
-def _noise_of_q(vae: VAE, batch: Batch, noise: NoiseSource) -> Tensor:
-    """That of `latent_space`."""
-    spec = {"posterior": NoiseSpec(vae.posterior.noise_law, 1, (vae.latent_dim,))}
-    draws = noise.evaluation(
-        spec,
-        purpose="latent space",
-        indices=batch.indices,
-        device=batch.x.device,
-        dtype=batch.x.dtype,
-    )
-    return draws["posterior"]

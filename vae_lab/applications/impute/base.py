@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.models.vae import VAE
-from vae_lab.noise import NoiseSource, NoiseSpec
+from vae_lab.noise import NoiseSpec
 
 
 class Imputed(NamedTuple):
@@ -34,15 +34,6 @@ def joined(parts: Sequence[Imputed]) -> Imputed:
         torch.cat([part.mean for part in parts]).cpu(),
         torch.cat([part.draws for part in parts], dim=1).cpu(),
         of_all,
-    )
-
-
-def draws_of(
-    noise: NoiseSource, spec: dict[str, NoiseSpec], purpose: str, indices: Tensor, block: int, like: Tensor
-) -> dict[str, Tensor]:
-    """Noise of each datum, `(K, B, *event)`, on the device and of the type of a tensor."""
-    return noise.evaluation(
-        spec, purpose=purpose, indices=indices, block=block, device=like.device, dtype=like.dtype
     )
 
 

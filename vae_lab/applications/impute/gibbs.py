@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vae_lab.applications.impute.base import Imputed, draws_of, pixel_spec
+from vae_lab.applications.impute.base import Imputed, pixel_spec
 from vae_lab.models.distributions.posterior import Conditional
 from vae_lab.models.observed import filled
 from vae_lab.models.vae import VAE, Batch
@@ -100,8 +100,7 @@ def _run(
     """Runs the chains of all data beside each other: row r is of datum r modulo B."""
     given = batch.x.repeat(chains, *[1] * (batch.x.dim() - 1))
     indices = batch.indices.repeat(chains)
-    spec = {
-        "posterior": NoiseSpec(vae.posterior.noise_law, chains, (vae.latent_dim,)),
+    spec = vae.posterior_noise(chains) | {
         "pixels": pixel_spec(vae, given.shape[1:], chains),
         "accept": NoiseSpec("uniform", chains, ()),
     }
@@ -136,7 +135,7 @@ def _steps(
     at_once = max(1, EVALUATION_BLOCK // chains)
     several = {name: each._replace(num_samples=at_once * chains) for name, each in spec.items()}
     for block in count():
-        drawn = draws_of(noise, several, "gibbs", batch.indices, block, batch.x)
+        drawn = batch.draw(noise, several, "gibbs", block)
         for step in range(at_once):
             own = slice(step * chains, (step + 1) * chains)
             yield {name: each[own].flatten(0, 1).unsqueeze(0) for name, each in drawn.items()}

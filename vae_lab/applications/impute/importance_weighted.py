@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from vae_lab.applications.impute.base import Imputed, draws_of, pixel_spec
+from vae_lab.applications.impute.base import Imputed, pixel_spec
 from vae_lab.inference.weights import Trust
 from vae_lab.models.observed import Fill, filled, of_observed
 from vae_lab.models.vae import VAE, Batch
@@ -40,7 +40,7 @@ def importance_weighted(
         num_samples: `K`, at least 1.
         imputations: `M`, how many draws.
     """
-    x, indices = batch
+    x = batch.x
     observed = of_observed(vae, fill)
     q = observed.encode(batch)
     mean = torch.zeros_like(x)
@@ -48,8 +48,7 @@ def importance_weighted(
     samples, log_weights = [], []
     for block, start in enumerate(range(0, num_samples, EVALUATION_BLOCK)):
         size = min(EVALUATION_BLOCK, num_samples - start)
-        spec = {"posterior": NoiseSpec(vae.posterior.noise_law, size, (vae.latent_dim,))}
-        z = q.transform(draws_of(noise, spec, "importance", indices, block, x)["posterior"])
+        z = q.transform(batch.draw(noise, vae.posterior_noise(size), "importance", block)["posterior"])
         pixels = observed.decode(z)
         log_w = pixels.log_prob(x) + vae.prior.log_prob(z) - q.log_prob(z)
         before, log_total = log_total, torch.logaddexp(log_total, log_w.logsumexp(0))
@@ -59,9 +58,9 @@ def importance_weighted(
         log_weights.append(log_w)
     log_weight = torch.cat(log_weights).double()
     weights, trust = log_weight.softmax(0), Trust.of(log_weight)
-    chosen = _resampled(torch.cat(samples), weights, noise, indices, imputations)
+    chosen = _resampled(torch.cat(samples), weights, noise, batch.indices, imputations)
     spec = {"pixels": pixel_spec(vae, x.shape[1:], imputations)}
-    eps = draws_of(noise, spec, "importance pixels", indices, 0, x)["pixels"]
+    eps = batch.draw(noise, spec, "importance pixels")["pixels"]
     drawn = vae.decode(chosen).sample(eps)
     told = {"effective_sample_size": trust.effective_sample_size, "in_doubt": trust.in_doubt}
     return Imputed(filled(x, mean), filled(x, drawn), told)
@@ -75,7 +74,9 @@ def _beside(log_factor: Tensor, values: Tensor) -> Tensor:
 def _resampled(z: Tensor, weights: Tensor, noise: NoiseSource, indices: Tensor, number: int) -> Tensor:
     """Some of the samples `(K, B, D)`, each datum's chosen by its weights `(K, B)`, `(number, B, D)`."""
     spec = {"choice": NoiseSpec("uniform", number, ())}
-    uniform = draws_of(noise, spec, "importance choice", indices, 0, weights)["choice"]
+    uniform = noise.evaluation(
+        spec, purpose="importance choice", indices=indices, device=weights.device, dtype=weights.dtype
+    )["choice"]
     chosen = [
         component(of_datum, own) for of_datum, own in zip(uniform.unbind(1), weights.unbind(1), strict=True)
     ]

@@ -42,9 +42,9 @@ def command(name: str) -> Callable[..., None]:
 
 def check(cfg: DictConfig) -> None:
     """Raises `UserError` if the configuration cannot make a result; writes nothing."""
-    from vae_lab.applications.run import plan
+    from vae_lab.applications.settings import ApplicationSettings
 
-    plan(cfg)
+    ApplicationSettings.of(cfg)
 
 
 def _carry_out(command: str, cfg: DictConfig) -> Path:
@@ -55,11 +55,10 @@ def _carry_out(command: str, cfg: DictConfig) -> Path:
         directory = RunDirectory(path, cfg, list(hydra_config.overrides.task))
         result = None if cfg.run is None else directory.kept()
         if result is None:
-            from vae_lab.applications.run import (
-                carry_out,  # imports torch, which a finished one needs not wait for
-            )
+            from vae_lab.applications.run import carry_out  # imports torch, which a finished one does not
+            from vae_lab.applications.settings import ApplicationSettings
 
-            result = carry_out(cfg, directory)
+            result = carry_out(ApplicationSettings.of(cfg), directory)
         else:
             show_done("This is done already for this run", result)
         SHOW.get(command, show_use)(result, path)

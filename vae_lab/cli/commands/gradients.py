@@ -21,9 +21,10 @@ signature.register()
 
 def check(cfg: DictConfig) -> None:
     """Raises `UserError` if the configuration cannot make a measurement; writes nothing."""
-    from vae_lab.applications.gradients.measure import plan
+    from vae_lab.applications.gradients.measure import prepare
+    from vae_lab.applications.gradients.settings import GradientsSettings
 
-    plan(cfg)
+    prepare(GradientsSettings.of(cfg))
 
 
 @hydra.main(config_path=str(CONF), config_name="gradients", version_base="1.3")
@@ -34,11 +35,10 @@ def main(cfg: DictConfig) -> None:
     try:
         directory = RunDirectory(path, cfg, list(hydra_config.overrides.task))
         if (result := directory.kept()) is None:
-            from vae_lab.applications.gradients.measure import (
-                measure,  # imports torch, which a finished one needs not wait for
-            )
+            from vae_lab.applications.gradients.measure import measure  # imports torch
+            from vae_lab.applications.gradients.settings import GradientsSettings
 
-            measure(cfg, directory)
+            measure(GradientsSettings.of(cfg), directory)
         else:
             show_done("This configuration is measured already", result)
         show_gradients(path)

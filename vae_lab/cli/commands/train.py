@@ -39,9 +39,10 @@ def main(cfg: DictConfig) -> float | None:
 
 def check(cfg: DictConfig) -> None:
     """Raises `UserError` if the configuration cannot make a run; writes nothing."""
-    from vae_lab.training.build import build_run, load_once
+    from vae_lab.training.build import build_run
+    from vae_lab.training.settings import Settings
 
-    build_run(cfg, Path("checkpoints"), load_once)
+    build_run(Settings.of(cfg, keep_data=True), Path("checkpoints"))
 
 
 def _result(cfg: DictConfig, path: Path) -> Result | None:
@@ -49,8 +50,9 @@ def _result(cfg: DictConfig, path: Path) -> Result | None:
     done = directory.kept()
     if done is None:
         from vae_lab.training.run import run  # imports torch, which a finished run needs not wait for
+        from vae_lab.training.settings import Settings
 
-        done = run(cfg, directory)
+        done = run(Settings.of(cfg), directory)
     else:
         show_done("This configuration is done already", done)
         if cfg.callbacks:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
+from vae_lab.files.markdown import markdown_table
 from vae_lab.files.writing import write_atomically
 from vae_lab.reproductions import published
 from vae_lab.reproductions import published_curves as common
@@ -72,10 +73,8 @@ def _row(run: Path) -> dict[str, object] | None:
 
 
 def _markdown(table: pl.DataFrame) -> str:
-    lines = ["| " + " | ".join(COLUMNS.values()) + " |", "|" + "---|" * len(COLUMNS)]
-    for row in table.rows():
-        cells = [
-            "" if cell is None else f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    rows = [
+        ["" if cell is None else f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row]
+        for row in table.rows()
+    ]
+    return markdown_table([*COLUMNS.values()], rows) + "\n"

@@ -12,6 +12,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter
 
 from vae_lab.applications.gradients.figures.variance import COLOURS
 from vae_lab.figures.style import figure
+from vae_lab.files.markdown import markdown_table
 from vae_lab.files.writing import write_atomically
 from vae_lab.reproductions import exact_variances as exact
 from vae_lab.reproductions.mohamed2020.crossings import crossings, exact_variance, measured_variances
@@ -163,12 +164,12 @@ def _legend(canvas: Any, names: Sequence[str]) -> None:
 
 def _markdown(found: pl.DataFrame) -> str:
     titles = ["E f under N(1, 1)", "by", "crossing of", "published k", "exact", "off by", "measured ± s.e."]
-    lines = ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
+    rows = []
     for row in found.to_dicts():
         names = " and ".join(LOOKS[row[each]].name for each in ("first", "second"))
         cells = [FORMULAS[row["function"]], PARAMETERS[row["parameter"]], names, f"{row['published']:.3f}"]
         cells += [f"{row['exact']:.4f}", f"{100 * row['deviation']:+.2f} %"]
         measured = row["measured"]
         cells.append("" if measured is None else f"{measured:.3f} ± {row['standard_error']:.3f}")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append(cells)
+    return markdown_table(titles, rows) + "\n"
