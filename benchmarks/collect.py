@@ -45,7 +45,7 @@ def main() -> None:
         sweep = manifest.Manifest("many", "", "train", "against", "test/elbo", roles, entries, {})
         started = time.perf_counter()
         results = table.collect(sweep)
-        table.write(results, root)
+        table.write_table(results, root)
         seconds = time.perf_counter() - started
         size = (root / "runs" / "0" / "metrics.json").stat().st_size
         print(f"{len(results.runs):,} runs of {size:,} bytes each: {seconds:.1f} s")

@@ -17,8 +17,8 @@ BEGIN, END = "<!-- estimators -->\n", "<!-- end of estimators -->\n"
 
 def estimators() -> dict[str, Estimator]:
     """Every option of `estimator`, by name."""
-    schema.register()
-    signature.register()
+    schema.register_schemas()
+    signature.register_signature()
     names = sorted(path.stem for path in (Path(CONF) / "estimator").glob("*.yaml"))
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return {

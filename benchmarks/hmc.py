@@ -45,7 +45,7 @@ def gradients_per_second(vae: VAE, x: Tensor, transitions: int) -> float:
     def log_joint(z: Tensor) -> Tensor:
         return vae.log_joint(x, z)
 
-    chains = hmc.start(log_joint, torch.zeros(1, len(x), LATENT), torch.tensor(0.1))
+    chains = hmc.start_chains(log_joint, torch.zeros(1, len(x), LATENT), torch.tensor(0.1))
     began = time.perf_counter()
     for _ in range(transitions):
         momentum, uniform = torch.randn(1, len(x), LATENT), torch.rand(1, len(x))

@@ -159,8 +159,8 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     warnings.filterwarnings("ignore")
-    schema.register()
-    signature.register()
+    schema.register_schemas()
+    signature.register_signature()
     quieten_libraries()
     print(
         f"{'case':28} {'vae-lab':>10} {'by hand':>10} {'ratio':>7}   "

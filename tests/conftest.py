@@ -120,8 +120,8 @@ def here(tmp_path, monkeypatch, capsys):
 
 def composed(*overrides, command="train", **settings):
     """The configuration that a command line makes, with further settings of Hydra's `compose`."""
-    schema.register()
-    signature.register()
+    schema.register_schemas()
+    signature.register_signature()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose(command, list(overrides), **settings)
 

@@ -37,12 +37,12 @@ def did_you_mean(name: str, known: Iterable[str], meant: Sequence[str] = ()) -> 
         '; did you mean optimizer.lr?'
     """
     names = list(known)
-    likely = list(meant) or nearest(name, names)
+    likely = list(meant) or nearest_name(name, names)
     hint = f"; did you mean {' or '.join(likely)}?" if likely else "."
     return f"{hint} There are: {', '.join(names)}." if names and not meant else hint
 
 
-def nearest(name: str, known: Iterable[str]) -> list[str]:
+def nearest_name(name: str, known: Iterable[str]) -> list[str]:
     """The name that is spelt nearest to another, if one is near."""
     spelt = {each.lower(): each for each in known}
     return [spelt[each] for each in difflib.get_close_matches(name.lower(), spelt, n=1, cutoff=0.5)]

@@ -16,9 +16,9 @@ from sklearn.preprocessing import StandardScaler
 
 from vae_lab.applications.embed import Embed
 from vae_lab.applications.embed.explained_variance import ExplainedVariance
-from vae_lab.applications.embed.probing_codes import Labelled, Probe, balanced, with_components
+from vae_lab.applications.embed.probing_codes import Labelled, ProbingClassifiers, balanced, with_components
 from vae_lab.datasets import Array
-from vae_lab.datasets.base import Parts, Split, SplitDataset
+from vae_lab.datasets.base import Split, SplitDataset, Splits
 from vae_lab.estimators import Autoencoder, Reparameterized
 from vae_lab.evaluation.fit_posterior import FitPosterior
 from vae_lab.models.networks import PerDatum
@@ -41,7 +41,7 @@ class InMemory(SplitDataset):
         self.split = Split(x, labels)
 
     def load(self):
-        return Parts(self.split, self.split, self.split)
+        return Splits(self.split, self.split, self.split)
 
 
 def trained(vae, x, labels=None, estimator=None, fit_steps=400):
@@ -165,7 +165,9 @@ def digits():
 def test_accuracies_are_those_of_scikit_learn_called_by_hand():
     train, test = digits()
     done = []
-    probed = Probe([30, 100], repeats=3, seed=5)(train, test, lambda *numbers: done.append(numbers))
+    probed = ProbingClassifiers([30, 100], repeats=3, seed=5)(
+        train, test, lambda *numbers: done.append(numbers)
+    )
     assert done == [(number, 18) for number in range(1, 19)]
     scores = {(score.classifier, score.features, score.number): score for score in probed.scores}
     x, y = train.features["pixels"], train.labels.numpy()
@@ -191,7 +193,7 @@ def test_accuracies_are_those_of_scikit_learn_called_by_hand():
 
 def test_one_draw_has_no_standard_error_and_few_neighbours_are_all_there_are():
     train, test = digits()
-    probed = Probe([10], repeats=1, neighbours=50)(train, test, lambda *numbers: None)
+    probed = ProbingClassifiers([10], repeats=1, neighbours=50)(train, test, lambda *numbers: None)
     (score,) = (each for each in probed.scores if each[:3] == ("knn", "pixels", 10))
     assert score.standard_error is None
     assert score.mean > 2 * probed.chance
@@ -200,7 +202,7 @@ def test_one_draw_has_no_standard_error_and_few_neighbours_are_all_there_are():
 def test_a_linear_probe_that_does_not_end_is_named(monkeypatch):
     monkeypatch.setattr("vae_lab.applications.embed.probing_codes.STEPS", 2)
     train, test = digits()
-    (note,) = Probe([])(train, test, lambda *numbers: None).notes
+    (note,) = ProbingClassifiers([])(train, test, lambda *numbers: None).notes
     assert "had not come to its end after 2 steps" in note
     assert "pixels with 600 labels" in note
 

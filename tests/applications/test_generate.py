@@ -11,9 +11,9 @@ from conftest import only, result
 
 from vae_lab.applications.generate import Generate
 from vae_lab.applications.generate import nearest as nearest_module
-from vae_lab.applications.generate.nearest import nearest
+from vae_lab.applications.generate.nearest import nearest_data
 from vae_lab.datasets import Array
-from vae_lab.datasets.base import Parts, Split
+from vae_lab.datasets.base import Split, Splits
 from vae_lab.noise import NoiseSpec
 from vae_lab.trained.model import load
 
@@ -34,18 +34,18 @@ def test_nearest_is_what_looking_at_all_pairs_finds(tmp_path, monkeypatch, on_di
         np.save(tmp_path / "x.npy", x.numpy())
         given = Array(str(tmp_path / "x.npy"), batch_size=1).found()["train"].x
     pairs = (queries.flatten(1)[:, None] - x.flatten(1)).square().sum(-1).sqrt()
-    found = nearest(queries, given)
+    found = nearest_data(queries, given)
     assert torch.equal(found.numbers, pairs.argmin(1))
     torch.testing.assert_close(found.distances, pairs.min(1).values)
 
 
 def test_a_copy_is_at_distance_0_and_the_first_of_equals_is_found(monkeypatch):
     x = pixels(300, 0, 1, 28, 28)
-    found = nearest(x[[3, 200]], torch.cat([x, x]))
+    found = nearest_data(x[[3, 200]], torch.cat([x, x]))
     assert found.numbers.tolist() == [3, 200]
     assert found.distances.tolist() == [0, 0]
     monkeypatch.setattr(nearest_module, "AT_A_TIME", 10)
-    assert nearest(x[[3, 200]], torch.cat([x, x])).numbers.tolist() == [3, 200]
+    assert nearest_data(x[[3, 200]], torch.cat([x, x])).numbers.tolist() == [3, 200]
 
 
 class Drawing:
@@ -54,7 +54,7 @@ class Drawing:
     def __init__(self, x, train, test, labels=None):
         split = Split(train, labels)
         self.x = x
-        self.data = Parts(split, split, Split(test))
+        self.data = Splits(split, split, Split(test))
         dataset = SimpleNamespace(measured_part=lambda name: getattr(self.data, name))
         self.parts = SimpleNamespace(has_density=True, dataset=dataset)
         self.model = SimpleNamespace(sample_spec=lambda: {"pixels": NoiseSpec("uniform", 1, (1,))})
@@ -144,7 +144,7 @@ def test_a_run_as_one_types_it(vae_lab, runs, tmp_path):
     saved, labels = np.load(folder / "samples.npy"), np.load(folder / "labels.npy")
     assert sorted(map(bytes, saved)) == sorted(map(bytes, means))
     of_train = model.parts.dataset.data.train
-    near = nearest(torch.from_numpy(saved), of_train.x)
+    near = nearest_data(torch.from_numpy(saved), of_train.x)
     assert np.array_equal(of_train.labels[near.numbers].numpy(), labels)
     assert (np.diff(labels) >= 0).all()
     metrics = result(folder)["metrics"]

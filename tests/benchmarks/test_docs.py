@@ -45,8 +45,8 @@ def compose(words):
 
 @pytest.fixture(autouse=True)
 def _registered():
-    schema.register()
-    signature.register()
+    schema.register_schemas()
+    signature.register_signature()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
 from vae_lab.cli.main import main
-from vae_lab.config.explain import explain, readable
+from vae_lab.config.explain import explain, readable_message
 from vae_lab.config.options import groups
 from vae_lab.config.suggest import KEYS, OPTIONS, keys_like, options_like
 from vae_lab.errors import UserError, shortened
@@ -224,5 +224,8 @@ def test_a_path_that_no_file_can_have_is_refused(words, tmp_path, monkeypatch):
 
 
 def test_long_words_lose_their_middle():
-    assert readable(f"key must be int, got {'x' * 5000}.") == f"key must be int, got {'x' * 100}…{'x' * 99}."
+    assert (
+        readable_message(f"key must be int, got {'x' * 5000}.")
+        == f"key must be int, got {'x' * 100}…{'x' * 99}."
+    )
     assert len(shortened("x" * 500, 100)) == 101

@@ -66,8 +66,8 @@ def test_what_stands_outside_the_groups_is_a_command_or_common_to_several():
     ids="/".join,
 )
 def test_option_of_gradients(group, option):
-    schema.register()
-    signature.register()
+    schema.register_schemas()
+    signature.register_signature()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("gradients", [f"{group}={option}"])
     assert instantiate(cfg.probe, "probe").num_replicates >= 2
@@ -77,8 +77,8 @@ def test_option_of_gradients(group, option):
 
 @pytest.mark.parametrize("option", [path.stem for path in sorted((CONF / "measures").glob("*.yaml"))])
 def test_option_of_evaluate(option):
-    schema.register()
-    signature.register()
+    schema.register_schemas()
+    signature.register_signature()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("evaluate", [f"measures={option}", "run=some"])
     assert isinstance(instantiate(cfg.measures, "measures"), Measures)
@@ -86,8 +86,8 @@ def test_option_of_evaluate(option):
 
 
 def test_the_readme_names_the_run_that_its_command_makes():
-    schema.register()
-    signature.register()
+    schema.register_schemas()
+    signature.register_signature()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         made = signature.signature(compose("train", []))
     readme = (REPOSITORY / "README.md").read_text()
@@ -151,7 +151,7 @@ def test_option(group, option, request, monkeypatch, tmp_path):
         overrides += [f"dataset.root={tmp_path}", "dataset.validation_size=5", "dataset.batch_size=10"]
     if option == "ppca" and group == "dataset":
         overrides.append("model/likelihood=gaussian")
-    schema.register()
+    schema.register_schemas()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", overrides)
     if option in ("cifar10", "omniglot"):

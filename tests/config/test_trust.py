@@ -57,8 +57,8 @@ def crafted(tmp_path, marker):
     """Makes a directory that passes for that of a finished run, of a configuration with a changed node."""
 
     def make(key="seed", node=0):
-        schema.register()
-        signature.register()
+        schema.register_schemas()
+        signature.register_signature()
         with initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = compose("train", SMALL)
         with open_dict(cfg):
@@ -470,7 +470,7 @@ def test_what_cannot_be_imported_says_why(tmp_path, monkeypatch, target, content
     try:
         allowed = [target if named == "class" else target.split(".")[0]]
         with trust.trusting(allowed), pytest.raises(UserError) as refused:
-            trust.find(target, "estimator")
+            trust.find_target(target, "estimator")
     finally:
         for module in ("own", "own.mine"):
             sys.modules.pop(module, None)
@@ -568,7 +568,7 @@ def test_a_checkpoint_runs_nothing(crafted, marker):
 )
 def test_a_launcher_takes_no_node(word):
     with pytest.raises(UserError, match=r"^hydra\.launcher\.\w+ must be a plain value; hydra/launcher="):
-        hydra_settings.check(["-m", word])
+        hydra_settings.check_hydra_settings(["-m", word])
 
 
 @pytest.mark.parametrize(
@@ -610,9 +610,9 @@ def test_a_sweep_of_odd_kinds_is_damaged(tmp_path, change):
     empty = {"name": "s", "question": "", "command": "train", "figure": None, "metric": "", "roles": {}}
     whole = empty | {"entries": [{"point": {}, "directory": "a"}], "code": {}}
     (tmp_path / "manifest.json").write_text(json.dumps(whole))
-    assert manifest.read(tmp_path).name == "s"
+    assert manifest.read_manifest(tmp_path).name == "s"
     (tmp_path / "manifest.json").write_text(json.dumps(whole | change))
     with pytest.raises(UserError, match=r"manifest\.json is damaged"):
-        manifest.read(tmp_path)
+        manifest.read_manifest(tmp_path)
     (tmp_path / "slurm.json").write_text("[1]")
     assert slurm.numbers(tmp_path) == {}

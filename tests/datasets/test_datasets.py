@@ -26,7 +26,7 @@ SIZES = {
 
 
 def dataset(name, *overrides):
-    schema.register()
+    schema.register_schemas()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("train", [f"dataset={name}", *overrides])
     return instantiate(cfg.dataset, "dataset")

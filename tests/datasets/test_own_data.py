@@ -25,7 +25,7 @@ from vae_lab.datasets.batches import EvaluationBatches, TrainingBatches
 from vae_lab.errors import UserError
 from vae_lab.files import writing
 from vae_lab.files.paths import CONF
-from vae_lab.numerics.streamed import Rows
+from vae_lab.numerics.streamed import StreamedTensor
 from vae_lab.runs import signature
 
 SMALL = ["model.encoder.hidden=[8]", "model.decoder.hidden=[8]", "evaluation.importance_samples=5"]
@@ -48,7 +48,7 @@ def stored(tmp_path):
 @pytest.mark.parametrize("num_workers", [0, 1, 3])
 def test_rows_are_read_as_a_tensor_would_be_indexed(stored, num_workers):
     source, values = stored
-    rows = Rows(source, num_workers=num_workers)
+    rows = StreamedTensor(source, num_workers=num_workers)
     chosen = torch.randperm(50, generator=torch.Generator().manual_seed(0))[:20]
     assert len(rows) == 50
     assert rows.shape == (50, 4, 3)
@@ -70,7 +70,7 @@ def test_rows_are_read_as_a_tensor_would_be_indexed(stored, num_workers):
 
 def test_workers_end_when_nobody_reads_on(stored):
     before = threading.active_count()
-    batches = Rows(stored[0], num_workers=3).batches(torch.arange(50).split(2))
+    batches = StreamedTensor(stored[0], num_workers=3).batches(torch.arange(50).split(2))
     next(batches)
     assert before < threading.active_count() <= before + 3
     batches.close()
@@ -84,7 +84,7 @@ def test_batches_from_disk_equal_those_from_memory(tmp_path, binarize):
     in_memory = Array(str(tmp_path / "x.npy"), batch_size=7, binarize=binarize)
     loaded = in_memory.load()
     in_memory.load = lambda: type(loaded)(*(part._replace(x=part.x[:]) for part in loaded))
-    assert isinstance(on_disk.data.train.x, Rows)
+    assert isinstance(on_disk.data.train.x, StreamedTensor)
     assert isinstance(in_memory.data.train.x, torch.Tensor)
     for part in ("validation", "test"):
         mine, other = (
@@ -224,7 +224,7 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path):
     array = StoredArray(path, 128, np.dtype(np.uint8), (30, 5))
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(UserError, match="cannot be read any more"):
-        list(Rows(array, num_workers=2).batches(torch.arange(30).split(5)))
+        list(StreamedTensor(array, num_workers=2).batches(torch.arange(30).split(5)))
 
 
 def write_images(folder, number=12, size=(9, 7), seed=0):
@@ -456,7 +456,7 @@ def test_a_folder_without_images(tmp_path):
 
 def signature_of(*overrides):
     writing.content.cache_clear()  # as in a new process
-    schema.register()
+    schema.register_schemas()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return signature.signature(compose("train", list(overrides)))
 
@@ -634,7 +634,7 @@ def small_omniglot(root):
 
 
 def dataset(name, root, checksums, *overrides):
-    schema.register()
+    schema.register_schemas()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose(
             "train", [f"dataset={name}", f"dataset.root={root}", "dataset.batch_size=10", *overrides]

@@ -1,4 +1,4 @@
-"""Discrete latent variables: their laws, and their estimators against sums over all values."""
+"""Discrete latent variables: their distributions, and their estimators against sums over all values."""
 
 import itertools
 import math
@@ -43,7 +43,7 @@ from vae_lab.estimators.baselines import RunningMean
 from vae_lab.estimators.control_variate import scaled_score
 from vae_lab.evaluation.exact import exact_log_likelihood, has_exact_log_likelihood
 from vae_lab.models import posteriors, priors
-from vae_lab.models.distributions.discrete import BernoulliLaw, CategoricalLaw
+from vae_lab.models.distributions.discrete import BernoulliDistribution, CategoricalDistribution
 from vae_lab.models.networks import MLP
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import AntitheticNoise, NoiseSource
@@ -121,9 +121,11 @@ def exact_bound(vae, batch, samples=1, beta=1.0):
 
 def noise_for(q, z):
     """Uniform noise that makes the values `z`, `(K, B, D)`."""
-    if isinstance(q, BernoulliLaw):
+    if isinstance(q, BernoulliDistribution):
         return torch.where(z > 0.5, 1 - q.mean / 2, (1 - q.mean) / 2)
-    return torch.where(z > 0.5, 1 - 1e-12, 1e-12)  # of a Gumbel law, all but the largest and the smallest
+    return torch.where(
+        z > 0.5, 1 - 1e-12, 1e-12
+    )  # of a Gumbel distribution, all but the largest and the smallest
 
 
 @pytest.mark.parametrize(("model", "name"), CASES)
@@ -200,7 +202,7 @@ def logits_gradients(estimator, f, logits, noise, repeats):
 
 def exact_variance(make, f, logits, samples):
     """Of the sum of a score-function estimator's coordinates, by a sum over all samples."""
-    q = BernoulliLaw(logits)
+    q = BernoulliDistribution(logits)
     states = torch.tensor(list(itertools.product([0.0, 1.0], repeat=len(logits))), dtype=torch.float64)
     ways = torch.cartesian_prod(*[torch.arange(len(states))] * samples).reshape(-1, samples)
     probabilities = q.log_prob(states)[ways].sum(1).exp()
@@ -254,7 +256,7 @@ def test_variances_on_the_toy_of_three_variables(logit, plain, baseline, two, fo
     f = partial(distance, target=torch.tensor([0.6, 0.51, 0.48]).double())
     logits = torch.full((3,), logit).double()
     z = torch.tensor(list(itertools.product([0.0, 1.0], repeat=3))).double()
-    mean = BernoulliLaw(logits).log_prob(z).exp() @ f(z)
+    mean = BernoulliDistribution(logits).log_prob(z).exp() @ f(z)
     found = [
         exact_variance(partial(ScoreFunction, kl="entropy"), f, logits, 1),
         exact_variance(partial(centred, mean), f, logits, 1),
@@ -350,39 +352,39 @@ def test_training_the_control_variate_lowers_the_variance(make):
 
 
 LAWS = {
-    "binary": lambda logits: (BernoulliLaw(logits), torch.distributions.Bernoulli(logits=logits)),
+    "binary": lambda logits: (BernoulliDistribution(logits), torch.distributions.Bernoulli(logits=logits)),
     "categorical": lambda logits: (
-        CategoricalLaw(logits, 3),
+        CategoricalDistribution(logits, 3),
         torch.distributions.OneHotCategorical(logits=logits.unflatten(-1, (-1, 3))),
     ),
 }
 
 
 @pytest.fixture(params=LAWS)
-def law(request):
-    """A law over six numbers for two data, and that of torch."""
+def distribution(request):
+    """A distribution over six numbers for two data, and that of torch."""
     generator = torch.Generator().manual_seed(0)
     return LAWS[request.param](2 * torch.randn(2, 6, generator=generator, dtype=torch.float64))
 
 
-def test_laws_are_those_of_torch(law):
-    q, reference = law
-    other = LAWS["binary" if isinstance(q, BernoulliLaw) else "categorical"](q.logits.flip(0))
+def test_distributions_are_those_of_torch(distribution):
+    q, reference = distribution
+    other = LAWS["binary" if isinstance(q, BernoulliDistribution) else "categorical"](q.logits.flip(0))
     z = q.transform(torch.rand(7, 2, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64))
-    in_their_shape = z.unflatten(-1, (-1, 3)) if isinstance(q, CategoricalLaw) else z
+    in_their_shape = z.unflatten(-1, (-1, 3)) if isinstance(q, CategoricalDistribution) else z
     assert torch.allclose(q.log_prob(z), reference.log_prob(in_their_shape).sum(-1))
     assert torch.allclose(q.log_prob_per_dimension(z).sum(-1), q.log_prob(z))
     assert torch.allclose(q.mean, reference.mean.flatten(1))
     assert torch.allclose(q.std, reference.stddev.flatten(1))
     assert torch.allclose(q.entropy(), reference.entropy().sum(-1))
-    prior = type("Prior", (), {"law": other[0]})
+    prior = type("Prior", (), {"distribution": other[0]})
     expected = torch.distributions.kl_divergence(reference, other[1]).sum(-1)
     assert torch.allclose(q.kl(prior).sum(-1), expected)
     assert (q.kl(prior) >= 0).all()
 
 
-def test_samples_have_the_probabilities(law):
-    q, _ = law
+def test_samples_have_the_probabilities(distribution):
+    q, _ = distribution
     u = torch.rand(100_000, 2, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     z = q.transform(u)
     error = q.std / math.sqrt(len(z))
@@ -396,9 +398,9 @@ def test_samples_have_the_probabilities(law):
             assert given.isfinite().all()
 
 
-def test_perturbed_logits_given_a_value_are_the_perturbed_logits_that_make_it(law):
+def test_perturbed_logits_given_a_value_are_the_perturbed_logits_that_make_it(distribution):
     """The value is kept, and over all values both have one distribution."""
-    q, _ = law
+    q, _ = distribution
     u, v = torch.rand(2, 20_000, 2, 6, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     perturbed = q.perturbed(u)
     z = q.harden(perturbed)
@@ -588,6 +590,10 @@ def test_the_optimal_coefficient_where_the_scores_of_the_others_vanish_is_what_i
 
 
 def test_a_category_of_probability_zero_adds_nothing():
-    law, uniform = (CategoricalLaw(torch.tensor([logits]), 3) for logits in ([-torch.inf, 0, 0], [0.0, 0, 0]))
-    assert law.entropy().item() == pytest.approx(math.log(2))
-    assert (law.mean * (law.log_probs - uniform.log_probs)).sum().item() == pytest.approx(math.log(1.5))
+    distribution, uniform = (
+        CategoricalDistribution(torch.tensor([logits]), 3) for logits in ([-torch.inf, 0, 0], [0.0, 0, 0])
+    )
+    assert distribution.entropy().item() == pytest.approx(math.log(2))
+    assert (distribution.mean * (distribution.log_probs - uniform.log_probs)).sum().item() == pytest.approx(
+        math.log(1.5)
+    )

@@ -708,6 +708,6 @@ def test_wake_sleep_teaches_the_model_by_the_data():
 
 def test_wake_sleep_needs_data_that_can_be_dreamed():
     vae = nonlinear_vae()
-    vae.likelihood.noise_law = None
+    vae.likelihood.base_distribution = None
     with pytest.raises(ValueError, match="needs a likelihood that can be sampled, and Bernoulli cannot"):
         check_needs(WakeSleep(), Offer.of(vae))

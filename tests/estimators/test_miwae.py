@@ -8,7 +8,7 @@ import torch
 from conftest import gaussian_batch, linear_gaussian_vae, nonlinear_vae, only, result
 from scipy import stats
 
-from vae_lab.applications.generate.nearest import nearest
+from vae_lab.applications.generate.nearest import nearest_data
 from vae_lab.datasets import Digits
 from vae_lab.estimators import IWAE, MIWAE
 from vae_lab.inference.importance_sampling import importance_weighted_log_likelihood
@@ -181,7 +181,7 @@ def test_a_share_that_cannot_be(missing):
 
 def test_the_nearest_of_incomplete_data():
     x = torch.tensor([[0.0, torch.nan], [3.0, 4.0]])
-    found = nearest(torch.tensor([[1.0, 9.0], [3.0, 4.0]]), x)
+    found = nearest_data(torch.tensor([[1.0, 9.0], [3.0, 4.0]]), x)
     assert found.numbers.tolist() == [0, 1]
     assert found.distances.tolist() == pytest.approx([2**0.5, 0.0])
 

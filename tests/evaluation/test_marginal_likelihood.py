@@ -26,7 +26,7 @@ class Function(torch.nn.Module):
 
 def run(log_density, z, transitions, adapt_to=None, step=0.3):
     generator = torch.Generator().manual_seed(0)
-    chains = hmc.start(log_density, z, torch.full((z.shape[1],), step, dtype=z.dtype))
+    chains = hmc.start_chains(log_density, z, torch.full((z.shape[1],), step, dtype=z.dtype))
     positions, acceptances = [], []
     for _ in range(transitions):
         momentum = torch.randn(z.shape, generator=generator, dtype=z.dtype)

@@ -22,7 +22,12 @@ from vae_lab.evaluation.fit_posterior import FitPosterior
 from vae_lab.evaluation.gap import split_gap
 from vae_lab.evaluation.measures import Measures
 from vae_lab.inference import importance_sampling
-from vae_lab.inference.annealed import AnnealedImportanceSampling, annealed_log_likelihood, log_mean, simulate
+from vae_lab.inference.annealed import (
+    AnnealedImportanceSampling,
+    annealed_log_likelihood,
+    log_mean_weight,
+    simulate,
+)
 from vae_lab.inference.importance_sampling import importance_samples
 from vae_lab.inference.terms import Term, difference, statistic
 from vae_lab.inference.weights import (
@@ -106,13 +111,13 @@ def test_intervals_over_data_cover_the_expectation():
 def test_the_jackknife_covers_even_where_few_weights_rule(samples, scale):
     """The mean over 50 data with log-weights N(0, scale^2), where the delta method covers 44 to 94 %."""
     log_weight = scale * torch.randn(samples, 50_000, generator=seeded(), dtype=torch.float64)
-    values, variances = log_mean(log_weight), monte_carlo_variance(log_weight)
+    values, variances = log_mean_weight(log_weight), monte_carlo_variance(log_weight)
     assert NOMINAL[0] < coverage(values, variances, values, 50) < NOMINAL[1]
 
 
 def test_the_error_of_a_gap_counts_that_its_parts_share_samples():
     log_weight = 1.5 * torch.randn(100, 5000, generator=seeded(), dtype=torch.float64)
-    values, variances = log_mean(log_weight) - log_weight.mean(0), gap_variance(log_weight)
+    values, variances = log_mean_weight(log_weight) - log_weight.mean(0), gap_variance(log_weight)
     assert NOMINAL[0] < coverage(values, variances, values, 10) < NOMINAL[1]
     assert (variances.mean() / values.var()).item() == pytest.approx(1, abs=0.1)
 

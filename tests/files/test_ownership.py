@@ -255,7 +255,7 @@ def test_a_folder_of_the_user_by_the_name_of_a_file_of_ours_is_not_removed(tmp_p
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize("read", [result_of, manifest.read])
+@pytest.mark.parametrize("read", [result_of, manifest.read_manifest])
 @pytest.mark.parametrize("name", ["metrics.json", "manifest.json"])
 def test_what_is_no_file_is_named(tmp_path, read, name):
     (tmp_path / name).mkdir()
@@ -284,7 +284,7 @@ def test_rows_are_added_under_one_name_alone(tmp_path, link):
 
 
 def test_a_file_of_the_user_is_not_written_over(tmp_path):
-    ownership.claim(tmp_path / "a", "sweep")
+    ownership.claim_folder(tmp_path / "a", "sweep")
     (tmp_path / "a" / "table.md").write_text("mine")
     with pytest.raises(UserError, match="in the way"), ownership.written_whole(tmp_path / "a") as folder:
         (folder / "table.md").write_text("ours")
@@ -292,7 +292,7 @@ def test_a_file_of_the_user_is_not_written_over(tmp_path):
 
 
 def test_of_what_is_written_whole_the_old_goes_and_the_strange_stays(tmp_path):
-    ownership.claim(tmp_path, "sweep")
+    ownership.claim_folder(tmp_path, "sweep")
     for names in (["table.csv", "figure.png"], ["table.csv"]):
         with ownership.written_whole(tmp_path) as folder:
             for name in names:
@@ -340,7 +340,7 @@ def test_a_damaged_result_is_not_done_and_is_named(tmp_path, content):
 def test_a_damaged_manifest_is_named(tmp_path, content):
     (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(UserError, match=r"manifest\.json is damaged"):
-        manifest.read(tmp_path)
+        manifest.read_manifest(tmp_path)
 
 
 class TestGrowth:
@@ -380,11 +380,11 @@ class TestGrowth:
     def test_a_manifest_that_says_the_same_is_not_written_again(self, tmp_path):
         directory = tmp_path / "mine"
         one = self.sweep(**{"0": tmp_path / "0"})
-        manifest.write(directory, one)
+        manifest.write_manifest(directory, one)
         written = tree(tmp_path), (directory / manifest.FILE).stat().st_mtime_ns
-        manifest.write(directory, one._replace(code={"vae_lab": "another"}))
+        manifest.write_manifest(directory, one._replace(code={"vae_lab": "another"}))
         assert (tree(tmp_path), (directory / manifest.FILE).stat().st_mtime_ns) == written
-        assert manifest.read(directory) == one
+        assert manifest.read_manifest(directory) == one
 
     def test_one_value_of_an_axis_is_a_point_of_it(self):
         typed = OverridesParser.create().parse_overrides(["seed=7", "model.latent_dim=2"])

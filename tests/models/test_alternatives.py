@@ -24,7 +24,7 @@ from vae_lab.models.alternatives import (
 from vae_lab.models.alternatives.mixture import check_alive
 from vae_lab.models.likelihoods import Bernoulli, FixedGaussian, Gaussian
 from vae_lab.models.networks import PixelCNN, Recurrent
-from vae_lab.models.sampling import draw
+from vae_lab.models.sampling import draw_data
 from vae_lab.noise import NoiseSource
 
 NOISE = NoiseSource(0)
@@ -100,7 +100,7 @@ def test_probabilities_of_all_images_add_up_to_one(name):
 @pytest.mark.parametrize("name", DISCRETE)
 def test_samples_have_the_probability_of_each_image(name):
     model, number = DISCRETE[name](), 20_000
-    x, _ = draw(model, SHAPE, number)
+    x, _ = draw_data(model, SHAPE, number)
     codes = (x.flatten(1) * 2 ** torch.arange(6)).sum(1).long()
     counts = torch.bincount(codes, minlength=64).double()
     with torch.no_grad():
@@ -116,7 +116,7 @@ def test_samples_have_the_probability_of_each_image(name):
 def test_samples_have_the_density(name):
     """E[p(y + eps) / p(y)] is 1 for y from p, wherever a small shift of p stays within its reach."""
     model = DENSITIES[name]()
-    x, _ = draw(model, SHAPE, 20_000)
+    x, _ = draw_data(model, SHAPE, 20_000)
     x = x.double()
     with torch.no_grad():
         shift = 0.1 * x.flatten(1).std(0).min() * torch.ones(SHAPE, dtype=torch.float64)

@@ -8,7 +8,7 @@ from conftest import hierarchical_vae
 
 from vae_lab.evaluation.active_units import ActiveUnits, posterior_means
 from vae_lab.evaluation.measures import Measures
-from vae_lab.inference.annealed import AnnealedImportanceSampling, log_mean
+from vae_lab.inference.annealed import AnnealedImportanceSampling, log_mean_weight
 from vae_lab.inference.weights import monte_carlo_variance
 from vae_lab.models import posteriors, priors
 from vae_lab.models.networks import MLP
@@ -62,7 +62,7 @@ def test_the_log_likelihood_is_that_of_a_grid():
     assert exact.exp().sum() == pytest.approx(1, abs=1e-3)  # of all sixteen images
     for temperatures, chains in ((1, 20_000), (100, 50)):  # 1: the mean of p(x|z) over the prior
         weights = AnnealedImportanceSampling(temperatures, chains).forward(vae, batch(), NoiseSource(0))
-        found, errors = log_mean(weights), monte_carlo_variance(weights).sqrt()
+        found, errors = log_mean_weight(weights), monte_carlo_variance(weights).sqrt()
         assert ((found - exact).abs() < 4 * errors).all()
         assert errors.max() < 0.1
 

@@ -153,7 +153,7 @@ def test_the_density_integrates_to_one(case):
 
 def test_samples_have_the_mean(case):
     family, outputs, reference = case
-    noise = torch.randn if family.noise_law == "normal" else torch.rand
+    noise = torch.randn if family.base_distribution == "normal" else torch.rand
     total = torch.zeros_like(reference.mean)
     for _ in range(4000):
         total += family(outputs).sample(noise(reference.mean.shape, dtype=torch.float64))

@@ -142,8 +142,8 @@ def test_gradients_of_samples_are_those_of_the_quantile(case):
 
 
 def noise_of(q):
-    law = "normal" if isinstance(q, DiagonalGaussian) else "uniform"
-    return NoiseSpec(law, 4, (LATENT_DIM,))
+    distribution = "normal" if isinstance(q, DiagonalGaussian) else "uniform"
+    return NoiseSpec(distribution, 4, (LATENT_DIM,))
 
 
 @pytest.mark.parametrize("name", [*FAMILIES, "full_gaussian", "flow"])

@@ -82,8 +82,8 @@ def test_permutations_are_permutations_and_change_with_the_epoch():
     assert not torch.equal(first, second)
 
 
-def sobol(num_samples, dims, step=0, batch_size=3, law="uniform", seed=0, **where):
-    spec = {"z": NoiseSpec(law, num_samples, (dims,))}
+def sobol(num_samples, dims, step=0, batch_size=3, distribution="uniform", seed=0, **where):
+    spec = {"z": NoiseSpec(distribution, num_samples, (dims,))}
     source = SobolNoise(seed)
     return source.training(
         spec, purpose="train", step=step, batch_size=batch_size, dtype=torch.float64, **where
@@ -110,11 +110,13 @@ def test_sobol_points_are_uniform_and_data_and_steps_independent():
 
 
 def test_sobol_noise_is_a_function_of_its_key_and_each_process_takes_its_slice():
-    whole = sobol(4, dims=2, batch_size=6, law="normal")
-    assert torch.equal(whole, sobol(4, dims=2, batch_size=6, law="normal"))
-    parts = [sobol(4, dims=2, batch_size=3, law="normal", rank=rank, world_size=2) for rank in (0, 1)]
+    whole = sobol(4, dims=2, batch_size=6, distribution="normal")
+    assert torch.equal(whole, sobol(4, dims=2, batch_size=6, distribution="normal"))
+    parts = [
+        sobol(4, dims=2, batch_size=3, distribution="normal", rank=rank, world_size=2) for rank in (0, 1)
+    ]
     assert torch.equal(whole, torch.cat(parts, dim=1))
-    assert not torch.equal(whole, sobol(4, dims=2, batch_size=6, law="normal", seed=1))
+    assert not torch.equal(whole, sobol(4, dims=2, batch_size=6, distribution="normal", seed=1))
 
 
 def test_sobol_means_have_the_smaller_variance_the_more_samples():

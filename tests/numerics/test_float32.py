@@ -134,7 +134,7 @@ def outputs_of(family):
 
 
 def noise_of(family, batch):
-    if family.noise_law == "normal":
+    if family.base_distribution == "normal":
         levels = torch.tensor([-4.0, -0.5, 0.0, 2.0])
     else:
         levels = torch.tensor([1e-12, 1e-4, 0.3, 0.5, 0.99, 1 - 2.0**-24])
@@ -245,7 +245,7 @@ def test_priors(name):
     if isinstance(prior, priors.Flow):  # three of them in a row cube such numbers
         z = z[(z.abs() <= 30).all(-1)].unsqueeze(0)
     spec = prior.noise_spec(1)
-    levels = [-4.0, 0.0, 2.0] if spec.law == "normal" else [1e-12, 0.3, 1 - 2.0**-24]
+    levels = [-4.0, 0.0, 2.0] if spec.distribution == "normal" else [1e-12, 0.3, 1 - 2.0**-24]
     eps = torch.cartesian_prod(*[torch.tensor(levels)] * spec.event_shape[0])
     for extreme in (1.0, 3.0):
         with torch.no_grad():

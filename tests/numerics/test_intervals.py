@@ -15,7 +15,7 @@ from vae_lab.applications.outliers.detection import auroc_with_interval
 from vae_lab.evaluation.aggregate_posterior import maximum_mean_discrepancy, mutual_information
 from vae_lab.inference.terms import Term, statistic
 from vae_lab.models.posteriors.gaussian import DiagonalGaussian
-from vae_lab.numerics.intervals import quantile
+from vae_lab.numerics.intervals import student_t_quantile
 from vae_lab.probe.intervals import of_signed_variance, of_variance
 from vae_lab.sweep.table import _half_interval
 
@@ -162,12 +162,14 @@ def test_of_the_discrepancy_of_aggregate_posterior_and_prior():
         statistic(Term(maximum_mean_discrepancy(*torch.randn(2, 400, 2, generator=generator))))
         for _ in range(500)
     ]
-    covered = sum(abs(each.value) < quantile(20 - 1) * each.error for each in found) / 500
+    covered = sum(abs(each.value) < student_t_quantile(20 - 1) * each.error for each in found) / 500
     assert NOMINAL[0] < covered < NOMINAL[1]
 
 
 def test_of_an_accuracy_over_draws_of_labels():
     rights = np.random.default_rng(7).binomial(360, 0.8, size=(2000, 5)) / 360
     found = [_score("knn", "code", 10, each.tolist()) for each in rights]
-    covered = sum(abs(each.mean - 0.8) < quantile(5 - 1) * each.standard_error for each in found) / 2000
+    covered = (
+        sum(abs(each.mean - 0.8) < student_t_quantile(5 - 1) * each.standard_error for each in found) / 2000
+    )
     assert NOMINAL[0] < covered < NOMINAL[1]

@@ -91,7 +91,7 @@ def test_the_lines_cross_where_they_were_published_to_cross():
 @pytest.mark.parametrize(("function", "k"), [("quadratic", 0.0), ("bell", 1.0), ("cosine", 2.0)])
 def test_the_estimators_have_the_exact_variances(function, k):
     """Ten thousand means of 250 samples know a variance to 1.4 %; the coefficient costs 40 / K more."""
-    schema.register()
+    schema.register_schemas()
     overrides = ["model=mohamed2020", f"model.likelihood.function={function}", f"model.likelihood.k={k}"]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("gradients", ["dataset=ppca", *overrides, "estimators=mohamed2020", "num_samples=250"])
@@ -155,5 +155,5 @@ def test_an_estimator_is_one_line_against_training_samples(tmp_path, monkeypatch
     )
     columns = {"variance_low": 1.0, "variance_high": 2.0, "variance": 1.5, "group": "encoder", "seed": 0}
     rows = [columns | {"estimator": name, "samples": at, "latent_dim": 1} for name in "ab" for at in (0, 9)]
-    gradients.against(pl.DataFrame(rows), "samples", tmp_path / "figure.png")
+    gradients.draw_against_sizes(pl.DataFrame(rows), "samples", tmp_path / "figure.png")
     assert drawn == [[0, 9], [0, 9]]

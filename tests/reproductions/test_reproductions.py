@@ -13,7 +13,7 @@ from vae_lab.figures.manifold import manifold_points
 from vae_lab.reproductions import published
 from vae_lab.reproductions.kingma2014.figure2 import AT
 from vae_lab.reproductions.published_curves import averaged, compare
-from vae_lab.trained.load import load
+from vae_lab.trained.load import load_trained
 
 ON_DIGITS = ["dataset=digits", "model.encoder.hidden=[20]", "model.decoder.hidden=[20]"]
 SHORT = ["logger=none", "trainer.max_samples=2000", "trainer.evaluate_at=[500,2000]"]
@@ -137,13 +137,13 @@ def test_figure_5_draws_the_models_that_were_tested(vae_lab, tmp_path):
     assert process.returncode == 0, process.stderr
     assert (of_sweep(tmp_path) / "figure.png").stat().st_size > 10_000
     run = next(path.parent for path in tmp_path.glob("outputs/runs/*/metrics.json"))
-    trained = load(run)
+    trained = load_trained(run)
     stored = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     for name, value in trained.parts.vae.state_dict().items():
         assert torch.equal(value, stored[f"model.{name}"])
     assert dict(trained.result) == json.loads((run / "metrics.json").read_text())
     with pytest.raises(UserError, match="is not the directory of a finished run"):
-        load(tmp_path)
+        load_trained(tmp_path)
 
 
 def test_a_manifold_runs_through_the_quantiles_of_the_prior():

@@ -215,7 +215,7 @@ def test_progress_that_cannot_be_written_ends_nothing(tmp_path):
     for progress in (lambda: {"metric": "m" * 5000}, lambda: {"value": object()}, lambda: 1 / 0):
         one = lease._take(tmp_path, progress)
         assert one.beat() == "written"
-        assert lease_file.read(one.path).holder.progress == {}
+        assert lease_file.read_lease(one.path).holder.progress == {}
         lease._leave(one)
 
 

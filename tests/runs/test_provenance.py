@@ -181,11 +181,20 @@ def test_the_difference_from_the_last_commit_is_kept(package, tmp_path):
 
 
 def test_all_packages_are_recorded():
-    assert {"torch", "numpy", "pytorch-lightning", "vae-lab", "pytest"} <= provenance.packages().keys()
+    assert {
+        "torch",
+        "numpy",
+        "pytorch-lightning",
+        "vae-lab",
+        "pytest",
+    } <= provenance.installed_packages().keys()
 
 
 def test_other_versions_are_told():
-    made = {"code": {"hash": "a", "sources": {}}, "packages": provenance.packages() | {"torch": "1.0"}}
+    made = {
+        "code": {"hash": "a", "sources": {}},
+        "packages": provenance.installed_packages() | {"torch": "1.0"},
+    }
     (note,) = code.notes_on(made)
     assert note.startswith("this was made with torch 1.0 (now ")
     assert code.notes_on({}) == ["it is unknown by which code this was made; rerun=code does it again."]
@@ -251,7 +260,7 @@ def test_a_sweep_says_of_how_many_finished_runs_the_code_has_changed(tmp_path, c
 def test_a_process_that_lives_on_remembers_the_sources_that_it_imported(package, monkeypatch):
     monkeypatch.setattr(sources, "_remembered", {})
     recorded = behind("estimator._target_=mine_pkg.Mine")["sources"]["mine_pkg/helper.py"]
-    sources.remember("mine_pkg")
+    sources.remember_sources("mine_pkg")
     (package / "helper.py").write_text("FACTOR = 3.0\n")
     assert sources.is_as("mine_pkg/helper.py", recorded)
 

@@ -30,7 +30,7 @@ from multiprocessing.forkserver import _forkserver
 from vae_lab.errors import UserError
 from vae_lab.config.explain import explain
 from vae_lab.sweep.launchers import forkserver
-forkserver.start(1)
+forkserver.start_imports(1)
 print(_forkserver._forkserver_pid, flush=True)
 time.sleep(60)
 """

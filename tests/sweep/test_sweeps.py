@@ -30,7 +30,7 @@ from vae_lab.datasets.fraud_like import fraud_like
 from vae_lab.errors import UserError
 from vae_lab.files.paths import CONF, ROOT
 from vae_lab.runs import signature
-from vae_lab.runs.find import find
+from vae_lab.runs.find import find_run
 from vae_lab.sweep import manifest, table
 from vae_lab.sweep.axes import axes, points
 from vae_lab.sweep.figures.kinds import FIGURES
@@ -448,7 +448,7 @@ def test_queued_jobs_run_from_the_configuration_composed_at_submission(vae_lab, 
     assert vae_lab(*TWO).returncode == 0
     for path in tmp_path.glob("outputs/runs/*/.hydra/config.yaml"):
         assert "${" not in path.read_text()
-    written = manifest.read(of_sweep(tmp_path))
+    written = manifest.read_manifest(of_sweep(tmp_path))
     assert set(written.code) == {"vae_lab", "git_commit", "git_diff"}
     assert [entry.point for entry in written.entries] == [{"latent_dim": "2"}, {"latent_dim": "3"}]
 
@@ -554,7 +554,7 @@ def test_a_sweep_is_given_by_its_directory_or_its_name(tmp_path, monkeypatch):
     assert manifest.directory_of("elsewhere") == Path("elsewhere")
     assert manifest.directory_of("nothing") == Path("outputs/sweeps/nothing")
     with pytest.raises(UserError, match="run=mine is a sweep; write runs=mine for all its runs"):
-        find("mine", "outputs")
+        find_run("mine", "outputs")
 
 
 def test_a_table_that_goes_to_a_file_is_not_cut(monkeypatch):
@@ -617,7 +617,7 @@ def test_a_half_finished_sweep_says_what_is_missing_and_mixed(tmp_path):
 
 def test_a_sweep_without_a_result_has_no_table(tmp_path):
     results = table.collect(collected(tmp_path, [None] * 4))
-    assert table.write(results, tmp_path) == []
+    assert table.write_table(results, tmp_path) == []
     assert results.counts == "0 of 4 runs"
 
 
@@ -630,8 +630,8 @@ def test_words_and_numbers_in_one_column(tmp_path):
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
 def test_every_setting_of_every_sweep_composes_and_can_be_built(path, request, tmp_path, monkeypatch):
-    schema.register()
-    signature.register()
+    schema.register_schemas()
+    signature.register_signature()
     settings = OmegaConf.to_container(OmegaConf.load(path).sweep)
     if "models" in settings:  # whose runs are those of another sweep
         of_models = OmegaConf.load(path.with_name(f"{settings['models']}.yaml")).sweep.scientific

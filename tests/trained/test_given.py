@@ -7,7 +7,7 @@ from PIL import Image
 
 from vae_lab.datasets import Array, Digits, ImageFolder
 from vae_lab.errors import UserError
-from vae_lab.numerics.streamed import Rows, all_of
+from vae_lab.numerics.streamed import StreamedTensor, in_memory
 from vae_lab.trained.data import given
 
 
@@ -67,22 +67,22 @@ def test_arrays(tmp_path, name):
     np.savez(tmp_path / "one.npz", anything=x, labels=np.arange(7))
     np.savez(tmp_path / "parts.npz", train=other, test=x, test_labels=np.arange(7))
     found = given("data", str(tmp_path / name), Digits(binarize="none"))
-    assert isinstance(found.split.x, Rows)
-    assert torch.equal(all_of(found.split.x), torch.from_numpy(x).float().div(255).unsqueeze(1))
+    assert isinstance(found.split.x, StreamedTensor)
+    assert torch.equal(in_memory(found.split.x), torch.from_numpy(x).float().div(255).unsqueeze(1))
     assert (found.split.labels is None) == (name == "x.npy")
     if name != "x.npy":
         assert found.split.labels.tolist() == list(range(7))
     assert (found.name, found.names) == (name, None)
     binary = given("data", str(tmp_path / name), Digits()).split.x
-    assert set(all_of(binary).unique().tolist()) == {0.0, 1.0}
-    assert torch.equal(binary[3:5], all_of(binary)[3:5])
+    assert set(in_memory(binary).unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(binary[3:5], in_memory(binary)[3:5])
     threshold = given("data", str(tmp_path / name), Digits(binarize="threshold")).split.x
-    assert torch.equal(all_of(threshold), (torch.from_numpy(x) > 127).float().unsqueeze(1))
+    assert torch.equal(in_memory(threshold), (torch.from_numpy(x) > 127).float().unsqueeze(1))
 
 
 def test_binarised_pixels_have_the_mean_of_the_grey_ones(tmp_path):
     np.save(tmp_path / "x.npy", np.full((2000, 8, 8), 51, np.uint8))
-    x = all_of(given("data", str(tmp_path / "x.npy"), Digits()).split.x)
+    x = in_memory(given("data", str(tmp_path / "x.npy"), Digits()).split.x)
     error = (0.2 * 0.8 / x.numel()) ** 0.5
     assert abs(x.mean() - 0.2) < 4 * error  # 4 standard errors
 

@@ -154,7 +154,7 @@ def test_a_finished_runs_weights_are_verified_when_they_are_loaded(short, other,
         else:
             checkpoint.write_bytes(checkpoint.read_bytes()[:-1000] + change + checkpoint.read_bytes()[-999:])
         with pytest.raises(UserError, match=r"truncated or corrupt|not the checkpoint that was tested"):
-            loading.load(path)
+            loading.load_trained(path)
 
 
 def test_every_argument_of_lightnings_trainer_is_allowed_or_has_something_in_its_stead():

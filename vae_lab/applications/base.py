@@ -39,7 +39,7 @@ class Outcome:
     checkpoints: list[Path] = field(default_factory=list)
 
 
-class Use:
+class Application:
     """Something to do with a trained model; its arguments are root keys of the command's configuration.
 
     Attributes:

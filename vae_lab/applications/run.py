@@ -1,4 +1,4 @@
-"""One use of a trained model, from its settings to its files."""
+"""An application of a trained model, from its settings to its files."""
 
 import sys
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.progress import Progress
 
-from vae_lab.applications.base import Outcome, Use
+from vae_lab.applications.base import Application, Outcome
 from vae_lab.applications.settings import ApplicationSettings
 from vae_lab.errors import UserError
 from vae_lab.files.ownership import published, written_whole
@@ -17,7 +17,7 @@ from vae_lab.noise import NoiseSource
 from vae_lab.runs.code import name_of
 from vae_lab.runs.directory import RunDirectory
 from vae_lab.runs.result import Result
-from vae_lab.trained.load import load
+from vae_lab.trained.load import load_trained
 from vae_lab.trained.model import TrainedModel
 
 
@@ -32,13 +32,13 @@ def carry_out(settings: ApplicationSettings, directory: RunDirectory) -> Result:
     Raises:
         UserError: If the run cannot serve.
     """
-    use, trained = settings.use, load(settings.run)
+    application, trained = settings.application, load_trained(settings.run)
     if settings.seed is not None:
         trained = trained._replace(parts=replace(trained.parts, noise=NoiseSource(settings.seed)))
     model = TrainedModel(trained, settings.device)
-    _check_pixels(use, model)
+    _check_pixels(application, model)
     try:
-        prepared = use.prepare(model)
+        prepared = application.prepare(model)
     except ValueError as error:
         raise UserError(str(error)) from error
     done = {"samples": 0, "total": 0}
@@ -48,16 +48,18 @@ def carry_out(settings: ApplicationSettings, directory: RunDirectory) -> Result:
         code = directory.code(trained.run)
         directory.keep_diff(code)
         with written_whole(directory.path) as folder:
-            outcome = _carry_out(use, model, prepared, folder, done)
-        entries = _entries(directory, use, model, outcome)
+            outcome = _carry_out(application, model, prepared, folder, done)
+        entries = _entries(directory, application, model, outcome)
         writing.keep(entries, code, model.device, code_of_run=name_of(trained.result.code))
     result = writing.result
     figures = [directory.path / name for name in published(directory.path) if name.endswith(".png")]
-    settings.tracker.log_measured(settings.run, _name(use), result["run"], result.metrics, figures)
+    settings.tracker.log_measured(settings.run, _name(application), result["run"], result.metrics, figures)
     return result
 
 
-def _carry_out(use: Use, model: TrainedModel, prepared: Any, folder: Path, done: dict[str, int]) -> Outcome:
+def _carry_out(
+    application: Application, model: TrainedModel, prepared: Any, folder: Path, done: dict[str, int]
+) -> Outcome:
     with Progress(transient=True, disable=not sys.stdout.isatty()) as bar:
         task = bar.add_task("", total=None)
 
@@ -65,25 +67,27 @@ def _carry_out(use: Use, model: TrainedModel, prepared: Any, folder: Path, done:
             done.update(samples=number, total=total)
             bar.update(task, completed=number, total=total)
 
-        return use(model, prepared, folder, show)
+        return application(model, prepared, folder, show)
 
 
-def _check_pixels(use: Use, model: TrainedModel) -> None:
+def _check_pixels(application: Application, model: TrainedModel) -> None:
     likelihood = getattr(model.model, "likelihood", None)
-    if not isinstance(likelihood, Likelihood) or not use.needs_pixels:
+    if not isinstance(likelihood, Likelihood) or not application.needs_pixels:
         return
-    if not likelihood.describes_pixels:
+    if not likelihood.is_over_pixels:
         raise UserError(
-            f"run={model.result['signature']}: {_name(use)} is for models of pixels, and "
+            f"run={model.result['signature']}: {_name(application)} is for models of pixels, and "
             f"{type(likelihood).__name__} describes none; use vae-lab evaluate."
         )
 
 
-def _name(use: Use) -> str:
-    return type(use).__name__.lower()
+def _name(application: Application) -> str:
+    return type(application).__name__.lower()
 
 
-def _entries(directory: RunDirectory, use: Use, model: TrainedModel, outcome: Outcome) -> dict[str, Any]:
+def _entries(
+    directory: RunDirectory, application: Application, model: TrainedModel, outcome: Outcome
+) -> dict[str, Any]:
     """What came of it, with the metrics of the run on its validation split, by which a sweep chooses."""
     of_run = model.result
     validation = {name: value for name, value in of_run["metrics"].items() if name.startswith("validation/")}
@@ -102,5 +106,5 @@ def _entries(directory: RunDirectory, use: Use, model: TrainedModel, outcome: Ou
         "checkpoints": {
             str(path.resolve()): checksum(path) for path in (model.checkpoint, *outcome.checkpoints)
         },
-        "config": of_run["config"] | {f"{_name(use)}.{name}": value for name, value in mine.items()},
+        "config": of_run["config"] | {f"{_name(application)}.{name}": value for name, value in mine.items()},
     }

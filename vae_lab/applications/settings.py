@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from vae_lab.applications.base import Use
+from vae_lab.applications.base import Application
 from vae_lab.config.instantiate import instantiate
 from vae_lab.config.rules import Rule, check_rules, differs
-from vae_lab.config.schema import OfRunConfig
+from vae_lab.config.schema import ApplicationConfig
 from vae_lab.config.targets import parameters_of
 from vae_lab.errors import UserError
-from vae_lab.runs.find import find
+from vae_lab.runs.find import find_run
 from vae_lab.runs.result import result_of
 from vae_lab.tracking import Tracking
 from vae_lab.training.settings import check_root
@@ -45,14 +45,14 @@ class ApplicationSettings:
     """What the configuration of a command on a trained model says.
 
     Args:
-        use: What is done with the model, with the command's own arguments.
+        application: What is done with the model, with the command's own arguments.
         run: The directory of the finished run.
         seed: Of the noise, in place of the run's; None for the run's.
         accelerator: Where the model is, `cpu` or `gpu`.
         tracker: Where metrics are shown.
     """
 
-    use: Use
+    application: Application
     run: Path
     seed: int | None
     accelerator: str
@@ -66,18 +66,16 @@ class ApplicationSettings:
             UserError: If the configuration is wrong, or the run is not a finished training.
         """
         own = parameters_of(cfg, "")
-        check_root(cfg, OfRunConfig, "_target_", *own)
-        try:
-            check_rules(ROOT_RULES, trainer=cfg.trainer, run=cfg.run)
-        except ValueError as error:
-            raise UserError(str(error)) from error
-        of_use = OmegaConf.masked_copy(cfg, ["_target_", *(name for name in own if name in cfg)])
-        use = instantiate(of_use, "", Use)
-        run = find(cfg.run, cfg.output_dir)
+        check_root(cfg, ApplicationConfig, "_target_", *own)
+        check_rules(ROOT_RULES, trainer=cfg.trainer, run=cfg.run)
+        node = OmegaConf.masked_copy(cfg, ["_target_", *(name for name in own if name in cfg)])
+        application = instantiate(node, "", Application)
+        tracker = instantiate(cfg.logger, "logger", Tracking)
+        run = find_run(cfg.run, cfg.output_dir)
         definition = result_of(run).definition
         if "dataset._target_" not in definition or "run" in definition:
             raise UserError(f"run={cfg.run} is no training, but was made of one.")
-        return cls(use, run, cfg.seed, cfg.trainer.accelerator, instantiate(cfg.logger, "logger", Tracking))
+        return cls(application, run, cfg.seed, cfg.trainer.accelerator, tracker)
 
     @property
     def device(self) -> torch.device:

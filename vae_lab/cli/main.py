@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _obey(arguments: list[str]) -> None:
     try:
-        surroundings.check(arguments)
+        surroundings.check_surroundings(arguments)
     except UserError as error:
         sys.exit(f"vae-lab: {on_one_line(str(error))}")
     if arguments[:1] == ["-sc"]:
@@ -61,7 +61,7 @@ def _sweeps() -> list[str]:
 def _run(name: str, arguments: list[str]) -> None:
     from vae_lab.config import foreign, trust
     from vae_lab.config.explain import exit_if_explained  # reads whether the user wants tracebacks
-    from vae_lab.config.hydra_settings import check
+    from vae_lab.config.hydra_settings import check_hydra_settings
 
     wanted = os.environ.get("HYDRA_FULL_ERROR", "0")
     os.environ.setdefault("VAE_LAB_FULL_ERROR", wanted)  # what the user wants, also for the jobs of a sweep
@@ -74,7 +74,7 @@ def _run(name: str, arguments: list[str]) -> None:
         if not COMMANDS[name].has_configuration:
             words = [word for word in words if not word.startswith("-")]  # flags are the command's own
         _check_flags(name, words)
-        check(arguments)
+        check_hydra_settings(arguments)
         with trust.typed(arguments):
             foreign.check_files_of(name, words)
             _leave_out_current_folder()

@@ -51,7 +51,7 @@ def make_usable() -> None:
     os.environ["HOME"] = NO_HOME if home == "~" else home
 
 
-def check(arguments: Sequence[str]) -> None:
+def check_surroundings(arguments: Sequence[str]) -> None:
     """Checks what a command cannot do without.
 
     Raises:

@@ -41,7 +41,7 @@ def exit_if_explained(error: Exception, command: str, config_name: str | None = 
     message = explain(error, config_name or command)
     if message is not None and not isinstance(_mistake(error), Several):
         message = on_one_line(message)
-    message = None if message is None else readable(message)
+    message = None if message is None else readable_message(message)
     status = DISK_FULL if _is_full(error) else getattr(error, "exit_status", 1)
     if message is None or (WANTS_TRACEBACK and status == 1):
         return
@@ -86,7 +86,7 @@ def explain(error: Exception, config_name: str) -> str | None:
     return None
 
 
-def readable(message: str) -> str:
+def readable_message(message: str) -> str:
     """A message without the middle of words that no line can hold."""
     return re.sub(r"\S{300,}", lambda word: shortened(word[0], 200), message)
 

@@ -24,7 +24,7 @@ _INTERPOLATION = re.compile(
 )
 
 
-def read(path: Path) -> DictConfig:
+def read_configuration(path: Path) -> DictConfig:
     """The configuration in a file, which may be a stranger's: what it names is checked before it is used.
 
     Raises:
@@ -48,7 +48,7 @@ def read_whole(path: Path) -> DictConfig:
     Raises:
         UserError: If one cannot, or for what `read` refuses.
     """
-    config = read(path)
+    config = read_configuration(path)
     try:
         OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
@@ -134,7 +134,7 @@ def _check_options(folders: Iterable[Path], named: str) -> None:
 
 def _check_file(path: Path, root: Path) -> str:
     """Checks an option in a folder of options; gives what it chooses itself."""
-    config = read(path)
+    config = read_configuration(path)
     content: Any = OmegaConf.to_container(config)
     defaults = " ".join(_texts(content.get("defaults")))
     if not _NAMES.fullmatch(defaults) or ".." in defaults:

@@ -32,7 +32,7 @@ WITHOUT_SENSE = ("hydra.verbose=null", "hydra.run.dir=null")
 OF_LIGHTNING = "hydra.job.name="  # in the command lines of the further processes of a run
 
 
-def check(words: Sequence[str]) -> None:
+def check_hydra_settings(words: Sequence[str]) -> None:
     """Checks the settings of Hydra in a command line.
 
     Raises:

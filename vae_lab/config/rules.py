@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from vae_lab.errors import UserError
+
 
 class Rule(NamedTuple):
     """What must not be.
@@ -23,17 +25,17 @@ def check_rules(rules: Iterable[Rule], **about: Any) -> None:
     """Checks rules in their order.
 
     Raises:
-        ValueError: If one is broken, the first; the message begins with its key.
+        UserError: If one is broken, the first; the message begins with its key.
 
     Example:
         >>> least = Rule(lambda it: it.size < 1, "size", "must be at least 1, got {size}.")
         >>> check_rules([least], size=0)
         Traceback (most recent call last):
-        ValueError: size must be at least 1, got 0.
+        vae_lab.errors.UserError: size must be at least 1, got 0.
     """
     for rule in rules:
         if rule.when(SimpleNamespace(**about)):
-            raise ValueError(f"{rule.key} {rule.message.format(**about)}")
+            raise UserError(f"{rule.key} {rule.message.format(**about)}")
 
 
 def differs(path: str, value: Any) -> Callable[[Any], bool]:

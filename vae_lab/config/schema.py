@@ -78,7 +78,7 @@ class GradientsConfig(TrainConfig):
 
 
 @dataclass
-class OfRunConfig:
+class ApplicationConfig:
     """Root keys that every command on a trained model has, beside the arguments of its `_target_`."""
 
     run: str | None = None
@@ -103,13 +103,13 @@ def rerun(cfg: DictConfig) -> bool | Literal["code"]:
     return value
 
 
-def register() -> None:
+def register_schemas() -> None:
     """Makes the schemas known to Hydra."""
     start = {"_target_": "vae_lab.cli.start.Start"}
     own = HydraConf(output_subdir=None, callbacks={"start": start})  # what a run leaves is written by the run
     ConfigStore.instance().store(group="hydra", name="config", node=own, provider="vae_lab")
     ConfigStore.instance().store(name="train_schema", node=TrainConfig)
     ConfigStore.instance().store(name="gradients_schema", node=GradientsConfig)
-    typed = OmegaConf.structured(OfRunConfig)
+    typed = OmegaConf.structured(ApplicationConfig)
     of_run = OmegaConf.create({name: typed._get_node(name) for name in typed})  # a command adds its own keys
-    ConfigStore.instance().store(name="of_run_schema", node=of_run)
+    ConfigStore.instance().store(name="application_schema", node=of_run)

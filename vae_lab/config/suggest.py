@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from vae_lab.config.options import groups, options_of
-from vae_lab.errors import nearest
+from vae_lab.errors import nearest_name
 from vae_lab.files.paths import CONF
 
 # What else a key is called; of those that the configuration has, all are offered.
@@ -156,7 +156,13 @@ def options_like(group: str, option: str, options: Iterable[str]) -> list[str]:
     ]
     words = _of(OPTIONS, option)
     of_group = [choice for choice in words if choice.startswith(f"{group}=")]
-    return same or of_group or elsewhere or words or [f"{group}={each}" for each in nearest(option, options)]
+    return (
+        same
+        or of_group
+        or elsewhere
+        or words
+        or [f"{group}={each}" for each in nearest_name(option, options)]
+    )
 
 
 def options_with(group: str) -> list[str]:

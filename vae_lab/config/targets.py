@@ -19,7 +19,7 @@ def target_of(node: Any, key: str) -> Callable[..., Any]:
     """
     if not isinstance(node, DictConfig | dict) or "_target_" not in node:
         raise UserError(f"{key} must be one of its group's options, got {shortened(repr(node))}.")
-    return trust.find(node["_target_"], key)
+    return trust.find_target(node["_target_"], key)
 
 
 def makes(node: Any, key: str, *kinds: type) -> bool:

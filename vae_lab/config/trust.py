@@ -57,7 +57,7 @@ _NAMED = re.compile(
 _arguments: ContextVar[tuple[str, ...]] = ContextVar("trust", default=())
 
 
-def find(target: Any, key: str) -> Callable[..., Any]:
+def find_target(target: Any, key: str) -> Callable[..., Any]:
     """The class or the factory that a `_target_` names, imported only if that is allowed.
 
     Args:

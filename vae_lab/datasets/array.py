@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_lab.datasets.base import Binarize, Parts, Split
+from vae_lab.datasets.base import Binarize, Split, Splits
 from vae_lab.datasets.own import OwnDataset
 from vae_lab.errors import UserError
-from vae_lab.numerics.streamed import Rows
+from vae_lab.numerics.streamed import StreamedTensor
 
 CHANNELS = (1, 3, 4)  # that images have
 READ_HEADER = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -90,7 +90,7 @@ class Array(OwnDataset):
     def found(self) -> Mapping[str, Split]:
         data = self._data()
         only = next(iter(data)) if len(data) == 1 else None
-        if only is None and ("train" not in data or data.keys() - set(Parts._fields)):
+        if only is None and ("train" not in data or data.keys() - set(Splits._fields)):
             raise UserError(
                 f"dataset.path: {self.path} must have one array, or train, validation and test, but has "
                 f"{', '.join(data) or 'none'}."
@@ -115,7 +115,7 @@ class Array(OwnDataset):
             x = values.float() / self.scale
             return x.unsqueeze(1) if x.dim() == 3 else x.movedim(3, 1) if last else x
 
-        rows = Rows(array, change, self.num_workers)
+        rows = StreamedTensor(array, change, self.num_workers)
         if labels is None:
             return Split(rows)
         if labels.shape != array.shape[:1] or labels.dtype.kind not in "bui":

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from vae_lab.datasets.batches import EvaluationBatches, Redraw, TrainingBatches
 from vae_lab.datasets.missing import at_random
-from vae_lab.noise import NoiseSource, NoiseSpec, permutation, some_of
-from vae_lab.numerics.streamed import Rows, all_of
+from vae_lab.noise import NoiseSource, NoiseSpec, permutation, random_subset
+from vae_lab.numerics.streamed import StreamedTensor, in_memory
 
 Binarize = Literal["none", "dynamic", "fixed", "threshold"]
 EVALUATION_BATCH = 1000  # data, if they are small
@@ -27,21 +27,23 @@ class Split(NamedTuple):
         labels: `(N,)`, where there are any.
     """
 
-    x: Tensor | Rows
+    x: Tensor | StreamedTensor
     labels: Tensor | None = None
 
     def take(self, indices: Tensor) -> "Split":
         """The part of the data numbered by `indices`."""
-        x = self.x.select(indices) if isinstance(self.x, Rows) else self.x[indices]
+        x = self.x.select(indices) if isinstance(self.x, StreamedTensor) else self.x[indices]
         return Split(x, None if self.labels is None else self.labels[indices])
 
     def map(self, change: Callable[[Tensor, Tensor], Tensor]) -> "Split":
         """The data changed by a function of values and indices: now, or when they are read from disk."""
         x = self.x
-        return Split(x.map(change) if isinstance(x, Rows) else change(x, torch.arange(len(x))), self.labels)
+        return Split(
+            x.map(change) if isinstance(x, StreamedTensor) else change(x, torch.arange(len(x))), self.labels
+        )
 
 
-class Parts(NamedTuple):
+class Splits(NamedTuple):
     """The three parts of a dataset; models are selected on `validation` and never see `test`."""
 
     train: Split
@@ -114,9 +116,9 @@ class SplitDataset:
         self.test_curve = False  # whether the test part is followed along training too
         self.updates_per_batch = 1  # optimizer steps with one batch
         self.train_curve = 0  # how many training data are followed with the weights of the moment
-        self.parts: Parts | None = None
+        self.parts: Splits | None = None
 
-    def load(self) -> Parts:
+    def load(self) -> Splits:
         """Reads the three parts, or opens them, values as floats, before any binarisation."""
         raise NotImplementedError
 
@@ -129,20 +131,20 @@ class SplitDataset:
             self._check_left_out(parts)
             unseen = self._of_classes(parts.test, left_out=True)
             self.left_out = self.measured(unseen, "left out")
-            parts = Parts(*(self._of_classes(part, left_out=False) for part in parts))
+            parts = Splits(*(self._of_classes(part, left_out=False) for part in parts))
         if self.batch_size > len(parts.train.x):
             raise ValueError(
                 f"batch_size must be at most {len(parts.train.x)}, the size of the training part, "
                 f"got {self.batch_size}."
             )
         train, validation = self._hidden(parts.train, "train"), self._hidden(parts.validation, "validation")
-        self.parts = Parts(
+        self.parts = Splits(
             train if self.redraw else self.measured(train, "train"),
             self.measured(validation, "validation"),
             self.measured(parts.test, "test"),
         )
 
-    def _check_left_out(self, parts: Parts) -> None:
+    def _check_left_out(self, parts: Splits) -> None:
         """Raises `ValueError` if the data have not the classes, or no others to train on."""
         if any(part.labels is None for part in parts):
             raise ValueError("leave_out needs labels, which these data do not have.")
@@ -173,7 +175,7 @@ class SplitDataset:
         return part.take(chosen.nonzero().flatten())
 
     @property
-    def data(self) -> Parts:
+    def data(self) -> Splits:
         """The three parts, loaded at the first call."""
         self.setup()
         assert self.parts is not None
@@ -182,7 +184,7 @@ class SplitDataset:
     @property
     def fixed_training_data(self) -> Tensor:
         """The training data for a model that looks at the same ones again and again: drawn once."""
-        return all_of(self.measured_part("train").x)
+        return in_memory(self.measured_part("train").x)
 
     def measured_part(self, name: str) -> Split:
         """A part as a model is measured on it, also the training part, whose pixels are drawn once then."""
@@ -230,7 +232,7 @@ class SplitDataset:
     @cached_property
     def _followed(self) -> Split:
         """A random part of the training data, which are not in any order that could be relied on."""
-        chosen = some_of(
+        chosen = random_subset(
             len(self.data.train.x), self.train_curve, seed=self.split_seed, purpose="train curve"
         )
         return self.measured(self.data.train.take(chosen), "train curve")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vae_lab.models.vae import Batch
 from vae_lab.noise import NoiseSource, NoiseSpec, permutation
-from vae_lab.numerics.streamed import Rows, in_batches
+from vae_lab.numerics.streamed import StreamedTensor, in_batches
 
 Redraw = Callable[[Tensor, Tensor], Tensor]
 
@@ -41,7 +41,7 @@ class TrainingBatches:
 
     def __init__(
         self,
-        x: Tensor | Rows,
+        x: Tensor | StreamedTensor,
         batch_size: int,
         num_steps: int,
         first_step: int,
@@ -91,7 +91,9 @@ class TrainingBatches:
 
     def _permutation(self, epoch: int) -> Tensor:
         order = permutation(len(self.x), seed=self.seed, purpose="order", epoch=epoch)
-        return order if isinstance(self.x, Rows) else order.to(self.x.device)  # files are read from the CPU
+        return (
+            order if isinstance(self.x, StreamedTensor) else order.to(self.x.device)
+        )  # files are read from the CPU
 
     def _uniform(self, batch: Batch, step: int) -> Tensor:
         specs = {"pixels": NoiseSpec("uniform", 1, tuple(batch.x.shape[1:]))}
@@ -110,7 +112,9 @@ class EvaluationBatches:
         world_size: How many there are.
     """
 
-    def __init__(self, x: Tensor | Rows, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+    def __init__(
+        self, x: Tensor | StreamedTensor, batch_size: int, rank: int = 0, world_size: int = 1
+    ) -> None:
         indices = torch.arange(rank, len(x), world_size, device=x.device)
         self.x = x
         self.chunks = indices.split(batch_size) if len(indices) else ()

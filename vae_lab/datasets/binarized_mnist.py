@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from vae_lab.datasets.base import Parts, Split, SplitDataset
+from vae_lab.datasets.base import Split, SplitDataset, Splits
 from vae_lab.datasets.files import verified_files
 
 
@@ -32,7 +32,7 @@ class BinarizedMNIST(SplitDataset):
         self.root = root
         self.files = files
 
-    def load(self) -> Parts:
+    def load(self) -> Splits:
         (path,) = verified_files(
             self.root,
             self.files,
@@ -40,7 +40,7 @@ class BinarizedMNIST(SplitDataset):
             how_to_get="docs/datasets.md tells how to make it from the published text files.",
         )
         with np.load(path, allow_pickle=False) as arrays:
-            return Parts(*(_unpack(arrays[name]) for name in ("train", "valid", "test")))
+            return Splits(*(_unpack(arrays[name]) for name in ("train", "valid", "test")))
 
 
 def _unpack(packed: np.ndarray) -> Split:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from vae_lab.datasets.base import Parts, Split, SplitDataset
+from vae_lab.datasets.base import Split, SplitDataset, Splits
 from vae_lab.datasets.batches import Redraw
 
 ROWS = 569
@@ -41,7 +41,7 @@ class BreastCancer(SplitDataset):
         self.rows = rows
         self.sees_parts = rows is not None and rows < ROWS
 
-    def load(self) -> Parts:
+    def load(self) -> Splits:
         from sklearn.datasets import load_breast_cancer
         from sklearn.preprocessing import scale
 
@@ -49,7 +49,7 @@ class BreastCancer(SplitDataset):
         standardised = torch.from_numpy(scale(features))
         table = torch.cat([standardised, torch.ones(ROWS, 1), labels.unsqueeze(1)], dim=1)
         whole = Split(table.float().unsqueeze(0))
-        return Parts(whole, whole, whole)
+        return Splits(whole, whole, whole)
 
     @property
     def redraw(self) -> Redraw | None:

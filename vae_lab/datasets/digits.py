@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from vae_lab.datasets.base import Binarize, Parts, Split, SplitDataset, split_off
+from vae_lab.datasets.base import Binarize, Split, SplitDataset, Splits, split_off
 
 
 class Digits(SplitDataset):
@@ -42,7 +42,7 @@ class Digits(SplitDataset):
         self.validation_size = validation_size
         self.test_size = test_size
 
-    def load(self) -> Parts:
+    def load(self) -> Splits:
         from sklearn.datasets import load_digits
 
         images, labels = load_digits(return_X_y=True)
@@ -51,4 +51,4 @@ class Digits(SplitDataset):
             Split(x, torch.from_numpy(labels)), self.test_size, self.split_seed, "test_size"
         )
         train, validation = split_off(rest, self.validation_size, self.split_seed)
-        return Parts(train, validation, test)
+        return Splits(train, validation, test)

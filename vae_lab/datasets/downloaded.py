@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import torchvision
 
-from vae_lab.datasets.base import Binarize, Parts, Split, SplitDataset, split_off
+from vae_lab.datasets.base import Binarize, Split, SplitDataset, Splits, split_off
 from vae_lab.datasets.files import verified_files
 
 
@@ -61,7 +61,7 @@ class Downloaded(SplitDataset):
         """The training and the test part, from the verified files."""
         raise NotImplementedError
 
-    def load(self) -> Parts:
+    def load(self) -> Splits:
         paths = verified_files(
             self.root,
             self.files,
@@ -73,4 +73,4 @@ class Downloaded(SplitDataset):
         if self.train_size not in (None, len(images.x)):
             _, images = split_off(images, self.train_size, self.split_seed, "train_size")
         train, validation = split_off(images, self.validation_size, self.split_seed)
-        return Parts(train, validation, test)
+        return Splits(train, validation, test)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from vae_lab.datasets.base import Parts, Split, SplitDataset, split_off
+from vae_lab.datasets.base import Split, SplitDataset, Splits, split_off
 from vae_lab.datasets.files import verified_files
 
 
@@ -52,7 +52,7 @@ class FreyFace(SplitDataset):
         self.train_size = train_size
         self.validation_size = validation_size
 
-    def load(self) -> Parts:
+    def load(self) -> Splits:
         (path,) = verified_files(
             self.root,
             self.files,
@@ -62,4 +62,4 @@ class FreyFace(SplitDataset):
         frames = torch.from_numpy(np.load(path, allow_pickle=False)).float().div(self.scale).unsqueeze(1)
         test, rest = split_off(Split(frames), self.train_size, self.split_seed, "train_size")
         train, validation = split_off(rest, self.validation_size, self.split_seed)
-        return Parts(train, validation, test)
+        return Splits(train, validation, test)

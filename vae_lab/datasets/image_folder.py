@@ -16,7 +16,7 @@ from vae_lab.datasets.own import OwnDataset
 from vae_lab.datasets.part_folders import part_folders, part_of
 from vae_lab.errors import UserError
 from vae_lab.files.writing import FORMATS, IMAGES, image_files
-from vae_lab.numerics.streamed import Rows
+from vae_lab.numerics.streamed import StreamedTensor
 
 MODES = {1: "L", 3: "RGB"}
 AS_THEY_ARE = {1: ("1", "L"), 3: ("RGB",)}  # modes whose values change by no conversion
@@ -115,7 +115,7 @@ class ImageFolder(OwnDataset):
                 f"{', '.join(IMAGES)})."
             )
         files = ImageFiles(folder, names, self.size, self.channels)
-        rows = Rows(files, lambda x, numbers: x.float() / self.scale, self.num_workers)
+        rows = StreamedTensor(files, lambda x, numbers: x.float() / self.scale, self.num_workers)
         numbers = {name: number for number, name in enumerate(classes)}
         labels = [numbers.get(_class(name), -1) for name in names]
         return Split(rows, None if -1 in labels else torch.tensor(labels))
@@ -205,7 +205,7 @@ class ImageFiles:
         return pixels[np.newaxis] if channels == 1 else pixels.transpose(2, 0, 1)
 
 
-def readable(files: ImageFiles, exact: bool) -> tuple[list[int], list[str]]:
+def readable_images(files: ImageFiles, exact: bool) -> tuple[list[int], list[str]]:
     """Which images can be used, and of the others why not.
 
     Args:

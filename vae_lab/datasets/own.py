@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from vae_lab.datasets.base import Binarize, Parts, Split, SplitDataset, split_off
+from vae_lab.datasets.base import Binarize, Split, SplitDataset, Splits, split_off
 from vae_lab.errors import UserError
 from vae_lab.models.likelihoods.support import extremes
-from vae_lab.numerics.streamed import some
+from vae_lab.numerics.streamed import subsample
 
 
 class OwnDataset(SplitDataset):
@@ -56,7 +56,7 @@ class OwnDataset(SplitDataset):
         """The parts that the files have, `train` among them."""
         raise NotImplementedError
 
-    def load(self) -> Parts:
+    def load(self) -> Splits:
         parts = dict(self.found())
         whole = len(parts["train"].x)
         for name, size in {"test": self.test_size, "validation": self.validation_size}.items():
@@ -67,14 +67,14 @@ class OwnDataset(SplitDataset):
                 parts["train"], parts[name] = split_off(
                     parts["train"], number, self.split_seed, f"{name}_size"
                 )
-        loaded = Parts(**parts)
+        loaded = Splits(**parts)
         shapes = {name: tuple(part.x.shape[1:]) for name, part in parts.items()}
         if len(set(shapes.values())) > 1:
             raise UserError(f"dataset.path: its parts have data of different shapes, {shapes}.")
         if len(loaded.test.x) == 0:
             raise ValueError(f"test_size must leave test data, got {self.test_size} of {whole}.")
         if self.levels is None:
-            self._check_values(some(loaded.train.x), some(loaded.test.x))
+            self._check_values(subsample(loaded.train.x), subsample(loaded.test.x))
         return loaded
 
     def _check_values(self, *samples: Tensor) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_lab.datasets.base import Parts, Split, SplitDataset
+from vae_lab.datasets.base import Split, SplitDataset, Splits
 
 
 class PPCA(SplitDataset):
@@ -66,9 +66,9 @@ class PPCA(SplitDataset):
         self.weight = torch.from_numpy(columns * np.linspace(*scales, latent_dim))
         self.mean = torch.from_numpy(generator.standard_normal(data_dim))
 
-    def load(self) -> Parts:
+    def load(self) -> Splits:
         sizes = [self.train_size, self.train_size // 10, self.train_size // 10]
-        return Parts(*(self._draw(size, part) for part, size in enumerate(sizes, start=1)))
+        return Splits(*(self._draw(size, part) for part, size in enumerate(sizes, start=1)))
 
     def log_prob(self, x: Tensor) -> Tensor:
         """The exact log p(x) in nats, `(N, data_dim)` to `(N,)` in float64."""

@@ -3,11 +3,11 @@
 import torch
 from torch import Tensor
 
-from vae_lab.models.distributions.posterior import Conditional
+from vae_lab.models.distributions.posterior import PosteriorDistribution
 from vae_lab.numerics.precision import without_autocast
 
 
-def scaled_score(signal: Tensor, q: Conditional, z: Tensor) -> Tensor:
+def scaled_score(signal: Tensor, q: PosteriorDistribution, z: Tensor) -> Tensor:
     r"""A surrogate, of expected gradient zero, to be subtracted from that of the score function.
 
     For each coordinate j of the parameters of q(z|x), with s_kj the score at sample k,
@@ -52,7 +52,7 @@ def _mean_of_others(signal: Tensor, weights: Tensor) -> Tensor:
     return torch.where(total > 0, weighted, sum_of_others(signal) / (len(signal) - 1))
 
 
-def scores(q: Conditional, z: Tensor) -> tuple[Tensor, ...]:
+def scores(q: PosteriorDistribution, z: Tensor) -> tuple[Tensor, ...]:
     """The derivative of log q(z_k|x) by each parameter of q, `(K, B, D)`, without a graph."""
     parameters = tuple(parameter.detach().expand(z.shape) for parameter in q.parameters)
     log_q = torch.func.grad(lambda own: q.with_parameters(*own).log_prob(z).sum())

@@ -9,7 +9,7 @@ from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.control_variate import scores, sum_of_others
 from vae_lab.estimators.expansion import Quadratic, expand
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
-from vae_lab.models.distributions.posterior import Conditional
+from vae_lab.models.distributions.posterior import PosteriorDistribution
 from vae_lab.models.vae import VAE, Batch
 
 
@@ -85,7 +85,7 @@ class DeltaMethod(SingleSampleEstimator):
             surrogate = surrogate + self._of_posterior(terms.objective(beta).detach(), h, q, z).mean(0)
         return Estimate(surrogate, bound.detach(), terms.report(beta))
 
-    def _of_posterior(self, signal: Tensor, h: Quadratic, q: Conditional, z: Tensor) -> Tensor:
+    def _of_posterior(self, signal: Tensor, h: Quadratic, q: PosteriorDistribution, z: Tensor) -> Tensor:
         """A surrogate `(K, B)` for q's parameters alone."""
         surrogate = torch.zeros_like(signal)
         for parameter, score, exact in zip(q.parameters, scores(q, z), _expected(h, q), strict=True):
@@ -104,7 +104,7 @@ class DeltaMethod(SingleSampleEstimator):
         return (products / squares.clamp_min(torch.finfo(squares.dtype).tiny)).to(control)
 
 
-def _expected(h: Quadratic, q: Conditional) -> tuple[Tensor, ...]:
+def _expected(h: Quadratic, q: PosteriorDistribution) -> tuple[Tensor, ...]:
     """The derivative of E[h(z)] by each parameter of q, `(B, D)`, without a graph."""
     parameters = tuple(parameter.detach() for parameter in q.parameters)
     derivative = torch.func.grad(lambda own: h.expectation(q.with_parameters(*own)).sum())

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from vae_lab.models.distributions.posterior import Conditional
+from vae_lab.models.distributions.posterior import PosteriorDistribution
 from vae_lab.numerics.precision import without_autocast
 
 
@@ -32,7 +32,7 @@ class Quadratic(NamedTuple):
             curvature = torch.einsum("kbi,bij->kbj", step, self.hessian.to(step))
         return self.value + ((self.gradient + 0.5 * curvature) * step).sum(-1)
 
-    def expectation(self, q: Conditional) -> Tensor:
+    def expectation(self, q: PosteriorDistribution) -> Tensor:
         """E[h(z)] of shape `(B,)` under a q that is a product over the latent dimensions."""
         assert q.std is not None
         spread = self.hessian.diagonal(dim1=-2, dim2=-1) * q.std.square()

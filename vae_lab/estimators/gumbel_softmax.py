@@ -6,7 +6,7 @@ from torch import Tensor
 
 from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
-from vae_lab.models.distributions.discrete import DiscreteLaw
+from vae_lab.models.distributions.discrete import DiscreteDistribution
 from vae_lab.models.vae import VAE, Batch
 
 
@@ -89,13 +89,13 @@ class GumbelSoftmax(SingleSampleEstimator):
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)
-        assert isinstance(q, DiscreteLaw)
+        assert isinstance(q, DiscreteDistribution)
         z = self._sample(q, noise["posterior"]) if self.training else q.transform(noise["posterior"])
         terms = self.bound_terms(vae, batch.x, z, q, density=q)
         bound = terms.bound(self.weight)
         return Estimate(bound, bound.detach(), terms.report(self.weight))
 
-    def _sample(self, q: DiscreteLaw, eps: Tensor) -> Tensor:
+    def _sample(self, q: DiscreteDistribution, eps: Tensor) -> Tensor:
         perturbed = q.perturbed(eps)
         relaxed = q.relax(perturbed, self.temperature_now)
         return q.harden(perturbed) + relaxed - relaxed.detach() if self.straight_through else relaxed

@@ -9,7 +9,7 @@ from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.baselines.base import RunningAverage
 from vae_lab.estimators.learned_control_variate import LearnedControlVariate, squared_gradient
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
-from vae_lab.models.distributions.posterior import Conditional
+from vae_lab.models.distributions.posterior import PosteriorDistribution
 from vae_lab.models.networks.fixed import fixed
 from vae_lab.models.vae import VAE, Batch
 
@@ -90,7 +90,9 @@ class LAX(SingleSampleEstimator):
     def update(self, means: Mapping[str, Tensor]) -> None:
         self.level.add(means["level"])
 
-    def _loss(self, difference: Tensor, x: Tensor, z: Tensor, q: Conditional, eps: Tensor) -> Tensor:
+    def _loss(
+        self, difference: Tensor, x: Tensor, z: Tensor, q: PosteriorDistribution, eps: Tensor
+    ) -> Tensor:
         """What the network is trained to make small, `(B,)`, with a graph to its parameters alone."""
 
         def surrogate(parameters: tuple[Tensor, ...]) -> Tensor:

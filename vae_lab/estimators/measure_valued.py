@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.single_sample import SingleSampleEstimator
-from vae_lab.models.distributions.posterior import Conditional
+from vae_lab.models.distributions.posterior import PosteriorDistribution
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
 
@@ -21,11 +21,11 @@ class MeasureValued(SingleSampleEstimator):
     $$\frac{\partial}{\partial \mu_d}: \frac{f(W) - f(-W)}{\sigma_d \sqrt{2\pi}}, \quad
       \frac{\partial}{\partial \sigma_d}: \frac{f(M) - f(\epsilon_d)}{\sigma_d},$$
 
-    where W follows Rayleigh's law, Weibull(sqrt 2, 2), M the double-sided Maxwell law, and $\epsilon_d$ is
-    the sample's own normal noise. Coupling makes the differences small: W is the same on both sides; and with
-    three independent normals, $W = |(n_2, n_3)|$ and $M = \mathrm{sign}(n_1) |(n_1, n_2, n_3)|$ with $n_1 =
-    \epsilon_d$, for a coordinate of a normal vector is its length times a uniform number (Archimedes). So a
-    sample takes 3 D + 1 passes through the decoder, and no derivative of f.
+    where W follows the Rayleigh distribution, Weibull(sqrt 2, 2), M the double-sided Maxwell distribution,
+    and $\epsilon_d$ is the sample's own normal noise. Coupling makes the differences small: W is the same on
+    both sides; and with three independent normals, $W = |(n_2, n_3)|$ and
+    $M = \mathrm{sign}(n_1) |(n_1, n_2, n_3)|$ with $n_1 = \epsilon_d$, for a coordinate of a normal vector is
+    its length times a uniform number (Archimedes). So a sample takes 3 D + 1 passes through the decoder, and no derivative of f.
 
     f is the learning signal of `ScoreFunction`: log p(x|z), or the log-weight, or log p(x, z), by `kl`.
     Parameters of p get their ordinary gradient at the sample itself. Of antithetic pairs, both have the same
@@ -76,7 +76,7 @@ def _derivatives(
     f: Callable[[Tensor], Tensor],
     signal: Tensor,
     z: Tensor,
-    q: Conditional,
+    q: PosteriorDistribution,
     noise: Mapping[str, Tensor],
 ) -> tuple[Tensor, Tensor]:
     """Estimates of the derivatives by mean and log-scale, `(K, B, D)`; `signal` is f(z)."""

@@ -138,7 +138,7 @@ class MonteCarloEM(Estimator):
             return vae.log_joint(x, z)
 
         with torch.autocast(x.device.type, enabled=False):  # energies are compared
-            chains = hmc.start(log_joint, z, self.step_size)
+            chains = hmc.start_chains(log_joint, z, self.step_size)
             chains, acceptance = hmc.transition(
                 log_joint, chains, noise["momentum"], noise["accept"], self.num_leapfrog
             )

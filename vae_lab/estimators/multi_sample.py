@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimate, Estimator, Needs
-from vae_lab.models.distributions.posterior import Conditional
+from vae_lab.models.distributions.posterior import PosteriorDistribution
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
 
@@ -59,7 +59,7 @@ class MultiSampleEstimator(Estimator):
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
         return vae.posterior_noise(self.num_samples)
 
-    def log_densities(self, vae: VAE, x: Tensor, z: Tensor, density: Conditional) -> LogDensities:
+    def log_densities(self, vae: VAE, x: Tensor, z: Tensor, density: PosteriorDistribution) -> LogDensities:
         """Those at samples `z`; log q is that of `density`: q itself, or q cut from the graph."""
         return LogDensities(vae.decode(z).log_prob(x), vae.prior.log_prob(z), density.log_prob(z))
 

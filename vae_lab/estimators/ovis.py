@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vae_lab.estimators.base import Estimate
 from vae_lab.estimators.multi_sample import MultiSampleEstimator, log_mean, log_sum_of_others, normalised
-from vae_lab.models.distributions.posterior import Conditional
+from vae_lab.models.distributions.posterior import PosteriorDistribution
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
 
@@ -85,7 +85,9 @@ class OVIS(MultiSampleEstimator):
             surrogate = surrogate + (signal * densities.log_q).sum(0)
         return self.estimate(surrogate, densities)
 
-    def _auxiliary(self, vae: VAE, batch: Batch, q: Conditional, noise: Mapping[str, Tensor]) -> Tensor:
+    def _auxiliary(
+        self, vae: VAE, batch: Batch, q: PosteriorDistribution, noise: Mapping[str, Tensor]
+    ) -> Tensor:
         """The log-weights of the auxiliary samples, `(S, B)`."""
         with torch.no_grad():
             z = q.transform(noise["auxiliary"])

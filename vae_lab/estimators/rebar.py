@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
-from vae_lab.models.distributions.discrete import DiscreteLaw
+from vae_lab.models.distributions.discrete import DiscreteDistribution
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
 
@@ -67,7 +67,7 @@ class REBAR(SingleSampleEstimator):
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:
         q = vae.encode(batch)
-        assert isinstance(q, DiscreteLaw)
+        assert isinstance(q, DiscreteDistribution)
         z = q.transform(noise["posterior"])
         terms = self.bound_terms(vae, batch.x, z, q, density=q.detach())
         bound = terms.bound(self.weight)
@@ -80,13 +80,19 @@ class REBAR(SingleSampleEstimator):
         variance = gradient.square().sum(-1).mean(0)  # up to the square of the mean, which is fixed
         return Estimate(along + bound - variance, bound.detach(), terms.report(self.weight))
 
-    def control(self, vae: VAE, x: Tensor, q: DiscreteLaw, perturbed: Tensor) -> Tensor:
+    def control(self, vae: VAE, x: Tensor, q: DiscreteDistribution, perturbed: Tensor) -> Tensor:
         """c at perturbed logits, `(K, B)`."""
         relaxed = q.relax(perturbed, self.log_temperature.exp())
         return self.scale * self.learning_signal(vae, x, relaxed, q)
 
     def _gradient(
-        self, vae: VAE, batch: Batch, q: DiscreteLaw, z: Tensor, signal: Tensor, noise: Mapping[str, Tensor]
+        self,
+        vae: VAE,
+        batch: Batch,
+        q: DiscreteDistribution,
+        z: Tensor,
+        signal: Tensor,
+        noise: Mapping[str, Tensor],
     ) -> Tensor:
         """The estimates by the logits, `(K, B, D)`; their graph leads to the control variate alone."""
         model = vae.with_fixed_model()

@@ -8,7 +8,7 @@ from vae_lab.estimators.base import Needs
 from vae_lab.estimators.learned_control_variate import LearnedControlVariate
 from vae_lab.estimators.rebar import REBAR
 from vae_lab.estimators.single_sample import KL
-from vae_lab.models.distributions.discrete import DiscreteLaw
+from vae_lab.models.distributions.discrete import DiscreteDistribution
 from vae_lab.models.vae import VAE
 
 
@@ -58,5 +58,5 @@ class RELAX(REBAR):
     def prepare(self, vae: VAE, data_shape: Sequence[int], dataset_size: int) -> None:
         self.learned.prepare(data_shape, vae.latent_dim)
 
-    def control(self, vae: VAE, x: Tensor, q: DiscreteLaw, perturbed: Tensor) -> Tensor:
+    def control(self, vae: VAE, x: Tensor, q: DiscreteDistribution, perturbed: Tensor) -> Tensor:
         return super().control(vae, x, q, perturbed) + self.learned(x, perturbed)

@@ -9,7 +9,7 @@ from vae_lab.estimators.base import Estimate, Needs
 from vae_lab.estimators.baselines.base import Baseline
 from vae_lab.estimators.control_variate import scaled_score
 from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
-from vae_lab.models.distributions.posterior import Conditional
+from vae_lab.models.distributions.posterior import PosteriorDistribution
 from vae_lab.models.vae import VAE, Batch
 
 OF_RAO_BLACKWELL = {Needs.FACTORISED_POSTERIOR, Needs.FACTORISED_PRIOR}
@@ -128,7 +128,7 @@ class ScoreFunction(SingleSampleEstimator):
         for name, part in self.parts.items():
             part.update({key.removeprefix(f"{name}."): value for key, value in means.items()})
 
-    def _kl_terms(self, vae: VAE, z: Tensor, q: Conditional) -> Tensor:
+    def _kl_terms(self, vae: VAE, z: Tensor, q: PosteriorDistribution) -> Tensor:
         """What the sampled part of the KL term is per latent dimension, `(K, B, D)`."""
         log_q = q.detach().log_prob_per_dimension(z) if self.kl == "sampled" else 0.0
         return log_q - vae.prior.log_prob_per_dimension(z)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.estimators.base import Estimator, Needs
-from vae_lab.models.distributions.posterior import Conditional
+from vae_lab.models.distributions.posterior import PosteriorDistribution
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSpec
 
@@ -119,7 +119,9 @@ class SingleSampleEstimator(Estimator):
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
         return vae.posterior_noise(self.num_samples)
 
-    def bound_terms(self, vae: VAE, x: Tensor, z: Tensor, q: Conditional, density: Conditional) -> BoundTerms:
+    def bound_terms(
+        self, vae: VAE, x: Tensor, z: Tensor, q: PosteriorDistribution, density: PosteriorDistribution
+    ) -> BoundTerms:
         """The terms at samples `z`; log q is that of `density`: `q` itself, or `q` cut from the graph."""
         log_likelihood = vae.decode(z).log_prob(x)
         if self.kl == "analytic":
@@ -136,6 +138,6 @@ class SingleSampleEstimator(Estimator):
         none = torch.zeros_like(log_likelihood[0])
         return BoundTerms(log_likelihood, sampled_kl, none, none)
 
-    def learning_signal(self, vae: VAE, x: Tensor, z: Tensor, density: Conditional) -> Tensor:
+    def learning_signal(self, vae: VAE, x: Tensor, z: Tensor, density: PosteriorDistribution) -> Tensor:
         """f(z), what of the objective depends on the sample, `(K, B)`; log q is that of `density`."""
         return self.bound_terms(vae, x, z, density, density).objective(self.weight)

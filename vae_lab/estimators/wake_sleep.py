@@ -42,9 +42,9 @@ class WakeSleep(SingleSampleEstimator):
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
         spec = super().noise_spec(vae, batch)
         if self.training:  # what is evaluated is the bound, for which nothing is dreamed
-            assert vae.likelihood.noise_law is not None
+            assert vae.likelihood.base_distribution is not None
             spec["dreamed_latent"] = vae.prior.noise_spec(num_samples=1)
-            spec["dreamed_data"] = NoiseSpec(vae.likelihood.noise_law, 1, tuple(batch.x.shape[1:]))
+            spec["dreamed_data"] = NoiseSpec(vae.likelihood.base_distribution, 1, tuple(batch.x.shape[1:]))
         return spec
 
     def forward(self, vae: VAE, batch: Batch, noise: Mapping[str, Tensor]) -> Estimate:

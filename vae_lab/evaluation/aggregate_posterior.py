@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from vae_lab.models.distributions.posterior import Conditional
+from vae_lab.models.distributions.posterior import PosteriorDistribution
 
 CHUNK = 20_000_000  # numbers at a time
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -13,7 +13,7 @@ FEWEST = 16  # data that make blocks of four
 
 
 @torch.no_grad()
-def mutual_information(q: Conditional, z: Tensor) -> Tensor:
+def mutual_information(q: PosteriorDistribution, z: Tensor) -> Tensor:
     r"""The terms, `(N,)` in nats, whose mean is the mutual information of x and z under q and the `N` data.
 
     $$I = \frac1N \sum_n E_{q(z|x_n)} \left[ \log q(z|x_n) - \log \frac1N \sum_m q(z|x_m) \right] \le \log N$$

@@ -9,7 +9,7 @@ from torch import Tensor
 from vae_lab.evaluation.active_units import ActiveUnits, posterior_means
 from vae_lab.evaluation.aggregate_posterior import FEWEST, maximum_mean_discrepancy, mutual_information
 from vae_lab.inference.terms import Statistic, Term, of_unknown_error, statistic
-from vae_lab.models.distributions.posterior import Conditional
+from vae_lab.models.distributions.posterior import PosteriorDistribution
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource, permutation
 
@@ -76,7 +76,7 @@ def _active_units(
     return {"active_units": Statistic(sum(counts))} | (of_each if len(layers) > 1 else {})
 
 
-def _kl(vae: VAE, q: Conditional, z: Tensor) -> tuple[Term, Tensor | None]:
+def _kl(vae: VAE, q: PosteriorDistribution, z: Tensor) -> tuple[Term, Tensor | None]:
     """KL(q(z|x) || p(z)) of each datum, in closed form or at one sample, and its mean for each dimension."""
     terms = kl_terms(vae, q, z)
     if terms is None:
@@ -86,7 +86,7 @@ def _kl(vae: VAE, q: Conditional, z: Tensor) -> tuple[Term, Tensor | None]:
     return rate, terms.double().mean(0)
 
 
-def kl_terms(vae: VAE, q: Conditional, z: Tensor) -> Tensor | None:
+def kl_terms(vae: VAE, q: PosteriorDistribution, z: Tensor) -> Tensor | None:
     """The terms of KL(q(z|x) || p(z)), one for each dimension, `(B, D)`, in nats.
 
     In closed form or, where there is none, at one sample of each datum; None if log p(z) or log q(z|x) is no

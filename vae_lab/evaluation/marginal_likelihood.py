@@ -101,7 +101,7 @@ class MarginalLikelihood:
         transitions = self.burn_in + 2 * per_chain
         draws = self._noise(vae, batch, noise, transitions)
         z = _chosen(vae, x, draws["starts"], draws["choose"])
-        chains = hmc.start(log_joint, z, torch.full_like(x.flatten(1)[:, 0], INITIAL_STEP))
+        chains = hmc.start_chains(log_joint, z, torch.full_like(x.flatten(1)[:, 0], INITIAL_STEP))
         kept, values = [], []
         for number in range(transitions):
             chains, acceptance = hmc.transition(

@@ -18,11 +18,11 @@ from vae_lab.inference.annealed import AnnealedImportanceSampling, annealed_log_
 from vae_lab.inference.importance_sampling import CHUNK_ROWS
 from vae_lab.inference.terms import Statistic, Term, difference, join, statistic
 from vae_lab.inference.weights import Trust
-from vae_lab.models.alternatives.base import Alternative
+from vae_lab.models.alternatives.base import DensityModel
 from vae_lab.models.likelihoods.support import is_on_levels
 from vae_lab.models.vae import VAE, Batch
-from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, some_of
-from vae_lab.numerics.streamed import some
+from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, random_subset
+from vae_lab.numerics.streamed import subsample
 
 AT_A_TIME = 200  # data, at least
 
@@ -87,9 +87,9 @@ class Measures:
     def _numbers(self) -> list[int]:
         return sorted(set(self.importance_samples))
 
-    def check(self, vae: VAE | Alternative) -> None:
+    def check(self, vae: VAE | DensityModel) -> None:
         """Raises `ValueError` if the model lacks what is asked, or nothing is left to be measured."""
-        if isinstance(vae, Alternative):
+        if isinstance(vae, DensityModel):
             if self.annealed is not None:
                 raise ValueError(
                     f"annealed is for a VAE, and {type(vae).__name__} has log p(x) itself; use "
@@ -113,7 +113,7 @@ class Measures:
 
     def __call__(
         self,
-        vae: VAE | Alternative,
+        vae: VAE | DensityModel,
         batch: Batch,
         noise: NoiseSource,
         progress: Callable[[int], None] = lambda done: None,
@@ -142,7 +142,7 @@ class Measures:
             statistics |= {name: statistic(term) for name, term in of_some.items()}
         scorer = vae.likelihood if isinstance(vae, VAE) else vae
         judged = next((name for name in ("exact_log_likelihood", "log_likelihood") if name in terms), None)
-        looked_at = some(batch.x)
+        looked_at = subsample(batch.x)
         is_complete = not bool(looked_at.isnan().any())
         if judged and is_complete and scorer.levels is not None and is_on_levels(looked_at, scorer.levels):
             statistics["bits_per_dimension"] = _in_bits(statistics[judged], batch.x.shape[1:].numel())
@@ -160,7 +160,7 @@ class Measures:
         return Trust(shapes, sizes, self._numbers[-1])
 
     def _terms(
-        self, vae: VAE | Alternative, batch: Batch, noise: NoiseSource, progress: Callable[[int], None]
+        self, vae: VAE | DensityModel, batch: Batch, noise: NoiseSource, progress: Callable[[int], None]
     ) -> dict[str, Term]:
         size = max(AT_A_TIME, self.chunk_rows // EVALUATION_BLOCK)
         pieces = [slice(start, start + size) for start in range(0, len(batch.x), size)]
@@ -172,8 +172,8 @@ class Measures:
             progress(min(size * len(parts), len(batch.x)))
         return join(parts)
 
-    def _of_each(self, vae: VAE | Alternative, batch: Batch, noise: NoiseSource) -> dict[str, Term]:
-        if isinstance(vae, Alternative):
+    def _of_each(self, vae: VAE | DensityModel, batch: Batch, noise: NoiseSource) -> dict[str, Term]:
+        if isinstance(vae, DensityModel):
             with torch.no_grad():
                 return {"log_likelihood": Term(vae.log_prob(batch.x).double())}
         terms = {}
@@ -214,7 +214,7 @@ def _without_error(term: Term, trust: Trust) -> Term:
 
 
 def _notes(
-    vae: VAE | Alternative,
+    vae: VAE | DensityModel,
     number: int,
     statistics: Mapping[str, Statistic],
     trust: Trust | None,
@@ -239,7 +239,7 @@ def _notes(
 
 def _random(batch: Batch, number: int) -> Tensor:
     """The places of so many of the data, at random, the same ones each time."""
-    return some_of(len(batch.x), number, seed=0, purpose="evaluate some")
+    return random_subset(len(batch.x), number, seed=0, purpose="evaluate some")
 
 
 def _in_bits(log_likelihood: Statistic, dimensions: int) -> Statistic:

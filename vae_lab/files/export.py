@@ -7,7 +7,7 @@ from vae_lab.errors import UserError
 from vae_lab.files.writing import write_atomically
 
 
-def check_place(out: str, suffix: str) -> None:
+def check_destination(out: str, suffix: str) -> None:
     """Checks that a file can be put there.
 
     Args:
@@ -29,11 +29,11 @@ def check_place(out: str, suffix: str) -> None:
         raise UserError(f"out={out}: the folder {folder} cannot be written to; choose another.")
 
 
-def put(result: Path, out: str) -> None:
+def export(result: Path, out: str) -> None:
     """Puts a copy of a result there, in full or not at all; a file that is there is replaced.
 
     Raises:
-        UserError: As `check_place`.
+        UserError: As `check_destination`.
     """
-    check_place(out, result.suffix)
+    check_destination(out, result.suffix)
     write_atomically(Path(out).expanduser(), result.read_bytes())

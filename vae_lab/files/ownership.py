@@ -44,7 +44,7 @@ def mark_of(folder: Path) -> Mark | None:
     return mark if is_plain else None
 
 
-def check(folder: Path, kind: str, key: str = "hydra.run.dir") -> None:
+def check_folder(folder: Path, kind: str, key: str = "hydra.run.dir") -> None:
     """Checks that a folder may hold a result: it is absent, empty, or marked with the same kind.
 
     Args:
@@ -102,18 +102,18 @@ def _is_strange(folder: Path) -> bool:
 
 
 def accept(folder: Path, kind: str) -> None:
-    """Checks a folder as `check` does, and remembers which folders on the way to it are not there yet.
+    """Checks a folder as `check_folder` does, and remembers which folders on the way to it are not there yet.
 
     Raises:
         UserError: If it holds anything else.
     """
-    check(folder, kind)
+    check_folder(folder, kind)
     folder = folder.absolute()
     _accepted.add(folder)
     _missing.update(path for path in (folder, *folder.parents) if not path.exists())
 
 
-def claim(folder: Path, kind: str, key: str = "hydra.run.dir") -> None:
+def claim_folder(folder: Path, kind: str, key: str = "hydra.run.dir") -> None:
     """Makes a folder and marks it, unless it is marked.
 
     Raises:
@@ -121,7 +121,7 @@ def claim(folder: Path, kind: str, key: str = "hydra.run.dir") -> None:
     """
     place = folder.absolute()
     if place not in _accepted or mark_of(folder) is not None:
-        check(folder, kind, key)
+        check_folder(folder, kind, key)
     made = place in _missing or not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     if mark_of(folder) is None:

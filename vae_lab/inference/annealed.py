@@ -170,7 +170,7 @@ class _Path:
         )
         moved, acceptance = hmc.transition(
             log_density,
-            hmc.start(log_density, z, size),
+            hmc.start_chains(log_density, z, size),
             draws["momentum"],
             draws["accept"],
             self.settings.num_leapfrog,
@@ -200,14 +200,14 @@ def annealed_log_likelihood(
         `simulated_gap` apart.
     """
     forward = annealed.forward(vae, batch, noise)
-    found = {"log_likelihood_ais": Term(log_mean(forward), monte_carlo_variance(forward))}
-    if vae.likelihood.noise_law is None:
+    found = {"log_likelihood_ais": Term(log_mean_weight(forward), monte_carlo_variance(forward))}
+    if vae.likelihood.base_distribution is None:
         return found
     z, simulated = simulate(vae, batch, noise)
     lower = annealed.forward(vae, simulated, noise)
     upper = annealed.reverse(vae, simulated, noise, z)
-    below = Term(log_mean(lower), monte_carlo_variance(lower))
-    above = of_unknown_error(-log_mean(-upper))  # all chains begin at one sample of the posterior
+    below = Term(log_mean_weight(lower), monte_carlo_variance(lower))
+    above = of_unknown_error(-log_mean_weight(-upper))  # all chains begin at one sample of the posterior
     return found | {
         "simulated_lower": below,
         "simulated_upper": above,
@@ -215,7 +215,7 @@ def annealed_log_likelihood(
     }
 
 
-def log_mean(log_weight: Tensor) -> Tensor:
+def log_mean_weight(log_weight: Tensor) -> Tensor:
     """The logarithm of the mean weight of `K` chains `(K, B)`, `(B,)`."""
     return log_weight.logsumexp(0) - math.log(len(log_weight))
 
@@ -223,10 +223,10 @@ def log_mean(log_weight: Tensor) -> Tensor:
 @torch.no_grad()
 def simulate(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[Tensor, Batch]:
     """As many data as the batch has, drawn from p(x|z), and the z `(B, D)` that they come from."""
-    law = vae.likelihood.noise_law
-    if law is None:
+    distribution = vae.likelihood.base_distribution
+    if distribution is None:
         raise ValueError(f"{type(vae.likelihood).__name__} has no samples.")
-    specs = {"z": vae.prior.noise_spec(1), "x": NoiseSpec(law, 1, tuple(batch.x.shape[1:]))}
+    specs = {"z": vae.prior.noise_spec(1), "x": NoiseSpec(distribution, 1, tuple(batch.x.shape[1:]))}
     draws = batch.draw(noise, specs, "simulate")
     z = vae.prior.sample(draws["z"])
     return z[0], Batch(vae.decode(z).sample(draws["x"])[0], batch.indices)

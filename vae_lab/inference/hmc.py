@@ -28,7 +28,7 @@ class Chains:
     step_size: Tensor
 
 
-def start(log_density: LogDensity, z: Tensor, step_size: Tensor) -> Chains:
+def start_chains(log_density: LogDensity, z: Tensor, step_size: Tensor) -> Chains:
     """Chains at given positions.
 
     Args:

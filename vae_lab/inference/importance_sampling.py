@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.inference.weights import Trust, join_trust
-from vae_lab.models.distributions.posterior import Conditional
+from vae_lab.models.distributions.posterior import PosteriorDistribution
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import EVALUATION_BLOCK, NoiseSource
 
@@ -128,7 +128,7 @@ def _sampled(
     return ImportanceSamples(*samples)
 
 
-def _weigh(vae: VAE, x: Tensor, q: Conditional, eps: Tensor, samples: Tensor) -> None:
+def _weigh(vae: VAE, x: Tensor, q: PosteriorDistribution, eps: Tensor, samples: Tensor) -> None:
     """Writes log weights and log p(x|z) of some samples into the first rows of `samples`, `(2, K, B)`."""
     z = q.transform(eps)
     reconstruction = vae.decode(z).log_prob(x)

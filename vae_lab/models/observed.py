@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vae_lab.models.likelihoods.base import Likelihood, Pixels
+from vae_lab.models.likelihoods.base import Likelihood, PixelDistribution
 from vae_lab.models.vae import VAE, Batch
 
 Fill = Tensor | float | Callable[[Tensor], Tensor]
@@ -41,8 +41,8 @@ def of_observed(vae: VAE, fill: Fill = 0.0) -> VAE:
         >>> of_observed(vae).decode(z).log_prob(x).isfinite().item()
         True
     """
-    encoder = Filled(vae.encoder, fill) if vae.is_amortized else vae.encoder
-    likelihood = OfObserved(vae.likelihood)
+    encoder = ImputingEncoder(vae.encoder, fill) if vae.is_amortized else vae.encoder
+    likelihood = ObservedLikelihood(vae.likelihood)
     return VAE(encoder, vae.decoder, vae.posterior, likelihood, vae.prior, vae.latent_dim)
 
 
@@ -74,7 +74,7 @@ class Reconstructed:
         return values
 
 
-class Filled(nn.Module):
+class ImputingEncoder(nn.Module):
     """An encoder that sees something else for NaN.
 
     Args:
@@ -96,7 +96,7 @@ class Filled(nn.Module):
 class ObservedPixels:
     """p(x|z) of all pixels, whose log-density is that of those that are not NaN."""
 
-    pixels: Pixels
+    pixels: PixelDistribution
 
     @property
     def mean(self) -> Tensor:
@@ -118,7 +118,7 @@ class ObservedPixels:
         return self.pixels.sample(eps)
 
 
-class OfObserved(Likelihood):
+class ObservedLikelihood(Likelihood):
     """A family of likelihoods of the pixels that are not NaN.
 
     Args:
@@ -129,7 +129,7 @@ class OfObserved(Likelihood):
         super().__init__()
         self.family = family
         self.num_outputs = family.num_outputs
-        self.noise_law = family.noise_law
+        self.base_distribution = family.base_distribution
         self.support = family.support
         self.levels = family.levels
 

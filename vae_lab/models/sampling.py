@@ -7,15 +7,17 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from vae_lab.models.alternatives.base import Alternative
+from vae_lab.models.alternatives.base import DensityModel
 from vae_lab.models.vae import VAE
 from vae_lab.noise import NoiseSource, NoiseSpec
 
-TIMED = 0.02  # seconds, at least
+MIN_TIMING_SECONDS = 0.02  # seconds, at least
 
 
 @torch.no_grad()
-def draw(model: VAE | Alternative, data_shape: Sequence[int], number: int) -> tuple[Tensor | None, float]:
+def draw_data(
+    model: VAE | DensityModel, data_shape: Sequence[int], number: int
+) -> tuple[Tensor | None, float]:
     """Data that the model draws, always from the same noise, and the seconds for each of them.
 
     Args:
@@ -32,14 +34,14 @@ def draw(model: VAE | Alternative, data_shape: Sequence[int], number: int) -> tu
         return None, math.nan
     noise = noise_for(spec, number, seed=0, like=tensor_of(model))
     times: list[float] = []
-    while sum(times) < TIMED:  # the first of many is slow
+    while sum(times) < MIN_TIMING_SECONDS:  # the first of many is slow
         started = time.perf_counter()
         x = model.sample(noise)
         times.append(time.perf_counter() - started)
     return x, min(times) / number
 
 
-def sample_spec(model: VAE | Alternative, data_shape: Sequence[int]) -> dict[str, NoiseSpec]:
+def sample_spec(model: VAE | DensityModel, data_shape: Sequence[int]) -> dict[str, NoiseSpec]:
     """The noise that the model needs for each datum that it draws, by name.
 
     Raises:
@@ -48,7 +50,7 @@ def sample_spec(model: VAE | Alternative, data_shape: Sequence[int]) -> dict[str
     return model.sample_spec(data_shape) if isinstance(model, VAE) else model.sample_spec()
 
 
-def tensor_of(model: VAE | Alternative) -> Tensor:
+def tensor_of(model: VAE | DensityModel) -> Tensor:
     """One of its tensors, which tells its device and its type."""
     tensor: Tensor = next(iter(model.state_dict().values()))
     return tensor

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from vae_lab.models.distributions.posterior import Conditional, Posterior
+from vae_lab.models.distributions.posterior import Posterior, PosteriorDistribution
 from vae_lab.models.distributions.prior import Prior
-from vae_lab.models.likelihoods.base import Likelihood, Pixels
+from vae_lab.models.likelihoods.base import Likelihood, PixelDistribution
 from vae_lab.models.networks import NoEncoder, PerDatum
 from vae_lab.noise import NoiseSource, NoiseSpec
 from vae_lab.numerics.precision import for_network, single
@@ -157,7 +157,7 @@ class VAE(nn.Module):
         decoder, likelihood, prior = copy.deepcopy(parts, memo)
         return VAE(self.encoder, decoder, self.posterior, likelihood, prior, self.latent_dim)
 
-    def encode(self, batch: Batch) -> Conditional:
+    def encode(self, batch: Batch) -> PosteriorDistribution:
         """The approximate posterior q(z|x) of each datum.
 
         Raises:
@@ -167,9 +167,9 @@ class VAE(nn.Module):
 
     def posterior_noise(self, num_samples: int) -> dict[str, NoiseSpec]:
         """The noise of `num_samples` samples of q(z|x) per datum, by the name `posterior`."""
-        return {"posterior": NoiseSpec(self.posterior.noise_law, num_samples, (self.latent_dim,))}
+        return {"posterior": NoiseSpec(self.posterior.base_distribution, num_samples, (self.latent_dim,))}
 
-    def decode(self, z: Tensor) -> Pixels:
+    def decode(self, z: Tensor) -> PixelDistribution:
         """The distribution p(x|z) for latent variables of shape `(K, B, D)`."""
         return self.likelihood(self.decoder_outputs(z))
 
@@ -195,6 +195,6 @@ class VAE(nn.Module):
         """log p(x, z) of shape `(K, B)`."""
         return self.decode(z).log_prob(x) + self.prior.log_prob(z)
 
-    def log_weight(self, x: Tensor, z: Tensor, q: Conditional) -> Tensor:
+    def log_weight(self, x: Tensor, z: Tensor, q: PosteriorDistribution) -> Tensor:
         """The log importance weight log p(x, z) - log q(z|x) of shape `(K, B)`."""
         return self.log_joint(x, z) - q.log_prob(z)

@@ -51,7 +51,7 @@ class SobolNoise(NoiseSource):
         for name, spec in specs.items():
             if name not in as_they_are:
                 uniform = self._spread(name, spec, where)
-                drawn = uniform if spec.law == "uniform" else torch.special.ndtri(uniform)
+                drawn = uniform if spec.distribution == "uniform" else torch.special.ndtri(uniform)
                 noise[name] = drawn.to(device=device, dtype=dtype)
         return {name: noise[name] for name in specs}
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Law = Literal["normal", "uniform"]
+BaseDistribution = Literal["normal", "uniform"]
 EVALUATION_BLOCK = 50  # samples per counter in evaluation; fixed, so that no result depends on a chunk size
 
 
@@ -19,16 +19,16 @@ PARTS = (TEST, "train", "validation", "left_out")  # of a dataset
 
 
 class NoiseSpec(NamedTuple):
-    """The noise that one computation needs: `K` draws per datum of an event from a base law.
+    """The noise that one computation needs: `K` draws per datum of an event from a base distribution.
 
     Args:
-        law: `normal` is N(0, 1), `uniform` is U[0, 1), each component independent.
+        distribution: `normal` is N(0, 1), `uniform` is U[0, 1), each component independent.
         num_samples: `K`, the number of draws per datum.
         event_shape: Shape of one draw, such as `(D,)` for a latent vector or `(C, H, W)` for an image.
         shared: Whether all data have the same draws, as the weights of a network: `(K, 1, *event)`.
     """
 
-    law: Law
+    distribution: BaseDistribution
     num_samples: int
     event_shape: tuple[int, ...]
     shared: bool = False
@@ -89,11 +89,11 @@ class NoiseSource:
     ) -> dict[str, Tensor]:
         """Draws noise of shape `(K, B, *event)` for this process's `batch_size` data of the global batch."""
         noise = {}
-        for name, (law, num_samples, event_shape, shared) in specs.items():
+        for name, (distribution, num_samples, event_shape, shared) in specs.items():
             shape = (num_samples, 1 if shared else batch_size * world_size, *event_shape)
             key = _hash(self.seed, purpose, name)
             draw = _draw_on_gpu if torch.device(device).type == "cuda" else _draw_on_cpu
-            whole = draw(law, shape, key, step, device)
+            whole = draw(distribution, shape, key, step, device)
             mine = whole if shared else whole[:, rank * batch_size : (rank + 1) * batch_size]
             noise[name] = mine.to(device=device, dtype=dtype)
         return noise
@@ -113,11 +113,14 @@ class NoiseSource:
         The first `K` draws of a block are the same whatever `K` is.
         """
         noise = {}
-        for name, (law, num_samples, event_shape, shared) in specs.items():
+        for name, (distribution, num_samples, event_shape, shared) in specs.items():
             of_part = () if self.part == TEST else (self.part,)
             key = _hash(self.seed, purpose, name, block, *of_part)
             shape = (num_samples, *event_shape)
-            draws = [_draw_on_cpu(law, shape, key, datum) for datum in ([0] if shared else indices.tolist())]
+            draws = [
+                _draw_on_cpu(distribution, shape, key, datum)
+                for datum in ([0] if shared else indices.tolist())
+            ]
             noise[name] = torch.stack(draws, dim=1).to(device=device, dtype=dtype)
         return noise
 
@@ -159,7 +162,7 @@ class AntitheticNoise(NoiseSource):
         noise = super().training(halves, **arguments)
         for name, spec in specs.items():
             if not spec.shared:
-                mirror = -noise[name] if spec.law == "normal" else 1 - noise[name]
+                mirror = -noise[name] if spec.distribution == "normal" else 1 - noise[name]
                 noise[name] = torch.cat([noise[name], mirror])
         return noise
 
@@ -169,7 +172,7 @@ def permutation(size: int, *, seed: int, purpose: str, epoch: int) -> Tensor:
     return torch.from_numpy(_generator(_hash(seed, purpose), epoch).permutation(size))
 
 
-def some_of(size: int, number: int, *, seed: int, purpose: str) -> Tensor:
+def random_subset(size: int, number: int, *, seed: int, purpose: str) -> Tensor:
     """So many of `0 ... size - 1` at most, at random, ascending, as a function of (seed, purpose)."""
     return permutation(size, seed=seed, purpose=purpose, epoch=0)[:number].sort().values
 
@@ -202,15 +205,21 @@ def _generator(key: int, counter: int) -> np.random.Generator:
 
 
 def _draw_on_cpu(
-    law: Law, shape: tuple[int, ...], key: int, counter: int, device: torch.device | str = "cpu"
+    distribution: BaseDistribution,
+    shape: tuple[int, ...],
+    key: int,
+    counter: int,
+    device: torch.device | str = "cpu",
 ) -> Tensor:
     generator = _generator(key, counter)
-    return torch.from_numpy(generator.standard_normal(shape) if law == "normal" else generator.random(shape))
+    return torch.from_numpy(
+        generator.standard_normal(shape) if distribution == "normal" else generator.random(shape)
+    )
 
 
 def _draw_on_gpu(
-    law: Law, shape: tuple[int, ...], key: int, counter: int, device: torch.device | str
+    distribution: BaseDistribution, shape: tuple[int, ...], key: int, counter: int, device: torch.device | str
 ) -> Tensor:
     generator = torch.Generator(device).manual_seed(_hash(key, counter))
-    draw = torch.randn if law == "normal" else torch.rand
+    draw = torch.randn if distribution == "normal" else torch.rand
     return draw(shape, generator=generator, device=device)

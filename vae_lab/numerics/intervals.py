@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 
-def quantile(degrees: float) -> float:
+def student_t_quantile(degrees: float) -> float:
     """The 97.5 % quantile of Student's t: half of a 95 % interval in standard errors."""
     return float(stdtrit(degrees, 0.975))
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from vae_lab.noise import some_of
+from vae_lab.noise import random_subset
 
 Change = Callable[[Tensor, Tensor], Tensor]
 SAMPLE = 1000  # data on disk that stand for all of them where all would have to be read
@@ -30,7 +30,7 @@ class Source(Protocol):
         """
 
 
-class Rows:
+class StreamedTensor:
     """Data of which no more are in memory than are being used.
 
     It stands where a tensor of all data would: it has a length, a shape and a device, and a slice of it, or
@@ -71,17 +71,17 @@ class Rows:
         numbers = numbers.cpu()
         return self.change(self.source.read(self.places[numbers]), numbers)
 
-    def select(self, numbers: Tensor) -> "Rows":
+    def select(self, numbers: Tensor) -> "StreamedTensor":
         """Some of the data, which then have new numbers; reads nothing."""
         change = self.change
         return self._with(lambda values, new: change(values, numbers[new]), self.places[numbers])
 
-    def map(self, change: Change) -> "Rows":
+    def map(self, change: Change) -> "StreamedTensor":
         """The same data, changed by a function of values and numbers whenever they are read."""
         before = self.change
         return self._with(lambda values, numbers: change(before(values, numbers), numbers), self.places)
 
-    def to(self, like: Tensor | torch.device) -> "Rows":
+    def to(self, like: Tensor | torch.device) -> "StreamedTensor":
         """The same data, which go to a device, or to a tensor's device and type, when they are read."""
         moved = self.map(lambda x, numbers: x.to(like))
         moved.device = like.device if isinstance(like, Tensor) else like
@@ -110,26 +110,26 @@ class Rows:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _with(self, change: Change, places: Tensor) -> "Rows":
-        other = Rows.__new__(Rows)
+    def _with(self, change: Change, places: Tensor) -> "StreamedTensor":
+        other = StreamedTensor.__new__(StreamedTensor)
         other.__dict__ |= self.__dict__ | {"change": change, "places": places}
         return other
 
 
-def some(x: Tensor | Rows) -> Tensor:
+def subsample(x: Tensor | StreamedTensor) -> Tensor:
     """The data, or a random sample where they are on disk."""
     if isinstance(x, Tensor):
         return x
-    return x[some_of(len(x), SAMPLE, seed=0, purpose="sample")]
+    return x[random_subset(len(x), SAMPLE, seed=0, purpose="sample")]
 
 
-def all_of(x: Tensor | Rows) -> Tensor:
+def in_memory(x: Tensor | StreamedTensor) -> Tensor:
     """The data, all of them in memory."""
     return x if isinstance(x, Tensor) else x[:]
 
 
-def in_batches(x: Tensor | Rows, numbers: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+def in_batches(x: Tensor | StreamedTensor, numbers: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
     """The data of one batch after another and their numbers, from these."""
-    if isinstance(x, Rows):
+    if isinstance(x, StreamedTensor):
         return x.batches(numbers)
     return ((x.index_select(0, of_batch), of_batch) for of_batch in numbers)

@@ -14,7 +14,7 @@ from vae_lab.models.vae import VAE, Batch
 ROUNDS = 7
 
 
-class Cost(NamedTuple):
+class GradientCost(NamedTuple):
     """The cost of one minibatch gradient by every parameter.
 
     Args:
@@ -30,7 +30,7 @@ class Cost(NamedTuple):
 
 def costs(
     vae: VAE, batch: Batch, estimators: Mapping[str, tuple[Estimator, Mapping[str, Tensor]]]
-) -> dict[str, Cost]:
+) -> dict[str, GradientCost]:
     """The cost of each estimator with its noise, timed in turn."""
     seconds: dict[str, list[float]] = {name: [] for name in estimators}
     for round_ in range(ROUNDS + 1):
@@ -39,7 +39,7 @@ def costs(
             if round_ > 0:  # the first is a warm-up
                 seconds[name].append(elapsed)
     return {
-        name: Cost(statistics.median(seconds[name]), *_count(vae, batch, estimator, noise))
+        name: GradientCost(statistics.median(seconds[name]), *_count(vae, batch, estimator, noise))
         for name, (estimator, noise) in estimators.items()
     }
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from vae_lab.numerics.intervals import degrees_of_freedom, quantile
+from vae_lab.numerics.intervals import degrees_of_freedom, student_t_quantile
 
 FEWEST_REPLICATES = 8
 FEWEST_DRAWS = 100  # replicates times data
@@ -42,7 +42,7 @@ def of_variance(value: float, shares: np.ndarray) -> tuple[float, float]:
         return UNKNOWN
     logs = np.log(without)
     error = math.sqrt((number - 1) ** 2 / number * logs.var(ddof=1))
-    factor = math.exp(min(quantile(degrees_of_freedom(logs)) * error, 700))
+    factor = math.exp(min(student_t_quantile(degrees_of_freedom(logs)) * error, 700))
     return value / factor, value * factor
 
 
@@ -59,5 +59,5 @@ def of_signed_variance(value: float, shares: np.ndarray) -> tuple[float, float]:
     error = shares.std(ddof=1) / math.sqrt(number)
     if mean > 0 and error < WELL_KNOWN * mean:
         return of_variance(value, shares)
-    half = quantile(degrees_of_freedom(shares)) * error * abs(value / mean)
+    half = student_t_quantile(degrees_of_freedom(shares)) * error * abs(value / mean)
     return value - half, value + half

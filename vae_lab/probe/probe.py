@@ -11,12 +11,12 @@ from vae_lab.estimators.base import Estimator, Needs
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource, NoiseSpec
 from vae_lab.probe.bias import BLOCKS, corrected, detectable, p_value, squared_length, z_score
-from vae_lab.probe.cost import Cost, costs
+from vae_lab.probe.cost import GradientCost, costs
 from vae_lab.probe.jacobian import EncoderJacobian
 from vae_lab.probe.minibatch import minibatch_traces
 from vae_lab.probe.reference import reference
 from vae_lab.probe.replicates import Objective, encodes_the_batch_alone, stacked
-from vae_lab.probe.sample import Groups, NotFiniteError, Sample
+from vae_lab.probe.sample import Groups, NotFiniteGradientError, Sample
 
 ROUNDING = 32  # units of the least digit, within which two gradients are the same
 NAN = float("nan")
@@ -188,13 +188,15 @@ class Probe:
             sample.add(draws, blocks[part])
         return sample
 
-    def _measure(self, name: str, estimator: Estimator, cost: Cost, tests: int) -> Iterator[Measurement]:
+    def _measure(
+        self, name: str, estimator: Estimator, cost: GradientCost, tests: int
+    ) -> Iterator[Measurement]:
         try:
             sample = self.sample(estimator)
             reference = self._reference(estimator)
             blocks = sample.blocks()
             spread = self._over_minibatches(name, estimator, blocks if estimator.bias else reference)
-        except NotFiniteError as failure:
+        except NotFiniteGradientError as failure:
             status = str(failure)
             yield from (self._row(name, estimator, group, cost, status) for group in self.groups)
             return
@@ -233,7 +235,13 @@ class Probe:
             )
 
     def _row(
-        self, name: str, estimator: Estimator, group: str, cost: Cost, status: str, **values: float | str
+        self,
+        name: str,
+        estimator: Estimator,
+        group: str,
+        cost: GradientCost,
+        status: str,
+        **values: float | str,
     ) -> Measurement:
         number = sum(self._sizes[parameter] for parameter in self.groups[group])
         found = dict.fromkeys(MEASURED, NAN) | {"path": ""} | values

@@ -15,7 +15,7 @@ from vae_lab.probe.replicates import Objective, stacked
 Groups = dict[str, list[str]]
 
 
-class NotFiniteError(ValueError):
+class NotFiniteGradientError(ValueError):
     """A gradient was NaN or infinite."""
 
 
@@ -128,7 +128,7 @@ class Sample:
         for part in of_parameters.values():
             finite &= part.isfinite().reshape(len(part), -1).all(1)
         if not bool(finite.all()):
-            raise NotFiniteError(f"not finite in {int((~finite).sum())} of {len(draws)} replicates")
+            raise NotFiniteGradientError(f"not finite in {int((~finite).sum())} of {len(draws)} replicates")
         return at_outputs / len(self.batch.x), of_parameters
 
     def _add(self, at_outputs: Tensor, of_parameters: dict[str, Tensor]) -> None:

@@ -16,40 +16,40 @@ NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(48)
 UNIFORM, UNIFORM_WEIGHTS = 0.5 * (NODES + 1), 0.5 * NODE_WEIGHTS
 
 
-class Cost(NamedTuple):
+class CostFunction(NamedTuple):
     """A function of x and its derivative."""
 
     f: Callable[[Array], Array]
     slope: Callable[[Array], Array]
 
 
-def cost(function: str, k: float) -> Cost:
+def cost(function: str, k: float) -> CostFunction:
     """The costs of `vae_lab.models.likelihoods.Cost`: `quadratic`, `bell` and `cosine`."""
     if function == "quadratic":
-        return Cost(lambda x: (x - k) ** 2, lambda x: 2 * (x - k))
+        return CostFunction(lambda x: (x - k) ** 2, lambda x: 2 * (x - k))
     if function == "bell":
-        return Cost(lambda x: np.exp(-k * x**2), lambda x: -2 * k * x * np.exp(-k * x**2))
-    return Cost(lambda x: np.cos(k * x), lambda x: -k * np.sin(k * x))
+        return CostFunction(lambda x: np.exp(-k * x**2), lambda x: -2 * k * x * np.exp(-k * x**2))
+    return CostFunction(lambda x: np.cos(k * x), lambda x: -k * np.sin(k * x))
 
 
-def score_function(of: Cost, parameter: Parameter, mean: float = 1.0, std: float = 1.0) -> float:
+def score_function(of: CostFunction, parameter: Parameter, mean: float = 1.0, std: float = 1.0) -> float:
     r"""Variance of $f(x) \nabla \log q(x)$, $x \sim q = N(\mu, \sigma^2)$."""
     return _variance(of.f(mean + std * EPS) * _score(parameter, std))
 
 
-def optimal_baseline(of: Cost, parameter: Parameter, mean: float = 1.0, std: float = 1.0) -> float:
+def optimal_baseline(of: CostFunction, parameter: Parameter, mean: float = 1.0, std: float = 1.0) -> float:
     r"""Variance of $(f(x) - b)\, h(x)$, h the score, with the best constant, $b = E[f h^2] / E[h^2]$."""
     values, score = of.f(mean + std * EPS), _score(parameter, std)
     best = (NORMAL @ (values * score**2)) / (NORMAL @ score**2)
     return _variance((values - best) * score)
 
 
-def pathwise(of: Cost, parameter: Parameter, mean: float = 1.0, std: float = 1.0) -> float:
+def pathwise(of: CostFunction, parameter: Parameter, mean: float = 1.0, std: float = 1.0) -> float:
     r"""Variance of $f'(\mu + \sigma \epsilon)$ for the mean, and of $\epsilon$ times it for $\sigma$."""
     return _variance(of.slope(mean + std * EPS) * (EPS if parameter == "std" else 1))
 
 
-def measure_valued(of: Cost, parameter: Parameter, mean: float = 1.0, std: float = 1.0) -> float:
+def measure_valued(of: CostFunction, parameter: Parameter, mean: float = 1.0, std: float = 1.0) -> float:
     r"""Variance of the difference of costs at coupled samples of the derivative's two parts.
 
     For the mean $\frac{1}{\sigma \sqrt{2 \pi}} (f(\mu + \sigma w) - f(\mu - \sigma w))$ with w from the

@@ -96,7 +96,7 @@ def _at(curve: pl.DataFrame, samples: float) -> float | None:
     return float(np.interp(np.log(samples), np.log(x), y))
 
 
-def markdown(table: pl.DataFrame, names: Mapping[str, str]) -> str:
+def comparison_markdown(table: pl.DataFrame, names: Mapping[str, str]) -> str:
     """A comparison as a table; `names` are the headings of the columns that name a curve."""
     words = NAMES | TITLES | SPLITS
     heads = [*names.values(), "split", "samples", "published", "ours", "difference"]
@@ -107,7 +107,7 @@ def markdown(table: pl.DataFrame, names: Mapping[str, str]) -> str:
     return markdown_table(heads, rows) + "\n"
 
 
-def explain(canvas: Figure, ours: pl.DataFrame, theirs: pl.DataFrame, thin: str) -> None:
+def add_legend(canvas: Figure, ours: pl.DataFrame, theirs: pl.DataFrame, thin: str) -> None:
     """The legend, what the thin lines are, and the budget of our curves."""
     present = [name for name in COLOURS if name in {*ours["algorithm"], *theirs["algorithm"]}]
     grey: Any = {"color": "#5a5a5a"}
@@ -134,16 +134,18 @@ def budgets(curves: pl.DataFrame) -> str:
     return " to ".join(dict.fromkeys(millions)) + " million"
 
 
-def write(folder: Path, ours: pl.DataFrame, table: pl.DataFrame, names: Mapping[str, str]) -> list[Path]:
+def write_comparison(
+    folder: Path, ours: pl.DataFrame, table: pl.DataFrame, names: Mapping[str, str]
+) -> list[Path]:
     """Writes `curves.csv`, `comparison.csv` and `comparison.md`."""
     paths = [folder / name for name in ("curves.csv", "comparison.csv", "comparison.md")]
     ours.write_csv(paths[0], float_precision=2)
     table.write_csv(paths[1], float_precision=2)
-    paths[2].write_text(markdown(table, names))
+    paths[2].write_text(comparison_markdown(table, names))
     return paths
 
 
-def draw_curves(axes: Axes, ours: pl.DataFrame, theirs: pl.DataFrame, training: str) -> None:
+def draw_panel(axes: Axes, ours: pl.DataFrame, theirs: pl.DataFrame, training: str) -> None:
     """Draws the curves of one panel: test thick and training thin, the published ones dashed.
 
     Args:

@@ -113,13 +113,13 @@ class RunDirectory:
             UserError: If the directory holds anything else than this run.
         """
         if ownership.mark_of(self.path) is not None:
-            ownership.check(self.path, self.kind)
+            ownership.check_folder(self.path, self.kind)
         if self.rerun is not True:
             is_done = self.finished() is not None
             self._check_family()
             if is_done and not self.rerun:
                 return  # also where an earlier version has made it
-        ownership.check(self.path, self.kind)
+        ownership.check_folder(self.path, self.kind)
         self._check_frozen()
 
     def claim(self) -> None:
@@ -129,7 +129,7 @@ class RunDirectory:
             UserError: If the directory holds anything else than this run.
         """
         self._check_frozen()
-        ownership.claim(self.path, self.kind)
+        ownership.claim_folder(self.path, self.kind)
         if not self.overrides and (self.path / FROZEN[0]).is_file():
             return
         for name, content in zip(FROZEN, (self._cfg, list(self.overrides)), strict=True):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vae_lab.files import ownership
 from vae_lab.files.writing import write_atomically
-from vae_lab.runs.names import AFRESH, EARLIER, FAILURE, FROZEN, RESULT, left_by_runs
+from vae_lab.runs.names import EARLIER, FAILURE, FROZEN, RESTART_MARK, RESULT, left_by_runs
 
 TO_EARLIER, BACK = "to .earlier", "back"
 
@@ -39,15 +39,15 @@ def set_aside(path: Path, kind: str) -> None:
     if (path / RESULT).is_file():
         drop(path)
         earlier = path / EARLIER
-        ownership.claim(earlier, kind)
+        ownership.claim_folder(earlier, kind)
         (earlier / ".hydra").mkdir(exist_ok=True)
         with suppress(FileNotFoundError):
             shutil.copy(path / FROZEN[0], earlier / FROZEN[0])
-        write_atomically(path / AFRESH, TO_EARLIER)
+        write_atomically(path / RESTART_MARK, TO_EARLIER)
         _move_aside(path)
     else:
         ownership.remove(path, left_by_runs(path))
-        (path / AFRESH).touch()
+        (path / RESTART_MARK).touch()
 
 
 def restore_unless_begun(path: Path) -> None:
@@ -55,13 +55,13 @@ def restore_unless_begun(path: Path) -> None:
     whole = (path / EARLIER / RESULT).is_file()
     if whole and not (path / "checkpoints" / "last.ckpt").exists() and not (path / RESULT).exists():
         ownership.remove(path, set(left_by_runs(path)) - {FAILURE})
-        write_atomically(path / AFRESH, BACK)
+        write_atomically(path / RESTART_MARK, BACK)
         _move_back(path)
 
 
 def must_begin_afresh(path: Path) -> bool:
     """Whether a run begins at its beginning, whatever there is to continue from."""
-    return (path / AFRESH).exists()
+    return (path / RESTART_MARK).exists()
 
 
 def drop(path: Path) -> None:
@@ -75,7 +75,7 @@ def drop(path: Path) -> None:
 def replaced(path: Path) -> None:
     """Removes the earlier result, and the mark, once the new result is whole."""
     drop(path)
-    (path / AFRESH).unlink(missing_ok=True)
+    (path / RESTART_MARK).unlink(missing_ok=True)
 
 
 def _move_aside(path: Path) -> None:
@@ -85,7 +85,7 @@ def _move_aside(path: Path) -> None:
     ownership.published(earlier, sorted({*ownership.published(earlier), *ownership.published(path)}))
     ownership.move(path, earlier, names)
     ownership.published(path, [])
-    (path / AFRESH).write_text("")
+    (path / RESTART_MARK).write_text("")
 
 
 def _move_back(path: Path) -> None:
@@ -94,12 +94,12 @@ def _move_back(path: Path) -> None:
     names.sort(key=lambda name: name == RESULT)  # which comes last
     ownership.published(path, ownership.published(earlier))
     ownership.move(earlier, path, names)
-    (path / AFRESH).unlink()
+    (path / RESTART_MARK).unlink()
     drop(path)
 
 
 def _state(path: Path) -> str:
     try:
-        return (path / AFRESH).read_text()
+        return (path / RESTART_MARK).read_text()
     except FileNotFoundError:
         return ""

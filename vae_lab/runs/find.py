@@ -6,7 +6,7 @@ from vae_lab.errors import UserError, did_you_mean
 from vae_lab.runs.names import FROZEN, RESULT
 
 
-def find(run: str, output_dir: str) -> Path:
+def find_run(run: str, output_dir: str) -> Path:
     """The directory of a run, finished or not, from its directory or its signature.
 
     Raises:

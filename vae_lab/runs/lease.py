@@ -25,10 +25,20 @@ from vae_lab.runs import lease_file
 from vae_lab.runs.heartbeat import BEAT_SECONDS, LOST, Heartbeat
 from vae_lab.runs.lease_file import PREFIX, Holder, LeaseFile, Progress, clock, leases
 
-__all__ = ["LOST", "PASSING", "PREFIX", "Holder", "Progress", "hold", "holder", "verify", "wait"]
+__all__ = [
+    "LOST",
+    "TEMPORARY_PREFIXES",
+    "PREFIX",
+    "Holder",
+    "Progress",
+    "hold",
+    "holder",
+    "verify",
+    "wait_for_lease",
+]
 
 EXPIRY_SECONDS = 60.0
-PASSING = (".draft-",)  # files of a moment, of processes that take a lease
+TEMPORARY_PREFIXES = (".draft-",)  # files of a moment, of processes that take a lease
 WITHOUT_LINKS = (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 Verdict = Literal["alive", "dead", "unsure"]
@@ -105,7 +115,7 @@ def verify(directory: Path) -> None:
             heartbeat.verify()
 
 
-def wait(directory: Path, seconds: float = 1.0) -> None:
+def wait_for_lease(directory: Path, seconds: float = 1.0) -> None:
     """Waits until nobody living holds the lease."""
     while holder(directory) is not None:
         time.sleep(seconds)
@@ -155,7 +165,7 @@ def _succeed(directory: Path, seen: Sequence[LeaseFile], progress: Callable[[], 
             _leave(heartbeat)
     if not is_taken:
         raise _busy(directory, holder(directory))
-    for path in [*(lease.path for lease in seen), *directory.glob(f"{PASSING[0]}*")]:
+    for path in [*(lease.path for lease in seen), *directory.glob(f"{TEMPORARY_PREFIXES[0]}*")]:
         with suppress(OSError):
             path.unlink()
     return heartbeat
@@ -170,7 +180,7 @@ def _is_as_seen(directory: Path, seen: Sequence[LeaseFile], mine: Heartbeat) -> 
 def _create(heartbeat: Heartbeat) -> bool:
     """Creates the file with its content at once, unless it exists; tells whether it did."""
     path, content = heartbeat.path, lease_file.own(heartbeat.token, 0, {}).content()
-    draft = path.with_name(f"{PASSING[0]}{socket.gethostname()}-{os.getpid()}")
+    draft = path.with_name(f"{TEMPORARY_PREFIXES[0]}{socket.gethostname()}-{os.getpid()}")
     try:
         draft.write_bytes(content)
         os.link(draft, path)
@@ -210,7 +220,7 @@ def _leave(heartbeat: Heartbeat) -> None:
 def _is_mine(heartbeat: Heartbeat) -> bool:
     """Whether a lease is this one: its number is used again when it has been left."""
     with suppress(FileNotFoundError):
-        found = lease_file.read(heartbeat.path).holder
+        found = lease_file.read_lease(heartbeat.path).holder
         return found is not None and found.token == heartbeat.token
     return False
 

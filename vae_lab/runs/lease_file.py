@@ -77,7 +77,7 @@ class LeaseFile:
         return None if self.state is None else parse(self.state[0])
 
 
-def read(path: Path) -> LeaseFile:
+def read_lease(path: Path) -> LeaseFile:
     """Reads a lease; opening it anew shows what other machines have written.
 
     Raises:
@@ -102,7 +102,7 @@ def leases(directory: Path) -> list[LeaseFile]:
     found = []
     for generation in sorted(generations(directory), reverse=True):
         with suppress(FileNotFoundError):
-            found.append(read(directory / f"{PREFIX}{generation}"))
+            found.append(read_lease(directory / f"{PREFIX}{generation}"))
     return found
 
 

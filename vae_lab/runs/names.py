@@ -9,7 +9,9 @@ RESULT = "metrics.json"  # the last file that a run writes
 FAILURE = "failure.json"
 OUTPUT_LOG = "output.log"  # what a launched job prints
 FAMILY = ".family-"  # marks a run with the signature that it has apart from its budget
-AFRESH = ".afresh"  # marks a run that must begin at its beginning; says which way a result is being moved
+RESTART_MARK = (
+    ".afresh"  # marks a run that must begin at its beginning; says which way a result is being moved
+)
 EARLIER = ".earlier"  # the result that is being replaced, until the new one is whole
 OF_HYDRA = (".hydra/config.yaml", ".hydra/overrides.yaml", ".hydra/hydra.yaml")
 FROZEN = (".hydra/config.yaml", ".hydra/overrides.yaml")

@@ -22,10 +22,10 @@ SOURCES = (".py", ".yaml", ".yml", ".toml")
 _remembered: dict[str, Any] = {}
 
 
-def remember() -> None:
+def remember_code() -> None:
     """Keeps what the code is now, for a server that has imported it and runs jobs later."""
-    sources.remember("vae_lab")
-    packages()
+    sources.remember_sources("vae_lab")
+    installed_packages()
     _remembered.update(code=of_the_code(), diff=_own_diff())
 
 
@@ -43,7 +43,7 @@ def of_the_code() -> dict[str, Any]:
 
 def made_by(code: Code, device: Any) -> dict[str, Any]:
     """The entries of a result that say what made it: its sources, all packages, and what a table compares."""
-    return {"provenance": provenance(code, device), "code": code, "packages": packages()}
+    return {"provenance": provenance(code, device), "code": code, "packages": installed_packages()}
 
 
 def provenance(code: Code, device: Any) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def provenance(code: Code, device: Any) -> dict[str, Any]:
 
 
 @cache
-def packages() -> dict[str, str]:
+def installed_packages() -> dict[str, str]:
     """The version of every package that is installed."""
     found = {str(one.metadata["Name"]): str(one.version) for one in distributions()}
     return dict(sorted(found.items(), key=lambda pair: pair[0].lower()))

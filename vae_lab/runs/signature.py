@@ -148,7 +148,7 @@ def family(cfg: DictConfig, by_path: bool = False) -> str:
     return _digest(flat)
 
 
-def register() -> None:
+def register_signature() -> None:
     """Makes `${signature:}` known, by which Hydra itself names the run's directory."""
     OmegaConf.register_new_resolver("signature", lambda *, _root_: signature(_root_), replace=True)
 

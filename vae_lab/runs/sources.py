@@ -57,7 +57,7 @@ class Module(NamedTuple):
 _remembered: dict[Path, Module] = {}
 
 
-def remember(package: str) -> None:
+def remember_sources(package: str) -> None:
     """Keeps how a package's sources are now, for a process that has imported them and lives on."""
     place = _place(package)
     if place is not None:

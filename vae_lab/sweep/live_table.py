@@ -16,7 +16,7 @@ REFRESH_SECONDS = 0.5
 ROWS = 20  # of running and failed runs in the terminal
 
 
-class Board:
+class LiveTable:
     """Shows tasks while they run.
 
     Args:
@@ -34,7 +34,7 @@ class Board:
         self._shown_at = 0.0
         self._said: dict[int, str] = {}
 
-    def __enter__(self) -> "Board":
+    def __enter__(self) -> "LiveTable":
         if self.console.is_terminal:
             self.live = Live(console=self.console, auto_refresh=False, transient=True)
             self.live.start()

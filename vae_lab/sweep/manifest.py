@@ -131,12 +131,12 @@ def asked(
 
 
 def known(directory: Path) -> Manifest | None:
-    """The manifest of a sweep that is there, or None; `check_place` tells what else may be.
+    """The manifest of a sweep that is there, or None; `check_sweep_folder` tells what else may be.
 
     Raises:
         UserError: If it is damaged.
     """
-    return read(directory) if (directory / FILE).is_file() else None
+    return read_manifest(directory) if (directory / FILE).is_file() else None
 
 
 def grown(before: Manifest | None, by: Manifest) -> Manifest:
@@ -196,17 +196,17 @@ def _order(name: str, before: Sequence[Entry], entries: Sequence[Entry]) -> list
     return values
 
 
-def check_place(directory: Path) -> None:
+def check_sweep_folder(directory: Path) -> None:
     """Checks that a sweep may leave its table there; writes nothing.
 
     Raises:
         UserError: If the directory holds anything but this sweep.
     """
     if ownership.mark_of(directory) is not None or known(directory) is None:
-        ownership.check(directory, "sweep", KEY)
+        ownership.check_folder(directory, "sweep", KEY)
 
 
-def claim(directory: Path) -> None:
+def claim_sweep_folder(directory: Path) -> None:
     """Makes and marks the directory of a sweep; one of an earlier version is marked.
 
     Raises:
@@ -217,12 +217,12 @@ def claim(directory: Path) -> None:
             directory, "sweep", [name for name in OF_EARLIER_VERSIONS if (directory / name).exists()]
         )
     else:
-        ownership.claim(directory, "sweep", KEY)
+        ownership.claim_folder(directory, "sweep", KEY)
 
 
-def write(directory: Path, manifest: Manifest) -> None:
+def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Writes the manifest of a sweep into its directory, unless it is there."""
-    claim(directory)
+    claim_sweep_folder(directory)
     entries = [
         entry._asdict() | {"directory": os.path.relpath(entry.directory, directory.resolve())}
         for entry in manifest.entries
@@ -249,7 +249,7 @@ def directory_of(sweep: str) -> Path:
     return named
 
 
-def read(directory: Path) -> Manifest:
+def read_manifest(directory: Path) -> Manifest:
     """Reads the manifest of a sweep, wherever its directory lies now.
 
     Raises:

@@ -6,7 +6,7 @@ from typing import Any
 
 from vae_lab.config.overrides import quoted
 from vae_lab.errors import UserError
-from vae_lab.runs.find import find
+from vae_lab.runs.find import find_run
 from vae_lab.runs.result import result_of
 from vae_lab.sweep import manifest
 from vae_lab.sweep.axes import Axis, Point
@@ -65,7 +65,7 @@ def _apart(name: str, others: Collection[str]) -> str:
 
 def _of_sweep(sweep: str, output_dir: str, command: str) -> tuple[list[Axis], list[Point]]:
     directory = Path(sweep) if Path(sweep).is_dir() else Path(output_dir, "sweeps", sweep)
-    made = manifest.read(directory)
+    made = manifest.read_manifest(directory)
     if made.command != "train":
         raise UserError(f"runs={sweep} is a sweep of vae-lab {made.command}, which trains no models.")
     done = [entry for entry in made.entries if entry.is_done]
@@ -92,7 +92,7 @@ def _has_density(entry: manifest.Entry) -> bool:
 def _of_list(runs: Sequence[str], output_dir: str) -> tuple[list[Axis], list[Point]]:
     if not runs:
         raise UserError("runs must name a sweep or hold runs, got [].")
-    paths = [find(str(run), output_dir) for run in runs]
+    paths = [find_run(str(run), output_dir) for run in runs]
     return (
         [Axis("run", "scientific", {})],
         [Point({"run": str(run)}, [_run(path, output_dir)]) for run, path in zip(runs, paths, strict=True)],

@@ -71,7 +71,7 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
         of, every = over_runs(master.runs, str(master.output_dir), of, every, command)
         fixed = [word for word in fixed if not word.startswith("runs=")]
     fixed += _without_data(master, settings, [*fixed, *(f"{axis.key}=" for axis in of)])
-    kinds.check(settings.get("figure"))
+    kinds.check_figure(settings.get("figure"))
     names = short_names([axis.key for axis in of])
     assert list(names.values()) == list(every[0].labels)
     jobs = [
@@ -81,7 +81,7 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
     _refuse_the_same_twice(jobs)
     name = _name(settings, list(names.values()), jobs)
     directory = Path(master.output_dir, "sweeps", name)
-    manifest.check_place(directory)
+    manifest.check_sweep_folder(directory)
     base = _base(context, master, fixed)
     asked = manifest.asked(directory, settings, _question(settings), command, of, every, jobs, base)
     written = manifest.grown(before, asked)
@@ -91,11 +91,11 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
     _check_metric(written, bool(missing))
     _tell_of_other_code([job for job in jobs if job not in missing])
     if missing:
-        forkserver.start(int(master.hydra.launcher.get("threads", 1)))
-        check(missing, elsewhere=getattr(launcher, "elsewhere", False))
+        forkserver.start_imports(int(master.hydra.launcher.get("threads", 1)))
+        check_jobs(missing, elsewhere=getattr(launcher, "elsewhere", False))
     for cfg in (master, *(job.cfg for job in jobs)):
         _belongs_to(cfg, name)
-    manifest.write(directory, written)
+    manifest.write_manifest(directory, written)
     if settings["anew"]:
         with written_whole(directory):
             pass  # nothing yet of these runs
@@ -114,7 +114,7 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
                 for job in missing:
                     _restore_unless_begun(job)
     written = manifest.grown(manifest.known(directory), asked)  # another invocation may have added its own
-    manifest.write(directory, written)
+    manifest.write_manifest(directory, written)
     results = finish(written, directory, failed)
     if not results.missing:
         _log_summary(jobs[0].cfg.logger, directory)
@@ -246,7 +246,7 @@ def _failure(job: Job, returned: JobReturn) -> str | None:
     return str(error)
 
 
-def check(jobs: Sequence[Job], elsewhere: bool = False) -> None:
+def check_jobs(jobs: Sequence[Job], elsewhere: bool = False) -> None:
     """Builds what each job would, in a process beside this one.
 
     Args:
@@ -318,13 +318,13 @@ def finish(
 
 def _write(results: table.Results, directory: Path) -> list[Path]:
     """Writes tables and figures in the place of the earlier ones; the tables also if the figure fails."""
-    manifest.claim(directory)
+    manifest.claim_sweep_folder(directory)
     trouble: Exception | None = None
     with written_whole(directory) as folder:
-        paths = table.write(results, folder)
+        paths = table.write_table(results, folder)
         if not results.runs.is_empty():
             try:
-                paths += kinds.draw(results, folder)
+                paths += kinds.draw_figure(results, folder)
             except Exception as error:
                 trouble = error
     if trouble is not None:

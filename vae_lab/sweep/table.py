@@ -143,7 +143,7 @@ def over_repeats(table: pl.DataFrame, keys: list[str], value: str) -> pl.DataFra
     return summary.with_columns((mean - half).alias("low"), (mean + half).alias("high")).drop("_std")
 
 
-def markdown(table: pl.DataFrame) -> str:
+def settings_markdown(table: pl.DataFrame) -> str:
     """A table of settings in Markdown, a metric with its interval in one cell."""
     metric = table.columns[table.columns.index("low") - 1]
     names = [name for name in table.columns if name not in ("low", "high")]
@@ -155,7 +155,7 @@ def markdown(table: pl.DataFrame) -> str:
     return markdown_table(heads, rows)
 
 
-def write(results: Results, directory: Path) -> list[Path]:
+def write_table(results: Results, directory: Path) -> list[Path]:
     """Writes `runs.parquet`, `table.csv` and `table.md`; gives the paths of what there was to write."""
     if results.runs.is_empty():
         return []
@@ -167,7 +167,7 @@ def write(results: Results, directory: Path) -> list[Path]:
         paths += [directory / "table.csv", directory / "table.md"]
         write_atomically(paths[1], results.settings.write_csv())
         text = [f"# {results.manifest.name}", results.manifest.question, f"{results.counts}."]
-        text += [*results.warnings, markdown(results.settings), *_of_the_missing(results)]
+        text += [*results.warnings, settings_markdown(results.settings), *_of_the_missing(results)]
         write_atomically(paths[2], "\n\n".join(part for part in text if part) + "\n")
     return paths
 

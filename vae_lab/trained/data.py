@@ -11,13 +11,13 @@ from torch import Tensor
 from vae_lab.config.instantiate import instantiate
 from vae_lab.config.options import options_of
 from vae_lab.datasets.array import Array
-from vae_lab.datasets.base import Parts, Split, SplitDataset
-from vae_lab.datasets.image_folder import ImageFiles, ImageFolder, readable
+from vae_lab.datasets.base import Split, SplitDataset, Splits
+from vae_lab.datasets.image_folder import ImageFiles, ImageFolder, readable_images
 from vae_lab.errors import UserError, did_you_mean
 from vae_lab.files.paths import CONF
 from vae_lab.files.writing import IMAGES, as_text, image_files
 from vae_lab.models.likelihoods.support import extremes
-from vae_lab.numerics.streamed import Rows, some
+from vae_lab.numerics.streamed import StreamedTensor, subsample
 
 AS_IT_IS = {"binarize": "none", "dequantize": False}
 DATASETS = options_of("dataset")
@@ -54,7 +54,7 @@ def given(key: str, what: str, own: SplitDataset, resize: bool = False, gaps: bo
     Raises:
         UserError: If there are no such data, they cannot be read, or have another shape or other values.
     """
-    if what in Parts._fields:
+    if what in Splits._fields:
         part = own.measured_part(what)
         if len(part.x) == 0:
             raise UserError(f"{key}={what} has no data.")
@@ -78,7 +78,7 @@ def given(key: str, what: str, own: SplitDataset, resize: bool = False, gaps: bo
     return found._replace(split=own.measured(found.split, purpose))
 
 
-def _check(given: str, x: Tensor | Rows, own: SplitDataset, gaps: bool) -> None:
+def _check(given: str, x: Tensor | StreamedTensor, own: SplitDataset, gaps: bool) -> None:
     if len(x) == 0:
         raise UserError(f"{given} has no data.")
     if (shape := tuple(x.shape[1:])) != own.shape:
@@ -86,11 +86,11 @@ def _check(given: str, x: Tensor | Rows, own: SplitDataset, gaps: bool) -> None:
             f"{given} has data of shape {shape}, and the model was trained on {own.shape}; give data of that "
             "shape."
         )
-    looked_at = some(x)
+    looked_at = subsample(x)
     if not bool((looked_at.isfinite() | (looked_at.isnan() & gaps)).all()):
         raise UserError(f"{given} has values that are infinite or not a number.")
     low, high = extremes(looked_at)
-    limits = extremes(some(own.data.train.x))
+    limits = extremes(subsample(own.data.train.x))
     if limits[0] >= 0 and limits[1] <= 1 and (low < 0 or high > 1):
         raise UserError(
             f"{given} has values from {low:.3g} to {high:.3g}, and the model was trained on values in "
@@ -152,14 +152,14 @@ def _images(key: str, path: Path, own: SplitDataset, resize: bool) -> Given:
         )
     channels, *size = own.shape
     files = ImageFiles(folder, names, (size[0], size[1]), channels)
-    good, spoilt = readable(files, exact=not (resize or isinstance(own, ImageFolder)))
+    good, spoilt = readable_images(files, exact=not (resize or isinstance(own, ImageFolder)))
     if path.is_file() and spoilt:
         raise UserError(f"{key}: {spoilt[0]}.")
     if not good:
         raise UserError(f"{key}: no image in {path} can be used: {spoilt[0]}.")
     kept = [names[number] for number in good]
     files = ImageFiles(folder, kept, (size[0], size[1]), channels)
-    rows = Rows(files, lambda x, numbers: x.float() / 255, num_workers=2)
+    rows = StreamedTensor(files, lambda x, numbers: x.float() / 255, num_workers=2)
     shown = [as_text(name) for name in kept]
     return Given(Split(rows, _labels(kept)), path.name, shown, _of_spoilt(key, spoilt, len(names)))
 

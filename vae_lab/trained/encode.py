@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from vae_lab.datasets.base import EVALUATION_BATCH, EVALUATION_NUMBERS
-from vae_lab.models.distributions.posterior import Conditional
+from vae_lab.models.distributions.posterior import PosteriorDistribution
 from vae_lab.models.vae import VAE
 from vae_lab.noise import EVALUATION_BLOCK, TEST
-from vae_lab.numerics.streamed import Rows, in_batches
+from vae_lab.numerics.streamed import StreamedTensor, in_batches
 from vae_lab.trained.model import TrainedModel
 
 
@@ -26,11 +26,11 @@ class Encoded(NamedTuple):
 
     x: Tensor
     numbers: Tensor
-    q: Conditional
+    q: PosteriorDistribution
 
 
 def encoded(
-    model: TrainedModel, x: Tensor | Rows, batch_size: int | None = None, part: str = TEST
+    model: TrainedModel, x: Tensor | StreamedTensor, batch_size: int | None = None, part: str = TEST
 ) -> Iterator[Encoded]:
     """Reads and encodes data, one batch after another; no result depends on the batches.
 

@@ -10,8 +10,8 @@ from vae_lab.errors import UserError
 from vae_lab.figures.manifold import SIDE, manifold_points, mosaics
 from vae_lab.models.priors import StandardNormal
 from vae_lab.noise import NoiseSource
-from vae_lab.trained.load import load
-from vae_lab.training.build import Parts
+from vae_lab.trained.load import load_trained
+from vae_lab.training.build import RunParts
 
 SIDES = {"FreyFace": 10}  # tiles along each side of a manifold, as in the paper's figure 4
 SAMPLES_SIDE = 10
@@ -32,7 +32,7 @@ def manifolds(directories: Sequence[Path], path: Path) -> None:
     """
     panels = []
     for directory in directories:
-        parts, result, *_ = load(directory)
+        parts, result, *_ = load_trained(directory)
         if not isinstance(parts.vae.prior, StandardNormal):
             raise UserError(
                 f"a manifold is drawn for model/prior=standard_normal, and {directory} has "
@@ -61,7 +61,7 @@ def samples(directories: Sequence[Path], path: Path) -> None:
     """
     panels = []
     for directory in directories:
-        parts, result, *_ = load(directory)
+        parts, result, *_ = load_trained(directory)
         spec = {"prior": parts.vae.prior.noise_spec(num_samples=1)}
         noise = NoiseSource(seed=0).training(spec, purpose="figure", step=0, batch_size=SAMPLES_SIDE**2)
         images = _means(parts, parts.vae.prior.sample(noise["prior"])[0])
@@ -71,7 +71,7 @@ def samples(directories: Sequence[Path], path: Path) -> None:
 
 
 @torch.no_grad()
-def _means(parts: Parts, z: Tensor) -> Tensor:
+def _means(parts: RunParts, z: Tensor) -> Tensor:
     """E[x|z] of shape `(N, C, H, W)`."""
     if len(parts.dataset.shape) != 3:
         raise UserError(f"{type(parts.dataset).__name__} holds no images to draw.")
@@ -79,5 +79,5 @@ def _means(parts: Parts, z: Tensor) -> Tensor:
     return parts.vae.decode(z.to(dtype).unsqueeze(0)).mean[0].clamp(0, 1).float()
 
 
-def _title(parts: Parts, num_samples: float) -> str:
+def _title(parts: RunParts, num_samples: float) -> str:
     return f"{type(parts.dataset).__name__}, {num_samples / 1e6:.3g} million training samples"

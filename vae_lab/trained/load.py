@@ -10,7 +10,7 @@ from vae_lab.files.writing import checksum
 from vae_lab.runs.directory import RunDirectory
 from vae_lab.runs.result import Result, result_of
 from vae_lab.runs.signature import FORMAT
-from vae_lab.training.build import Parts, build_run
+from vae_lab.training.build import RunParts, build_run
 from vae_lab.training.checkpoint import load_checkpoint, weights_of_model
 from vae_lab.training.run import quieten_libraries
 from vae_lab.training.settings import Settings, check_root
@@ -26,13 +26,13 @@ class Trained(NamedTuple):
         run: Its directory.
     """
 
-    parts: Parts
+    parts: RunParts
     result: Result
     checkpoint: Path
     run: RunDirectory
 
 
-def load(directory: Path) -> Trained:
+def load_trained(directory: Path) -> Trained:
     """A finished run, loaded on the CPU.
 
     Raises:

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from vae_lab.config import schema
 from vae_lab.config.trust import trusting
-from vae_lab.datasets.base import Parts
+from vae_lab.datasets.base import Splits
 from vae_lab.inference.importance_sampling import importance_weighted_log_likelihood
-from vae_lab.models.alternatives.base import Alternative
-from vae_lab.models.distributions.posterior import Conditional
+from vae_lab.models.alternatives.base import DensityModel
+from vae_lab.models.distributions.posterior import PosteriorDistribution
 from vae_lab.models.sampling import noise_for, sample_spec, tensor_of
 from vae_lab.models.vae import VAE, Batch
-from vae_lab.runs.find import find
+from vae_lab.runs.find import find_run
 from vae_lab.trained import load as loading
 from vae_lab.training.build import TrainingParts
 
@@ -40,9 +40,9 @@ def load(
         UserError: If there is no such run, it is not finished, its data or checkpoint have changed, or its
             configuration names a class that is not allowed.
     """
-    schema.register()
+    schema.register_schemas()
     with trusting(trust):
-        return TrainedModel(loading.load(find(str(run), str(output_dir))), torch.device(device))
+        return TrainedModel(loading.load_trained(find_run(str(run), str(output_dir))), torch.device(device))
 
 
 class TrainedModel:
@@ -76,7 +76,7 @@ class TrainedModel:
         return f"<{type(self.model).__name__} of run {self.result['signature']}>"
 
     @property
-    def data(self) -> Parts:
+    def data(self) -> Splits:
         return self.parts.dataset.data
 
     @property
@@ -85,7 +85,7 @@ class TrainedModel:
         return self.parts.dataset.shape
 
     @torch.no_grad()
-    def encode(self, x: Tensor, numbers: Tensor | None = None, part: str = "test") -> Conditional:
+    def encode(self, x: Tensor, numbers: Tensor | None = None, part: str = "test") -> PosteriorDistribution:
         """q(z|x) of data `(B, *data_shape)`, of which `mean` is `(B, D)` and `transform` makes samples.
 
         Where the model has parameters of q for each training datum instead of an encoder, q is fitted to
@@ -133,7 +133,7 @@ class TrainedModel:
         spec = vae.prior.noise_spec(1)
         if not temperature > 0:
             raise ValueError(f"temperature must be above 0, got {temperature}.")
-        if temperature != 1 and (spec.law != "normal" or spec.event_shape != (vae.latent_dim,)):
+        if temperature != 1 and (spec.distribution != "normal" or spec.event_shape != (vae.latent_dim,)):
             raise ValueError(
                 f"temperature must be 1 for {type(vae.prior).__name__}, whose noise is not normal or also "
                 f"chooses a component, got {temperature}."
@@ -176,13 +176,13 @@ class TrainedModel:
         """
         self._check_density()
         batch = self.batch(x)
-        if isinstance(self.model, Alternative):
+        if isinstance(self.model, DensityModel):
             return self.model.log_prob(batch.x).double()
         vae = self.with_posterior(batch)
         return importance_weighted_log_likelihood(vae, batch, self.noise, num_samples)
 
     def _vae(self) -> VAE:
-        if isinstance(self.model, Alternative):
+        if isinstance(self.model, DensityModel):
             raise ValueError(f"{type(self.model).__name__} has no latent variables.")
         return self.model
 

@@ -16,8 +16,8 @@ from vae_lab.models.networks import Constant
 from vae_lab.models.vae import VAE
 from vae_lab.noise import NoiseSource
 from vae_lab.numerics.memory import fitting
-from vae_lab.numerics.streamed import some
-from vae_lab.training.compatibility import MISS, hints_for, prepare_estimator, prepare_probe
+from vae_lab.numerics.streamed import subsample
+from vae_lab.training.compatibility import MISSING_HINT, hints_for, prepare_estimator, prepare_probe
 from vae_lab.training.estimator_probe import EstimatorProbe
 from vae_lab.training.evaluation import Evaluation
 from vae_lab.training.hints import use
@@ -59,7 +59,7 @@ OF_MODEL = (  # rules on the settings and the model
 
 
 @dataclass(frozen=True)
-class Parts:
+class RunParts:
     """What every run is made of."""
 
     dataset: SplitDataset
@@ -86,7 +86,7 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class TrainingParts(Parts):
+class TrainingParts(RunParts):
     """What a training is made of."""
 
     estimator: Estimator
@@ -100,7 +100,7 @@ class TrainingParts(Parts):
         return self.estimator.target != "reconstruction"
 
 
-def build_run(settings: Settings, checkpoints: Path) -> Parts:
+def build_run(settings: Settings, checkpoints: Path) -> RunParts:
     """Builds the parts of a run, a training's or those of a model that fits itself; writes nothing.
 
     Args:
@@ -116,9 +116,11 @@ def build_run(settings: Settings, checkpoints: Path) -> Parts:
     model = _model(settings)
     if settings.dataset.incomplete:
         kind = type(model).__name__
-        raise UserError(f"model: {kind} needs complete data, and {MISS}; use a VAE with estimator=miwae.")
+        raise UserError(
+            f"model: {kind} needs complete data, and {MISSING_HINT}; use a VAE with estimator=miwae."
+        )
     notes = [*_check_support(model, settings.dataset), *settings.dataset.notes]
-    return Parts(settings.dataset, model, settings.noise, settings.logger, notes)
+    return RunParts(settings.dataset, model, settings.noise, settings.logger, notes)
 
 
 def build(settings: TrainingSettings, checkpoints: Path) -> TrainingParts:
@@ -148,7 +150,7 @@ def build(settings: TrainingSettings, checkpoints: Path) -> TrainingParts:
             selection=estimator.selection,
             checkpoints=checkpoints,
         )
-    _check(OF_DATA, settings=settings, dataset=dataset, processes=trainer.world_size)
+    check_rules(OF_DATA, settings=settings, dataset=dataset, processes=trainer.world_size)
     pl.seed_everything(settings.seed, verbose=False)
     try:
         model = _model(settings)
@@ -159,7 +161,7 @@ def build(settings: TrainingSettings, checkpoints: Path) -> TrainingParts:
     prepare_estimator(estimator, "estimator", model, noise, dataset, trainer.world_size)
     with settings.naming("optimizer"):
         settings.optimizer.check()
-    _check(OF_MODEL, settings=settings, model=model)
+    check_rules(OF_MODEL, settings=settings, model=model)
     with settings.naming("evaluation"):
         evaluation.check(model, estimator)
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
@@ -190,13 +192,6 @@ def _load(settings: Settings) -> None:
         settings.dataset.setup()
 
 
-def _check(rules: tuple[Rule, ...], **about: Any) -> None:
-    try:
-        check_rules(rules, **about)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
 def _model(settings: Settings) -> Model:
     dataset = settings.dataset
     x = dataset.data.train.x
@@ -205,7 +200,11 @@ def _model(settings: Settings) -> Model:
             f"model: the data are a table of shape {dataset.shape}, and this model describes pixels; use "
             "model=logistic_regression."
         )
-    sizes = {"data_shape": dataset.shape, "dataset_size": len(x), "mean_datum": lambda: some(x).nanmean(0)}
+    sizes = {
+        "data_shape": dataset.shape,
+        "dataset_size": len(x),
+        "mean_datum": lambda: subsample(x).nanmean(0),
+    }
     try:
         with fitting("the networks"):
             model = settings.model(sizes)
@@ -232,16 +231,16 @@ def _check_support(model: Model, dataset: SplitDataset) -> list[str]:
     scorer = model.likelihood if isinstance(model, VAE) else model
     data = dataset.data
     if isinstance(model, VAE) and model.prior.needs_encoder:
-        low, high = extremes(some(data.train.x))
+        low, high = extremes(subsample(data.train.x))
         if not (low >= 0 and high <= 1):
             raise UserError(
                 f"model.prior: {type(model.prior).__name__} has pseudo-inputs in [0, 1], and these data go "
                 f"from {low:.3g} to {high:.3g}; use another prior."
             )
-    if isinstance(scorer, Likelihood) and not scorer.describes_pixels:
+    if isinstance(scorer, Likelihood) and not scorer.is_over_pixels:
         return []
     try:
-        looked_at = [some(part.x) for part in (data.test, data.train)]
+        looked_at = [subsample(part.x) for part in (data.test, data.train)]
         return check_support(type(scorer).__name__, scorer.support, scorer.levels, *looked_at)
     except ValueError as error:
         raise UserError(f"model.likelihood: {error}") from error

@@ -24,10 +24,10 @@ NEEDS_NETWORK = (
     "VAEs do not have; use another."
 )
 
-MISS = "these miss pixels (dataset.missing, or values that are not a number)"
+MISSING_HINT = "these miss pixels (dataset.missing, or values that are not a number)"
 
 
-class Rule(NamedTuple):
+class Requirement(NamedTuple):
     """The test of a need, and the message of one that is not met.
 
     Args:
@@ -48,92 +48,100 @@ def _has_moments(posterior: Posterior) -> bool:
 
 
 RULES = {  # the first that is not met is named
-    Needs.BOUND: Rule(
+    Needs.BOUND: Requirement(
         lambda offer: offer.posterior is not None,
         "{model} has log p(x) itself",
         hint="estimator=maximum_likelihood",
     ),
-    Needs.LOG_LIKELIHOOD: Rule(
+    Needs.LOG_LIKELIHOOD: Requirement(
         lambda offer: offer.posterior is None, "a VAE has a bound", changes=("estimator",)
     ),
-    Needs.NO_ENCODER: Rule(lambda offer: not offer.has_encoder, "this model has one", changes=("encoder",)),
-    Needs.ENCODER: Rule(
+    Needs.NO_ENCODER: Requirement(
+        lambda offer: not offer.has_encoder, "this model has one", changes=("encoder",)
+    ),
+    Needs.ENCODER: Requirement(
         lambda offer: offer.has_encoder, "model/encoder=none has none", changes=("encoder", "estimator")
     ),
-    Needs.AMORTIZED_ENCODER: Rule(
+    Needs.AMORTIZED_ENCODER: Requirement(
         lambda offer: offer.is_amortized,
         "model/encoder=per_datum knows the training data alone",
         changes=("encoder",),
     ),
-    Needs.BINARY_LATENTS: Rule(
+    Needs.BINARY_LATENTS: Requirement(
         lambda offer: isinstance(offer.posterior, Discrete) and offer.posterior.support == "binary",
         "{posterior} has {support} ones",
         changes=("latents",),
     ),
-    Needs.DISCRETE_LATENTS: Rule(
+    Needs.DISCRETE_LATENTS: Requirement(
         lambda offer: isinstance(offer.posterior, Discrete),
         "{posterior} has {support} ones",
         changes=("latents",),
     ),
-    Needs.REAL_LATENTS: Rule(
+    Needs.REAL_LATENTS: Requirement(
         lambda offer: offer.prior.support == "real",
         "{prior} has {prior_support} ones",
         changes=("latents",),
     ),
-    Needs.FEW_VALUES: Rule(
+    Needs.FEW_VALUES: Requirement(
         lambda offer: is_enumerable(offer.posterior),
         "model.latent_dim={latent_dim} has more",
         changes=("estimator",),
     ),
-    Needs.GAUSSIAN_POSTERIOR: Rule(
+    Needs.GAUSSIAN_POSTERIOR: Requirement(
         lambda offer: isinstance(offer.posterior, Gaussian),
         "{posterior} is none",
         changes=("posterior", "estimator"),
     ),
-    Needs.REPARAMETERIZED_POSTERIOR: Rule(
+    Needs.REPARAMETERIZED_POSTERIOR: Requirement(
         lambda offer: offer.posterior.is_reparameterized, "{posterior} has none", changes=("estimator",)
     ),
-    Needs.FACTORISED_POSTERIOR: Rule(
+    Needs.FACTORISED_POSTERIOR: Requirement(
         lambda offer: offer.posterior.factorises, "{posterior} is none", changes=("posterior",)
     ),
-    Needs.POSTERIOR_MOMENTS: Rule(
+    Needs.POSTERIOR_MOMENTS: Requirement(
         lambda offer: _has_moments(offer.posterior),
         "{posterior} does not have both",
         changes=("posterior",),
     ),
-    Needs.FACTORISED_PRIOR: Rule(lambda offer: offer.prior.factorises, "{prior} is none", changes=("prior",)),
-    Needs.ANALYTIC_KL: Rule(
+    Needs.FACTORISED_PRIOR: Requirement(
+        lambda offer: offer.prior.factorises, "{prior} is none", changes=("prior",)
+    ),
+    Needs.ANALYTIC_KL: Requirement(
         lambda offer: offer.posterior.has_analytic_kl(offer.prior),
         "there is none from {posterior} to {prior}",
         changes=("kl",),
     ),
-    Needs.ENTROPY: Rule(lambda offer: offer.posterior.has_entropy, "{posterior} has none", changes=("kl",)),
-    Needs.SAMPLED_LIKELIHOOD: Rule(
-        lambda offer: offer.likelihood.noise_law is not None,
+    Needs.ENTROPY: Requirement(
+        lambda offer: offer.posterior.has_entropy, "{posterior} has none", changes=("kl",)
+    ),
+    Needs.SAMPLED_LIKELIHOOD: Requirement(
+        lambda offer: offer.likelihood.base_distribution is not None,
         "{likelihood} cannot",
         changes=("estimator",),
     ),
-    Needs.PIXELS: Rule(
-        lambda offer: offer.likelihood.describes_pixels, "{likelihood} is none", hint="estimator=iwae"
+    Needs.PIXELS: Requirement(
+        lambda offer: offer.likelihood.is_over_pixels, "{likelihood} is none", hint="estimator=iwae"
     ),
-    Needs.COMPLETE_DATA: Rule(lambda offer: not offer.is_incomplete, MISS, hint="estimator=miwae"),
-    Needs.INDEPENDENT_SAMPLES: Rule(
+    Needs.COMPLETE_DATA: Requirement(
+        lambda offer: not offer.is_incomplete, MISSING_HINT, hint="estimator=miwae"
+    ),
+    Needs.INDEPENDENT_SAMPLES: Requirement(
         lambda offer: offer.noise is None or offer.noise.independent_samples,
         "{noise} makes those of a datum dependent",
         hint="noise=independent",
     ),
-    Needs.WHOLE_BATCH: Rule(
+    Needs.WHOLE_BATCH: Requirement(
         lambda offer: offer.processes == 1, "{processes} would share it", hint="trainer.devices=1"
     ),
-    Needs.STATE_PER_DATUM: Rule(
+    Needs.STATE_PER_DATUM: Requirement(
         lambda offer: offer.processes == 1, "{processes} would share it", hint="trainer.devices=1"
     ),
-    Needs.WHOLE_DATA: Rule(
+    Needs.WHOLE_DATA: Requirement(
         lambda offer: not offer.sees_parts,
         "a training step sees dataset.rows alone",
         hint="dataset.rows=null",
     ),
-    Needs.UNPAIRED_NOISE: Rule(
+    Needs.UNPAIRED_NOISE: Requirement(
         lambda offer: offer.noise is None or not offer.noise.mirrors,
         "of {noise} each pair would come twice",
         hint="noise=independent",
@@ -250,7 +258,7 @@ def prepare_probe(
             "has the encoder in p(z) too; use another model/prior."
         )
     if dataset.incomplete:
-        raise UserError(f"{key}: it measures gradients on complete data, and {MISS}.")
+        raise UserError(f"{key}: it measures gradients on complete data, and {MISSING_HINT}.")
     try:
         settings.check(dataset)
     except ValueError as error:

@@ -10,19 +10,19 @@ from vae_lab.datasets.base import EVALUATION_BATCH
 from vae_lab.errors import UserError
 from vae_lab.files.ownership import written_whole
 from vae_lab.files.writing import checksum, replace
-from vae_lab.models.alternatives.base import SelfFitting
-from vae_lab.models.sampling import draw
-from vae_lab.numerics.streamed import Rows
+from vae_lab.models.alternatives.base import DirectlyFitted
+from vae_lab.models.sampling import draw_data
+from vae_lab.numerics.streamed import StreamedTensor
 from vae_lab.runs.code import Code, continued
 from vae_lab.runs.directory import RunDirectory
 from vae_lab.runs.result import Result
 from vae_lab.tracking import MetricsCsv
-from vae_lab.training.build import Parts
+from vae_lab.training.build import RunParts
 from vae_lab.training.checkpoint import PREFIX, with_checksum
-from vae_lab.training.figures.of_run import IMAGES, draw_samples
+from vae_lab.training.figures.of_run import IMAGES, draw_run_samples
 
 
-def fit(directory: RunDirectory, parts: Parts) -> Result:
+def fit(directory: RunDirectory, parts: RunParts) -> Result:
     """Fits, tests and writes one run; a run that was interrupted begins again.
 
     Returns:
@@ -45,7 +45,7 @@ def fit(directory: RunDirectory, parts: Parts) -> Result:
     return writing.result
 
 
-def _fit(directory: RunDirectory, parts: Parts, progress: dict[str, Any], code: Code) -> float:
+def _fit(directory: RunDirectory, parts: RunParts, progress: dict[str, Any], code: Code) -> float:
     """Writes a row for each step and the checkpoint; gives the seconds that the fit took."""
     rows = MetricsCsv(directory.metrics_csv)
     trackers = parts.tracking.start(
@@ -55,7 +55,7 @@ def _fit(directory: RunDirectory, parts: Parts, progress: dict[str, Any], code: 
         job_type=type(parts.model).__name__,
         history=rows,
     )
-    assert isinstance(parts.model, SelfFitting)
+    assert isinstance(parts.model, DirectlyFitted)
     x = parts.dataset.fixed_training_data
     seconds, started = 0.0, time.perf_counter()
     try:
@@ -78,16 +78,16 @@ def _fit(directory: RunDirectory, parts: Parts, progress: dict[str, Any], code: 
     return seconds
 
 
-def _measure(directory: RunDirectory, parts: Parts, seconds: float) -> dict[str, Any]:
+def _measure(directory: RunDirectory, parts: RunParts, seconds: float) -> dict[str, Any]:
     model: Any = parts.model.eval()
     splits = {"validation": parts.dataset.data.validation, "test": parts.dataset.data.test}
     metrics: dict[str, float] = {"samples": len(parts.dataset.data.train.x)}
     for name, split in splits.items():
         if len(split.x):
             metrics[f"{name}/log_likelihood"] = _mean_log_prob(model, split.x)
-    drawn, sampling_seconds = draw(model, parts.dataset.shape, IMAGES)
+    drawn, sampling_seconds = draw_data(model, parts.dataset.shape, IMAGES)
     with written_whole(directory.path) as folder:
-        parts.tracking.log_figures(draw_samples(folder / "figures", drawn))
+        parts.tracking.log_figures(draw_run_samples(folder / "figures", drawn))
     return {
         "signature": directory.signature,
         "estimator": type(model).__name__,
@@ -104,7 +104,7 @@ def _measure(directory: RunDirectory, parts: Parts, seconds: float) -> dict[str,
 
 
 @torch.no_grad()
-def _mean_log_prob(model: SelfFitting, x: Tensor | Rows) -> float:
+def _mean_log_prob(model: DirectlyFitted, x: Tensor | StreamedTensor) -> float:
     starts = range(0, len(x), EVALUATION_BATCH)
     parts = [model.log_prob(x[start : start + EVALUATION_BATCH]).double() for start in starts]
     return torch.cat(parts).mean().item()

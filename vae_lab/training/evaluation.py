@@ -11,7 +11,7 @@ from vae_lab.evaluation.fit_posterior import FitPosterior
 from vae_lab.evaluation.marginal_likelihood import GOOD_BELOW, WARN_ABOVE, MarginalLikelihood
 from vae_lab.inference.importance_sampling import judged_log_likelihood
 from vae_lab.inference.weights import doubts, tolerated
-from vae_lab.models.alternatives.base import Alternative
+from vae_lab.models.alternatives.base import DensityModel
 from vae_lab.models.observed import of_observed
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource
@@ -55,9 +55,9 @@ class Evaluation:
         if self.train_curve < 0:
             raise ValueError(f"train_curve must be at least 0, got {self.train_curve}.")
 
-    def check(self, vae: VAE | Alternative, estimator: Estimator) -> None:
+    def check(self, vae: VAE | DensityModel, estimator: Estimator) -> None:
         """Raises `ValueError`, naming the key, if the model does not have what a measure needs."""
-        if isinstance(vae, Alternative):
+        if isinstance(vae, DensityModel):
             for name in ("importance_samples", "amortization_gap", "marginal_likelihood"):
                 if getattr(self, name):
                     raise ValueError(
@@ -113,10 +113,10 @@ class Evaluation:
             ),
         ]
 
-    def notes(self, vae: VAE | Alternative, estimator: Estimator) -> list[str]:
+    def notes(self, vae: VAE | DensityModel, estimator: Estimator) -> list[str]:
         """What must be said of the numbers."""
         notes: list[str] = []
-        if isinstance(vae, Alternative):
+        if isinstance(vae, DensityModel):
             return notes
         if self.marginal_likelihood is not None and vae.latent_dim > WARN_ABOVE:
             notes.append(
@@ -148,20 +148,20 @@ class Evaluation:
         return of_observed(vae) if isinstance(vae, VAE) and bool(batch.x.isnan().any()) else vae
 
     def along_training(
-        self, vae: VAE | Alternative, estimator: Estimator, batch: Batch, noise: NoiseSource, purpose: str
+        self, vae: VAE | DensityModel, estimator: Estimator, batch: Batch, noise: NoiseSource, purpose: str
     ) -> dict[str, Tensor]:
         """The estimator's terms and the marginal likelihood, for a model whose q serves the data."""
-        if isinstance(vae, Alternative):
+        if isinstance(vae, DensityModel):
             return {"log_likelihood": vae.log_prob(batch.x).double()}
         terms = self._bound(vae, estimator, batch, noise, purpose) if vae.has_encoder else {}
         return terms | self._marginal_likelihood(vae, batch, noise.of_part(purpose))
 
     def at_the_end(
-        self, vae: VAE | Alternative, estimator: Estimator, batch: Batch, noise: NoiseSource
+        self, vae: VAE | DensityModel, estimator: Estimator, batch: Batch, noise: NoiseSource
     ) -> dict[str, Tensor]:
         """What is measured of the test part: as along training, and what takes longer."""
         terms = self.along_training(vae, estimator, batch, noise, "test")
-        if isinstance(vae, Alternative):
+        if isinstance(vae, DensityModel):
             return terms
         if self.importance_samples is not None and estimator.target != "reconstruction":
             terms["log_likelihood"], trust = judged_log_likelihood(vae, batch, noise, self.importance_samples)
@@ -177,7 +177,7 @@ class Evaluation:
     ) -> dict[str, Tensor]:
         draws = batch.draw(noise, estimator.noise_spec(vae, batch), purpose)
         terms = dict(estimator(vae, batch, draws).terms)
-        if vae.likelihood.describes_pixels:
+        if vae.likelihood.is_over_pixels:
             return terms
         eps = batch.draw(noise, vae.posterior_noise(PREDICTIVE_SAMPLES), f"predict {purpose}")
         z = vae.encode(batch).transform(eps["posterior"])

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from vae_lab.estimators.base import Estimate, Estimator
 from vae_lab.evaluation.active_units import ActiveUnits, posterior_means
-from vae_lab.models.alternatives.base import Alternative
+from vae_lab.models.alternatives.base import DensityModel
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource
 from vae_lab.training import not_finite
@@ -45,7 +45,7 @@ class VAEModule(pl.LightningModule):
 
     def __init__(
         self,
-        model: VAE | Alternative,
+        model: VAE | DensityModel,
         estimator: Estimator,
         optimizer: OptimizerFactory,
         noise: NoiseSource,

@@ -15,8 +15,8 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from vae_lab.errors import UserError
 from vae_lab.files.ownership import written_whole
 from vae_lab.files.writing import checksum
-from vae_lab.models.alternatives.base import Alternative
-from vae_lab.models.sampling import draw
+from vae_lab.models.alternatives.base import DensityModel
+from vae_lab.models.sampling import draw_data
 from vae_lab.runs.code import Code, continued, is_as_now
 from vae_lab.runs.directory import RunDirectory
 from vae_lab.runs.result import Result
@@ -204,7 +204,7 @@ def _measure(directory: RunDirectory, parts: TrainingParts, module: VAEModule) -
     if getattr(rank_zero_only, "rank", 0) == 0:
         module.log_row({name: value for name, value in metrics.items() if name.startswith("test/")})
         parts.model.eval()
-        drawn, sampling_seconds = draw(parts.model, parts.dataset.shape, IMAGES)
+        drawn, sampling_seconds = draw_data(parts.model, parts.dataset.shape, IMAGES)
         with written_whole(directory.path) as folder:
             figures = draw_figures(
                 folder / "figures", directory.rows(), parts, drawn, exact=exact.get("validation")
@@ -244,7 +244,7 @@ def _followed(directory: RunDirectory, select: str, metric: str) -> dict[str, fl
 
 def _log_likelihood(parts: TrainingParts) -> str | None:
     """What `test/log_likelihood` is."""
-    if isinstance(parts.model, Alternative):
+    if isinstance(parts.model, DensityModel):
         return parts.model.log_likelihood
     number = parts.evaluation.importance_samples
     return None if number is None or not parts.has_density else f"L_{number}"

@@ -17,7 +17,7 @@ from vae_lab.config.targets import all_parameters, makes
 from vae_lab.datasets.base import SplitDataset
 from vae_lab.errors import UserError
 from vae_lab.estimators.base import Estimator
-from vae_lab.models.alternatives.base import Alternative, SelfFitting
+from vae_lab.models.alternatives.base import DensityModel, DirectlyFitted
 from vae_lab.models.vae import VAE
 from vae_lab.noise import NoiseSource
 from vae_lab.tracking import Tracking
@@ -26,7 +26,7 @@ from vae_lab.training.evaluation import Evaluation
 from vae_lab.training.optimizers import OptimizerFactory
 from vae_lab.training.trainer import TrainerFactory
 
-Model = VAE | Alternative
+Model = VAE | DensityModel
 
 _kept: dict[Any, SplitDataset] = {}  # the last dataset that was to be kept
 
@@ -80,15 +80,12 @@ class Settings:
             UserError: If a key is unknown, or a value is missing, of another kind or out of its range.
         """
         check_root(cfg, TrainConfig)
-        if not makes(cfg.model, "model", SelfFitting):
+        if not makes(cfg.model, "model", DirectlyFitted):
             return TrainingSettings.of(cfg, keep_data)
         kind = str(cfg.model["_target_"]).rsplit(".", 1)[-1]
         further = SimpleNamespace(**{name: set(cfg[name]) - ONE_PROCESS.keys() for name in TRAINING_GROUPS})
         callbacks = ",".join(map(str, cfg.callbacks))
-        try:
-            check_rules(FITS_ITSELF, cfg=cfg, kind=kind, further=further, callbacks=callbacks)
-        except ValueError as error:
-            raise UserError(str(error)) from error
+        check_rules(FITS_ITSELF, cfg=cfg, kind=kind, further=further, callbacks=callbacks)
         return cls(**_common(cfg, keep_data))
 
     @contextmanager

@@ -11,15 +11,21 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from vae_lab.applications.base import Outcome, Progress, Shown, Use
+from vae_lab.applications.base import Application, Outcome, Progress, Shown
 from vae_lab.applications.embed.explained_variance import ExplainedVariance
 from vae_lab.applications.embed.figures import accuracy
 from vae_lab.applications.embed.probed import metrics_of, table_of
-from vae_lab.applications.embed.probing_codes import Labelled, Probe, Probed, with_components, without_gaps
+from vae_lab.applications.embed.probing_codes import (
+    Labelled,
+    Probed,
+    ProbingClassifiers,
+    with_components,
+    without_gaps,
+)
 from vae_lab.datasets.base import Split, SplitDataset
-from vae_lab.files.export import check_place
-from vae_lab.models.alternatives.base import Alternative
-from vae_lab.noise import PARTS, TEST, some_of
+from vae_lab.files.export import check_destination
+from vae_lab.models.alternatives.base import DensityModel
+from vae_lab.noise import PARTS, TEST, random_subset
 from vae_lab.trained.data import Given, given
 from vae_lab.trained.encode import encoded, notes_on_codes, samples_of
 from vae_lab.trained.model import TrainedModel
@@ -28,7 +34,7 @@ NUMBERS = (10, 100, 1000)  # of labels, unless given
 TESTED = 10_000  # test data of the probe, at most
 
 
-class Prepared(NamedTuple):
+class EmbedInputs(NamedTuple):
     """The data to encode and, where codes are probed, training and test data with labels."""
 
     given: Given
@@ -37,7 +43,7 @@ class Prepared(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Embed(Use):
+class Embed(Application):
     """Encodes data, and tries the code as a representation.
 
     Leaves `codes.parquet` with a row for each datum: `index`; `file`, where each is one; `label`, where there
@@ -84,15 +90,17 @@ class Embed(Use):
         if self.labels is not None and not self.classify:
             raise ValueError(f"labels={list(self.labels)} has no effect with classify=false; leave it out.")
         if self.out is not None:
-            check_place(self.out, ".parquet")
+            check_destination(self.out, ".parquet")
 
-    def prepare(self, model: TrainedModel) -> Prepared:
+    def prepare(self, model: TrainedModel) -> EmbedInputs:
         self._check(model)
         found = given("data", self.data, model.parts.dataset, self.resize)
         parts, notes = self._labelled(model.parts.dataset) if self.classify else (None, [])
-        return Prepared(found, parts, [*found.notes, *notes_on_codes(model), *notes])
+        return EmbedInputs(found, parts, [*found.notes, *notes_on_codes(model), *notes])
 
-    def __call__(self, model: TrainedModel, prepared: Prepared, folder: Path, progress: Progress) -> Outcome:
+    def __call__(
+        self, model: TrainedModel, prepared: EmbedInputs, folder: Path, progress: Progress
+    ) -> Outcome:
         explained = self._write(model, prepared.given, folder / "codes.parquet", progress)
         metrics = {} if math.isnan(explained) else {"explained_variance": explained}
         if prepared.probed is None:
@@ -110,7 +118,7 @@ class Embed(Use):
 
     def _check(self, model: TrainedModel) -> None:
         run, vae = model.result["signature"], model.model
-        if isinstance(vae, Alternative):
+        if isinstance(vae, DensityModel):
             raise ValueError(f"run={run}: {type(vae).__name__} has no latent variables.")
         if not vae.has_encoder:
             raise ValueError(f"run={run} has no q(z|x), by which data are encoded (model/encoder=none).")
@@ -185,7 +193,9 @@ class Embed(Use):
         )
         wanted = train.features["code"].shape[1]
         train, test = with_components(train, test, wanted)
-        probe = Probe(self._numbers(train.labels), self.repeats, self.neighbours, model.noise.seed)
+        probe = ProbingClassifiers(
+            self._numbers(train.labels), self.repeats, self.neighbours, model.noise.seed
+        )
         probed = probe(train, test, progress)
         if (number := train.features["pca"].shape[1]) < wanted:
             probed.notes.append(f"PCA has {number} components, as many as there are, and the code {wanted}")
@@ -196,7 +206,7 @@ def _some(part: Split, most: int) -> Split:
     """The data, or so many of them at random."""
     if len(part.x) <= most:
         return part
-    return part.take(some_of(len(part.x), most, seed=0, purpose="probe"))
+    return part.take(random_subset(len(part.x), most, seed=0, purpose="probe"))
 
 
 def _features(model: TrainedModel, part: Split, name: str) -> Labelled:

@@ -69,7 +69,7 @@ class Classifier(Protocol):
 
 
 @dataclass(frozen=True)
-class Probe:
+class ProbingClassifiers:
     """Trains two classifiers on features of data and measures how often they are right on test data.
 
     `linear` is a logistic regression with an L2 penalty of strength 1, on features that are standardised by

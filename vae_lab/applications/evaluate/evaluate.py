@@ -9,22 +9,22 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from vae_lab.applications.base import Outcome, Progress, Use
+from vae_lab.applications.base import Application, Outcome, Progress
 from vae_lab.applications.evaluate.figures import kl_per_dimension
 from vae_lab.config.instantiate import named
 from vae_lab.evaluation.measures import Measured, Measures
-from vae_lab.models.alternatives.base import Alternative
+from vae_lab.models.alternatives.base import DensityModel
 from vae_lab.models.observed import of_observed
 from vae_lab.models.sampling import tensor_of
 from vae_lab.models.vae import VAE, Batch
-from vae_lab.numerics.streamed import some
+from vae_lab.numerics.streamed import subsample
 from vae_lab.trained.model import TrainedModel
 
 OF_WEIGHTS = ("log_likelihood", "bits_per_dimension", "annealing_gain", "approximation_gap")
 
 
 @dataclass(frozen=True)
-class Evaluate(Use):
+class Evaluate(Application):
     """Measures a trained model on one split, in nats per datum.
 
     Leaves `data.parquet` with the terms of each datum, in the order of the split, and a figure of the latent
@@ -61,7 +61,7 @@ class Evaluate(Use):
     def __call__(self, model: TrainedModel, prepared: Batch, folder: Path, progress: Progress) -> Outcome:
         total = len(prepared.x)
         vae = model.model
-        if isinstance(vae, VAE) and bool(some(prepared.x).isnan().any()):
+        if isinstance(vae, VAE) and bool(subsample(prepared.x).isnan().any()):
             vae = of_observed(vae)
         measured = self.measures(
             vae, prepared, model.noise.of_part(self.split), lambda done: progress(done, total)
@@ -87,7 +87,7 @@ class Evaluate(Use):
 
     def _log_likelihood(self, model: TrainedModel) -> str:
         """What `log_likelihood` is."""
-        if isinstance(model.model, Alternative):
+        if isinstance(model.model, DensityModel):
             return model.model.log_likelihood
         return f"L_{max(self.measures.importance_samples, default=0)}"
 

@@ -9,7 +9,7 @@ from vae_lab.applications.base import Progress
 from vae_lab.applications.explore.codes import Codes, Which, encode
 from vae_lab.datasets.base import Split
 from vae_lab.models.vae import Batch
-from vae_lab.noise import some_of
+from vae_lab.noise import random_subset
 from vae_lab.numerics.streamed import in_batches
 from vae_lab.trained.model import TrainedModel
 
@@ -31,7 +31,7 @@ def codes_of(
         which: Whether a code is the mean of q(z|x), or a sample of it.
         progress: Is told how many data are done.
     """
-    chosen = some_of(len(split.x), most, seed=model.noise.seed, purpose="codes")
+    chosen = random_subset(len(split.x), most, seed=model.noise.seed, purpose="codes")
     numbers = chosen if model.parts.vae.is_per_datum else torch.arange(len(split.x))
     return encode(
         _batches(model, split, numbers, progress),
@@ -44,7 +44,7 @@ def codes_of(
 
 
 @torch.no_grad()
-def code_of(model: TrainedModel, x: Tensor, number: int, part: str) -> Tensor:
+def encode_datum(model: TrainedModel, x: Tensor, number: int, part: str) -> Tensor:
     """The mean of q(z|x) for one datum `(1, *data_shape)`, `(D,)`."""
     batch = model.batch(x, torch.tensor([number]))
     return model.with_posterior(batch, part).encode(batch).mean[0].cpu()

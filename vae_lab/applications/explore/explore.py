@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from vae_lab.applications.base import Outcome, Progress, Use
+from vae_lab.applications.base import Application, Outcome, Progress
 from vae_lab.applications.explore.codes import Which
-from vae_lab.applications.explore.encoding import code_of, codes_of
+from vae_lab.applications.explore.encoding import codes_of, encode_datum
 from vae_lab.applications.explore.figures.interpolations import End
 from vae_lab.applications.explore.plane import draw_plane
 from vae_lab.applications.explore.projection import Projection
@@ -24,7 +24,7 @@ from vae_lab.trained.model import TrainedModel
 FEWEST = 3  # codes that make a plane
 
 
-class Prepared(NamedTuple):
+class ExploreInputs(NamedTuple):
     """What is looked at.
 
     Args:
@@ -39,7 +39,7 @@ class Prepared(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Explore(Use):
+class Explore(Application):
     r"""Shows the latent space of a model with an encoder.
 
     Leaves `traversals.png`, a row for each dimension; `interpolation.png`, between two data on the straight
@@ -92,7 +92,7 @@ class Explore(Use):
                 f"between must name two data, such as [3,17] or [a.png,b.png], got {self.between}."
             )
 
-    def prepare(self, model: TrainedModel) -> Prepared:
+    def prepare(self, model: TrainedModel) -> ExploreInputs:
         run = f"run={model.result['signature']}"
         if not isinstance(model.model, VAE):
             raise ValueError(
@@ -108,7 +108,7 @@ class Explore(Use):
         around = None if self.around is None else self._numbered("around", self.around, split)
         between = self.between or _of_two_classes(split, model.noise.seed)
         first, second = (self._datum(which, split, model) for which in between)
-        return Prepared(split, around, (first, second))
+        return ExploreInputs(split, around, (first, second))
 
     def _datum(self, which: int | str, split: Split, model: TrainedModel) -> Datum:
         if isinstance(which, int):
@@ -129,7 +129,9 @@ class Explore(Use):
         label = None if split.labels is None else int(split.labels[number])
         return Datum(f"{self.split} {number}", split.x[torch.tensor([number])], number, label)
 
-    def __call__(self, model: TrainedModel, prepared: Prepared, folder: Path, progress: Progress) -> Outcome:
+    def __call__(
+        self, model: TrainedModel, prepared: ExploreInputs, folder: Path, progress: Progress
+    ) -> Outcome:
         split = prepared.split
         codes = codes_of(model, split, self.split, self.max_data, self.codes, progress)
         view = LatentView(model, codes)
@@ -149,7 +151,7 @@ class Explore(Use):
         return outcome(view, in_plane, labels, notes)
 
     def _end(self, view: LatentView, datum: Datum) -> End:
-        z = code_of(view.model, datum.x, datum.number, self.split)[: view.seen]
+        z = encode_datum(view.model, datum.x, datum.number, self.split)[: view.seen]
         return End(datum.name, datum.label, datum.x[0].cpu().float(), z.float())
 
 

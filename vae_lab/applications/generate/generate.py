@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_lab.applications.base import Outcome, Progress, Shown, Use
-from vae_lab.applications.generate.nearest import nearest
+from vae_lab.applications.base import Application, Outcome, Progress, Shown
+from vae_lab.applications.generate.nearest import nearest_data
 from vae_lab.datasets.base import Split
 from vae_lab.figures.images import image_grid, interleave
-from vae_lab.models.alternatives.base import Alternative
+from vae_lab.models.alternatives.base import DensityModel
 from vae_lab.models.sampling import sample_spec
-from vae_lab.noise import some_of
+from vae_lab.noise import random_subset
 from vae_lab.trained.model import TrainedModel
 
 COMPARED = 1000  # drawn data, and test data, whose nearest training datum is looked for
@@ -22,7 +22,7 @@ SHOWN = 100  # in a figure, at most
 BESIDE = 24  # shown beside their nearest training datum
 
 
-class Prepared(NamedTuple):
+class GenerateInputs(NamedTuple):
     """The training data as they are compared, and whether the model's own pixels can be drawn."""
 
     train: Split
@@ -30,7 +30,7 @@ class Prepared(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Generate(Use):
+class Generate(Application):
     r"""Draws data from a model: z from its prior, x from p(x|z).
 
     Leaves `samples.npy`, a figure of the samples, one of each beside the nearest training datum, and with
@@ -64,12 +64,12 @@ class Generate(Use):
         if not self.temperature > 0:
             raise ValueError(f"temperature must be above 0, got {self.temperature}.")
 
-    def prepare(self, model: TrainedModel) -> Prepared:
+    def prepare(self, model: TrainedModel) -> GenerateInputs:
         if not model.parts.has_density:
             raise ValueError(
                 f"run={model.result['signature']} is an autoencoder, which has no p(z) to draw from."
             )
-        if isinstance(model.model, Alternative):
+        if isinstance(model.model, DensityModel):
             for name, must_be in {"pixels": "sample", "temperature": 1.0}.items():
                 if (value := getattr(self, name)) != must_be:
                     kind = type(model.model).__name__
@@ -82,12 +82,14 @@ class Generate(Use):
             raise ValueError("by_class=true needs labels, which the run's dataset does not have.")
         if self.temperature != 1:
             model.sample_prior(1, self.temperature)  # raises where the prior has none
-        return Prepared(train, can_sample)
+        return GenerateInputs(train, can_sample)
 
-    def __call__(self, model: TrainedModel, prepared: Prepared, folder: Path, progress: Progress) -> Outcome:
+    def __call__(
+        self, model: TrainedModel, prepared: GenerateInputs, folder: Path, progress: Progress
+    ) -> Outcome:
         x = self._draw(model, self.number, self.pixels)
         shown_beside = model.data.train.x if self.pixels == "mean" else prepared.train.x  # grey beside grey
-        near = nearest(x, shown_beside)
+        near = nearest_data(x, shown_beside)
         labels = None
         if self.by_class:
             assert prepared.train.labels is not None
@@ -109,13 +111,13 @@ class Generate(Use):
         z = model.sample_prior(number, self.temperature, seed)
         return model.decode(z, "mode" if pixels == "mode" else "mean").cpu()
 
-    def _compared(self, model: TrainedModel, prepared: Prepared, labels: Tensor | None) -> Outcome:
+    def _compared(self, model: TrainedModel, prepared: GenerateInputs, labels: Tensor | None) -> Outcome:
         """How near to the training data the model draws, beside how near the test data lie."""
         pixels = "sample" if prepared.can_sample else self.pixels
         test = model.data.test.x
-        chosen = some_of(len(test), COMPARED, seed=0, purpose="compared")
-        drawn = nearest(self._draw(model, len(chosen), pixels), prepared.train.x).distances
-        held_out = nearest(test[chosen], prepared.train.x).distances
+        chosen = random_subset(len(test), COMPARED, seed=0, purpose="compared")
+        drawn = nearest_data(self._draw(model, len(chosen), pixels), prepared.train.x).distances
+        held_out = nearest_data(test[chosen], prepared.train.x).distances
         metrics = {
             "distance/drawn": float(drawn.median()),
             "distance/test": float(held_out.median()),

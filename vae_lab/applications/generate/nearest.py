@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vae_lab.numerics.streamed import Rows, in_batches
+from vae_lab.numerics.streamed import StreamedTensor, in_batches
 
 AT_A_TIME = 2000  # data of which the distances are held
 
@@ -22,7 +22,7 @@ class Nearest(NamedTuple):
     numbers: Tensor
 
 
-def nearest(queries: Tensor, x: Tensor | Rows) -> Nearest:
+def nearest_data(queries: Tensor, x: Tensor | StreamedTensor) -> Nearest:
     """Looks through all data once, reading them as it goes.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import polars as pl
 import torch
 
-from vae_lab.applications.gradients.figures.variance import draw_gradients
+from vae_lab.applications.gradients.figures.variance import draw_variances
 from vae_lab.applications.gradients.settings import GradientsSettings
 from vae_lab.applications.gradients.states import State, states_of, train_if_asked, weights_at
 from vae_lab.files.markdown import markdown_table
@@ -21,14 +21,14 @@ from vae_lab.training.compatibility import prepare_probe
 from vae_lab.training.run import quieten_libraries
 
 
-class Measured(NamedTuple):
+class ModelStates(NamedTuple):
     """The model that is measured, and its states."""
 
     parts: TrainingParts
     states: list[State]
 
 
-def prepare(settings: GradientsSettings) -> Measured:
+def prepare(settings: GradientsSettings) -> ModelStates:
     """Builds the model, with everything checked that can be before a measurement; writes nothing.
 
     Raises:
@@ -38,7 +38,7 @@ def prepare(settings: GradientsSettings) -> Measured:
     keys = {name: f"estimators.{name}" for name in settings.estimators}
     of_run = (parts.vae, settings.noise, parts.dataset)
     prepare_probe("probe", settings.probe, keys, settings.estimators, *of_run)
-    return Measured(parts, states_of(settings, parts))
+    return ModelStates(parts, states_of(settings, parts))
 
 
 def measure(settings: GradientsSettings, directory: RunDirectory) -> None:
@@ -59,7 +59,7 @@ def measure(settings: GradientsSettings, directory: RunDirectory) -> None:
 
 
 def _measure(
-    settings: GradientsSettings, directory: RunDirectory, measured: Measured, code: Code
+    settings: GradientsSettings, directory: RunDirectory, measured: ModelStates, code: Code
 ) -> dict[str, Any]:
     parts, states = measured
     train_if_asked(settings, states, parts)
@@ -73,7 +73,7 @@ def _measure(
     with written_whole(directory.path) as folder:
         table.write_parquet(folder / "gradients.parquet")
         (folder / "table.md").write_text(_markdown(table))
-        draw_gradients(table, folder / "figures")
+        draw_variances(table, folder / "figures")
     return {
         "signature": directory.signature,
         "definition": directory.definition,

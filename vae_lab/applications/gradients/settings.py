@@ -16,7 +16,7 @@ from vae_lab.models.networks import NoEncoder, PerDatum
 from vae_lab.noise import NoiseSource
 from vae_lab.probe.settings import ProbeSettings
 from vae_lab.runs.directory import RunDirectory
-from vae_lab.runs.find import find
+from vae_lab.runs.find import find_run
 from vae_lab.runs.signature import NOT_DEFINING_IN_GROUP, signature
 from vae_lab.training.compatibility import NEEDS_NETWORK
 from vae_lab.training.settings import TrainingSettings, check_root
@@ -106,7 +106,7 @@ def _training(cfg: DictConfig, at: list[int | str]) -> tuple[DictConfig, Path]:
         counts = sorted({count for count in at if isinstance(count, int) and count > 0})
         training.trainer.checkpoint_at = counts or training.trainer.checkpoint_at
         return training, Path(cfg.output_dir) / "runs" / signature(training)
-    path = find(cfg.run, cfg.output_dir)
+    path = find_run(cfg.run, cfg.output_dir)
     stored = foreign.read_whole(path / ".hydra" / "config.yaml")
     taken = [key for key in keys if key in stored and key not in OF_THIS_COMMAND]
     _refuse_overrides(set(taken))

@@ -114,7 +114,7 @@ def _train(settings: GradientsSettings) -> None:
         try:
             run(settings.training, settings.trained)
         except Busy:
-            lease.wait(settings.trained.path)
+            lease.wait_for_lease(settings.trained.path)
 
 
 def weights_at(state: State, trained: RunDirectory, parts: TrainingParts) -> tuple[int, Weights]:

@@ -4,13 +4,13 @@ import torch
 from sklearn.impute import KNNImputer
 from torch import Tensor
 
-from vae_lab.numerics.streamed import Rows, in_batches
+from vae_lab.numerics.streamed import StreamedTensor, in_batches
 
 AT_A_TIME = 2000  # data that are read
 NEIGHBOURS = 5
 
 
-def mean_of(x: Tensor | Rows) -> Tensor:
+def mean_of(x: Tensor | StreamedTensor) -> Tensor:
     """The mean of each pixel over the data that have it, `(*data_shape)`; over all pixels, where none has.
 
     Args:

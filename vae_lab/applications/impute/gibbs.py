@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.applications.impute.base import Imputed, pixel_spec
-from vae_lab.models.distributions.posterior import Conditional
+from vae_lab.models.distributions.posterior import PosteriorDistribution
 from vae_lab.models.observed import filled
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, NoiseSpec
@@ -28,7 +28,9 @@ class Place(NamedTuple):
     outputs: Tensor
 
 
-LogRatio = Callable[[Tensor, Conditional, Place, Place], Tensor]  # by which to move or to stay, `(R,)`
+LogRatio = Callable[
+    [Tensor, PosteriorDistribution, Place, Place], Tensor
+]  # by which to move or to stay, `(R,)`
 
 
 @torch.no_grad()
@@ -79,7 +81,7 @@ def metropolis_within_gibbs(
         imputations: `M`, how many chains of each datum, whose last states are the draws.
     """
 
-    def log_ratio(x: Tensor, q: Conditional, here: Place, there: Place) -> Tensor:
+    def log_ratio(x: Tensor, q: PosteriorDistribution, here: Place, there: Place) -> Tensor:
         def log_weight(z: Tensor, outputs: Tensor) -> Tensor:
             return vae.likelihood(outputs).log_prob(x) + vae.prior.log_prob(z) - q.log_prob(z)
 

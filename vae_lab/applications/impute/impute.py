@@ -8,20 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_lab.applications.base import Outcome, Progress, Shown, Use
+from vae_lab.applications.base import Application, Outcome, Progress, Shown
 from vae_lab.applications.impute.base import Imputed, joined
 from vae_lab.applications.impute.baselines import NEIGHBOURS, by_nearest_neighbours, mean_of
 from vae_lab.applications.impute.figures import draw_imputations
 from vae_lab.applications.impute.held_out import HeldOut, held_out_log_likelihood
 from vae_lab.applications.impute.imputers import Imputers, Method
 from vae_lab.applications.impute.mask import given_mask
-from vae_lab.applications.impute.scores import scores
+from vae_lab.applications.impute.scores import imputation_scores
 from vae_lab.inference.terms import Statistic
 from vae_lab.inference.weights import doubts, tolerated
 from vae_lab.models import observed
 from vae_lab.models.sampling import tensor_of
 from vae_lab.models.vae import VAE, Batch
-from vae_lab.noise import EVALUATION_BLOCK, PARTS, TEST, NoiseSource, some_of
+from vae_lab.noise import EVALUATION_BLOCK, PARTS, TEST, NoiseSource, random_subset
 from vae_lab.trained.data import given
 from vae_lab.trained.model import TrainedModel
 
@@ -29,7 +29,7 @@ NUMBERS = 2**22  # pixels that are decoded at a time
 JUDGED_BY = "log_likelihood/missing"
 
 
-class Prepared(NamedTuple):
+class ImputeInputs(NamedTuple):
     """The data and what is missing of them, and what they are compared with.
 
     Args:
@@ -55,7 +55,7 @@ class Prepared(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Impute(Use):
+class Impute(Application):
     r"""Imputes missing pixels, and tells how well.
 
     No method sees the true values of what is missing. Leaves `imputations.npy` `(methods, draws, data,
@@ -104,7 +104,7 @@ class Impute(Use):
     def _imputers(self) -> Imputers:
         return Imputers(self.methods, self.steps, self.importance_samples, self.imputations)
 
-    def prepare(self, model: TrainedModel) -> Prepared:
+    def prepare(self, model: TrainedModel) -> ImputeInputs:
         _check(model)
         if self.data == "train":
             raise ValueError(
@@ -112,16 +112,16 @@ class Impute(Use):
             )
         found = given("data", self.data, model.parts.dataset, gaps=True)
         number = len(found.split.x)
-        chosen = some_of(number, self.max_data, seed=0, purpose="impute")
+        chosen = random_subset(number, self.max_data, seed=0, purpose="impute")
         x = found.split.x[chosen]
         missing = self._held_out(x, chosen, number, model)
         train = model.parts.dataset.measured_part("train").x
         said = [f"{len(x):,} of the {number:,} {found.name} data, at random"] if len(x) < number else []
-        return Prepared(
+        return ImputeInputs(
             x,
             missing,
             chosen,
-            train[some_of(len(train), self.max_train, seed=0, purpose="impute")],
+            train[random_subset(len(train), self.max_train, seed=0, purpose="impute")],
             mean_of(train),
             [*found.notes, *said],
         )
@@ -141,7 +141,9 @@ class Impute(Use):
             raise ValueError(f"missing={self.missing} hides nothing that data={self.data} have.")
         return missing
 
-    def __call__(self, model: TrainedModel, prepared: Prepared, folder: Path, progress: Progress) -> Outcome:
+    def __call__(
+        self, model: TrainedModel, prepared: ImputeInputs, folder: Path, progress: Progress
+    ) -> Outcome:
         x, missing, seen = prepared.x, prepared.missing, prepared.seen
         imputed, held_out = self._impute(model, prepared, progress)
         baselines = {
@@ -153,7 +155,7 @@ class Impute(Use):
         of_methods = {name: (each.mean, each.draws) for name, each in imputed.items()}
         draw_imputations(x, seen, of_methods, beside, folder / "imputations.png")
         singles = {name: each.mean for name, each in imputed.items()} | baselines
-        found = {} if held_out is None else scores(singles, x, missing, held_out.log_likelihood)
+        found = {} if held_out is None else imputation_scores(singles, x, missing, held_out.log_likelihood)
         metrics = {name: each.value for name, each in found.items()}
         metrics |= {f"standard_error/{name}": each.error for name, each in found.items()}
         for each in imputed.values():
@@ -164,7 +166,7 @@ class Impute(Use):
         return Outcome(metrics, JUDGED_BY, self._shown(found, metrics, len(prepared.train)), notes)
 
     def _impute(
-        self, model: TrainedModel, prepared: Prepared, progress: Progress
+        self, model: TrainedModel, prepared: ImputeInputs, progress: Progress
     ) -> tuple[dict[str, Imputed], HeldOut | None]:
         """What each method makes of the data, and log p(x_m|x_o) of what is held out, if something is."""
         assert isinstance(model.model, VAE)
@@ -227,7 +229,7 @@ class Impute(Use):
             "metropolis_within_gibbs": f"{metrics.get('acceptance', 0):.0%} of proposals accepted",
         }
 
-    def _filled(self, metrics: dict[str, float], prepared: Prepared) -> Shown:
+    def _filled(self, metrics: dict[str, float], prepared: ImputeInputs) -> Shown:
         """What is told where nothing is known of the truth."""
         said = self._said(metrics)
         rows = [(name, said.get(name, "")) for name in self.methods]
@@ -267,7 +269,7 @@ def _check(model: TrainedModel) -> None:
     model.model.likelihood.sample_spec(model.data_shape)
 
 
-def _write(folder: Path, prepared: Prepared, imputed: list[Imputed]) -> None:
+def _write(folder: Path, prepared: ImputeInputs, imputed: list[Imputed]) -> None:
     np.save(folder / "imputations.npy", torch.stack([each.draws for each in imputed]).numpy())
     np.save(folder / "means.npy", torch.stack([each.mean for each in imputed]).numpy())
     np.save(folder / "mask.npy", prepared.seen.isnan().numpy())

@@ -9,7 +9,7 @@ from vae_lab.inference.terms import Statistic, Term, statistic
 from vae_lab.models.likelihoods.support import is_on_levels
 
 
-def scores(
+def imputation_scores(
     imputed: Mapping[str, Tensor], x: Tensor, missing: Tensor, log_likelihood: Tensor
 ) -> dict[str, Statistic]:
     """How good imputations are, and how likely what is missing is, by name.

@@ -8,7 +8,7 @@ from scipy.special import expit, logit
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score
 
-from vae_lab.numerics.intervals import degrees_of_freedom, quantile
+from vae_lab.numerics.intervals import degrees_of_freedom, student_t_quantile
 
 ACCEPTED = 0.95  # share of the inliers
 FEWEST_ASTRAY = 0.5  # of the fewer kind; with less out of order, intervals are too short
@@ -105,5 +105,5 @@ def _interval(auroc: float, error: float, degrees: float, fewer: int) -> tuple[f
     spread = auroc * (1 - auroc)
     if math.isnan(error) or fewer * min(auroc, 1 - auroc) < FEWEST_ASTRAY:
         return math.nan, math.nan
-    half = quantile(degrees) * error / spread
+    half = student_t_quantile(degrees) * error / spread
     return float(expit(logit(auroc) - half)), float(expit(logit(auroc) + half))

@@ -11,7 +11,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from vae_lab.applications.base import Outcome, Progress, Shown, Use
+from vae_lab.applications.base import Application, Outcome, Progress, Shown
 from vae_lab.applications.impute.baselines import mean_of
 from vae_lab.applications.outliers.detection import Detection, detection
 from vae_lab.applications.outliers.figures.scores import histograms
@@ -29,12 +29,12 @@ from vae_lab.errors import did_you_mean
 from vae_lab.figures.images import image_grid
 from vae_lab.inference.weights import doubts, tolerated
 from vae_lab.models.alternatives import IndependentPixels
-from vae_lab.models.alternatives.base import Alternative
+from vae_lab.models.alternatives.base import DensityModel
 from vae_lab.models.likelihoods import Bernoulli, Gaussian
 from vae_lab.models.observed import filled
 from vae_lab.models.sampling import noise_for
-from vae_lab.noise import NoiseSpec, some_of
-from vae_lab.numerics.streamed import in_batches, some
+from vae_lab.noise import NoiseSpec, random_subset
+from vae_lab.numerics.streamed import in_batches, subsample
 from vae_lab.trained.data import Given, given
 from vae_lab.trained.model import TrainedModel, load
 
@@ -61,18 +61,18 @@ class Part(NamedTuple):
         return in_batches(self.whole.split.x, self.numbers.split(AT_A_TIME))
 
 
-class Prepared(NamedTuple):
+class OutlierInputs(NamedTuple):
     """Inliers, outliers, data for the typical likelihood, the background, and the scores to be given."""
 
     inliers: Part
     outliers: Part
     like_training: Part
-    background: TrainedModel | Alternative | None
+    background: TrainedModel | DensityModel | None
     scores: list[str]
 
 
 @dataclass(frozen=True)
-class Outliers(Use):
+class Outliers(Application):
     """Scores inliers and outliers, and measures how well each score tells them apart.
 
     Leaves `scores.parquet` with every score of every datum, histograms, and pictures of the most and the
@@ -111,31 +111,31 @@ class Outliers(Use):
             if name not in SCORES:
                 raise ValueError(f"scores has {name}, which is no score{did_you_mean(name, SCORES)}")
 
-    def prepare(self, model: TrainedModel) -> Prepared:
+    def prepare(self, model: TrainedModel) -> OutlierInputs:
         dataset = model.parts.dataset
         inliers = Given(dataset.measured_part(self.split), self.split)
         outliers = given("against", self.against, dataset, self.resize)
         for key, part in {f"split={self.split}": inliers, f"against={self.against}": outliers}.items():
             if len(part.split.x) < 2:
                 raise ValueError(f"{key} must have at least 2 data, got {len(part.split.x)}.")
-            if bool(some(part.split.x).isnan().any()):
+            if bool(subsample(part.split.x).isnan().any()):
                 raise ValueError(f"{key} must be complete data, and pixels are missing (nan) in these.")
         can = scores_of(model.model, model.parts.has_density)
         if unable := set(self.scores or []) - set(can):
             raise ValueError(
                 f"scores must be among {', '.join(can)} for this model, got {', '.join(sorted(unable))}."
             )
-        if can and not isinstance(model.model, Alternative) and not model.model.has_encoder:
+        if can and not isinstance(model.model, DensityModel) and not model.model.has_encoder:
             raise ValueError(f"run={model.result['signature']} has no q(z|x), which the scores need.")
         wanted = [name for name in SCORES if name in (self.scores or can)]
         held_out = "validation" if len(dataset.data.validation.x) else "train"
-        if "typicality" in wanted and bool(some(getattr(dataset.data, held_out).x).isnan().any()):
+        if "typicality" in wanted and bool(subsample(getattr(dataset.data, held_out).x).isnan().any()):
             if self.scores:
                 raise ValueError(
                     f"scores has typicality, which needs complete {held_out} data; leave it out."
                 )
             wanted.remove("typicality")
-        return Prepared(
+        return OutlierInputs(
             _part(inliers, self.max_data, "outliers", self.split),
             _part(outliers, self.max_data, "outliers", "outliers"),
             _part(Given(dataset.measured_part(held_out), held_out), OF_ENTROPY, "entropy", held_out),
@@ -143,7 +143,7 @@ class Outliers(Use):
             wanted,
         )
 
-    def _background(self, model: TrainedModel) -> TrainedModel | Alternative:
+    def _background(self, model: TrainedModel) -> TrainedModel | DensityModel:
         if self.background is None:
             return _independent_pixels(model)
         other = load(self.background, model.checkpoint.parents[3], model.device)
@@ -154,7 +154,9 @@ class Outliers(Use):
             )
         return other
 
-    def __call__(self, model: TrainedModel, prepared: Prepared, folder: Path, progress: Progress) -> Outcome:
+    def __call__(
+        self, model: TrainedModel, prepared: OutlierInputs, folder: Path, progress: Progress
+    ) -> Outcome:
         inliers, outliers = prepared.inliers, prepared.outliers
         total = len(inliers.numbers) + len(outliers.numbers)
         entropy = self._entropy(model, prepared)
@@ -173,7 +175,7 @@ class Outliers(Use):
         self._extremes(prepared, pairs, folder / "most_and_least_likely.png")
         return self._outcome(model, prepared, found, self._doubts(prepared, both))
 
-    def _entropy(self, model: TrainedModel, prepared: Prepared) -> float:
+    def _entropy(self, model: TrainedModel, prepared: OutlierInputs) -> float:
         """The mean of -log p(x) over data like those that were trained on."""
         if "typicality" not in prepared.scores:
             return 0.0
@@ -181,7 +183,7 @@ class Outliers(Use):
         return float(np.concatenate(parts).mean())
 
     def _scored(
-        self, model: TrainedModel, prepared: Prepared, part: Part, entropy: float, progress: Any
+        self, model: TrainedModel, prepared: OutlierInputs, part: Part, entropy: float, progress: Any
     ) -> dict[str, np.ndarray]:
         """Every score of every datum, and what they are made of."""
         parts = []
@@ -203,7 +205,7 @@ class Outliers(Use):
             scores |= {f"background/{name}": found[name] for name in OF_WEIGHTS if name in found}
         return scores
 
-    def _doubts(self, prepared: Prepared, both: Sequence[Mapping[str, np.ndarray]]) -> list[str]:
+    def _doubts(self, prepared: OutlierInputs, both: Sequence[Mapping[str, np.ndarray]]) -> list[str]:
         """What must be said of the importance weights, by which likelihoods are estimated."""
         if not set(prepared.scores) & set(OF_LIKELIHOOD):
             return []
@@ -222,17 +224,17 @@ class Outliers(Use):
                 notes.append(f"{kind}{of}: {doubts(share, size, self.importance_samples, consequence)}")
         return notes
 
-    def _of_model(self, model: TrainedModel | Alternative, part: Part) -> Iterator[dict[str, np.ndarray]]:
+    def _of_model(self, model: TrainedModel | DensityModel, part: Part) -> Iterator[dict[str, np.ndarray]]:
         """What a model says of some data after another."""
         for x, numbers in part.batches():
-            if isinstance(model, Alternative):
+            if isinstance(model, DensityModel):
                 found = {"negative_log_likelihood": -model.log_prob(x).double()}
             else:
                 found = _one_batch(model, x, numbers, self.importance_samples, part.key)
             yield {name: values.cpu().numpy() for name, values in found.items()}
 
     def _extremes(
-        self, prepared: Prepared, pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path
+        self, prepared: OutlierInputs, pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path
     ) -> None:
         judged_by = "negative_log_likelihood" if "negative_log_likelihood" in pairs else prepared.scores[0]
         groups = []
@@ -243,7 +245,7 @@ class Outliers(Use):
         image_grid(groups, path, columns=5)
 
     def _outcome(
-        self, model: TrainedModel, prepared: Prepared, found: Mapping[str, Detection], said: list[str]
+        self, model: TrainedModel, prepared: OutlierInputs, found: Mapping[str, Detection], said: list[str]
     ) -> Outcome:
         metrics: dict[str, float] = {}
         for name, each in found.items():
@@ -277,20 +279,20 @@ def _interval(found: Detection) -> str:
 
 def _one_batch(model: TrainedModel, x: Any, numbers: Any, num_samples: int, part: str) -> dict[str, Any]:
     batch = model.batch(x, numbers)
-    vae = model.model if isinstance(model.model, Alternative) else model.with_posterior(batch, part)
-    if not model.parts.has_density and not isinstance(vae, Alternative):
+    vae = model.model if isinstance(model.model, DensityModel) else model.with_posterior(batch, part)
+    if not model.parts.has_density and not isinstance(vae, DensityModel):
         return {"reconstruction_error": reconstruction_error(vae, batch)}
     return outlier_scores(vae, batch, model.noise.of_part(part), num_samples)
 
 
-def _independent_pixels(model: TrainedModel) -> Alternative:
+def _independent_pixels(model: TrainedModel) -> DensityModel:
     """A background of what each pixel is like in the training data, for densities with noise on them.
 
     References:
         Likelihood Ratios for Out-of-Distribution Detection (Ren et al., 2019), for the noise.
     """
     train = model.parts.dataset.measured_part("train").x
-    x = train[some_of(len(train), OF_BACKGROUND, seed=0, purpose="background")]
+    x = train[random_subset(len(train), OF_BACKGROUND, seed=0, purpose="background")]
     x = filled(x, mean_of(x).to(x))
     binary = isinstance(getattr(model.model, "likelihood", None), Bernoulli)
     if not binary:
@@ -304,10 +306,10 @@ def _independent_pixels(model: TrainedModel) -> Alternative:
 
 def _part(whole: Given, most: int | None, purpose: str, key: str) -> Part:
     number = len(whole.split.x)
-    return Part(whole, some_of(number, number if most is None else most, seed=0, purpose=purpose), key)
+    return Part(whole, random_subset(number, number if most is None else most, seed=0, purpose=purpose), key)
 
 
-def _table(prepared: Prepared, both: Sequence[Mapping[str, np.ndarray]]) -> pl.DataFrame:
+def _table(prepared: OutlierInputs, both: Sequence[Mapping[str, np.ndarray]]) -> pl.DataFrame:
     """A row for each datum: which kind it is, its number there, file and label, and its scores."""
     parts = []
     for kind, part, scores in zip(("inlier", "outlier"), prepared[:2], both, strict=True):

@@ -13,7 +13,7 @@ from vae_lab.cli.output import show_done, show_evaluation, show_use
 from vae_lab.config import schema
 from vae_lab.config.explain import exit_if_explained
 from vae_lab.errors import UserError
-from vae_lab.files.export import put
+from vae_lab.files.export import export
 from vae_lab.files.paths import CONF
 from vae_lab.runs import signature
 from vae_lab.runs.directory import RunDirectory
@@ -22,8 +22,8 @@ from vae_lab.runs.result import Result
 
 SHOW: dict[str, Callable[[Result, Path], None]] = {"evaluate": show_evaluation}
 
-schema.register()
-signature.register()
+schema.register_schemas()
+signature.register_signature()
 
 
 @cache
@@ -73,7 +73,7 @@ def _carry_out(command: str, cfg: DictConfig) -> Path:
 def _export(command: str, directory: Path, out: str) -> None:
     """Copies the codes of data to a file of the user's own."""
     try:
-        put(directory / "codes.parquet", out)
+        export(directory / "codes.parquet", out)
     except (UserError, OSError) as error:
         exit_if_explained(error, command)
         raise

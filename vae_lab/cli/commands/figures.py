@@ -23,7 +23,7 @@ def main() -> None:
     for path in paths:
         try:
             directory = manifest.directory_of(path)
-            finish(manifest.read(directory), directory)
+            finish(manifest.read_manifest(directory), directory)
         except UserError as error:
             troubles.append(str(error))
     if troubles:

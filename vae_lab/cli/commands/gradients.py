@@ -15,8 +15,8 @@ from vae_lab.runs import signature
 from vae_lab.runs.directory import RunDirectory
 from vae_lab.runs.failure import record
 
-schema.register()
-signature.register()
+schema.register_schemas()
+signature.register_signature()
 
 
 def check(cfg: DictConfig) -> None:

@@ -28,7 +28,7 @@ def main() -> None:
     if len(words) != 1 or words[0].startswith("-"):
         raise UserError("it takes the directory or the name of one sweep.")
     directory = manifest.directory_of(words[0])
-    entries = manifest.read(directory).entries
+    entries = manifest.read_manifest(directory).entries
     numbers = slurm.numbers(directory)
     queued = slurm.states() if numbers else {}
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)

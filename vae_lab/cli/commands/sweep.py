@@ -134,7 +134,7 @@ def _done(name: str) -> str:
     if not (directory / manifest.FILE).is_file():
         return ""
     try:
-        entries = manifest.read(directory).entries
+        entries = manifest.read_manifest(directory).entries
     except UserError:
         return "damaged"
     return str(sum(entry.is_done for entry in entries))

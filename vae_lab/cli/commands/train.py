@@ -17,8 +17,8 @@ from vae_lab.runs.directory import RunDirectory
 from vae_lab.runs.failure import record
 from vae_lab.runs.result import Result
 
-schema.register()
-signature.register()
+schema.register_schemas()
+signature.register_signature()
 _TYPED = list(sys.argv)  # as the user typed it, before the command line takes the command's name away
 
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from vae_lab.models.alternatives.base import Alternative
+from vae_lab.models.alternatives.base import DensityModel
 from vae_lab.models.likelihoods.base import Likelihood
 from vae_lab.models.networks.causal import CausalNetwork
 from vae_lab.noise import NoiseSpec
 
 
-class Autoregressive(Alternative):
+class Autoregressive(DensityModel):
     r"""$\log p(x) = \sum_i \log p(x_i | x_1, \dots, x_{i-1})$, one network giving all conditionals.
 
     The likelihood is exact and as fast as one pass of the network; sampling takes a pass for each pixel.

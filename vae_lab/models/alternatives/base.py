@@ -11,7 +11,7 @@ from vae_lab.noise import NoiseSource, NoiseSpec
 LogLikelihood = Literal["exact", "predictive"]
 
 
-class Alternative(nn.Module):
+class DensityModel(nn.Module):
     """A model p(x) whose log-likelihood needs no q(z|x).
 
     Attributes:
@@ -58,7 +58,7 @@ class Alternative(nn.Module):
         raise NotImplementedError
 
 
-class SelfFitting(Alternative):
+class DirectlyFitted(DensityModel):
     """A model with a fit of its own, in closed form or step by step: no estimator, optimizer or trainer.
 
     What is fitted is kept in buffers.

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from vae_lab.models.alternatives.base import SelfFitting
+from vae_lab.models.alternatives.base import DirectlyFitted
 from vae_lab.models.alternatives.mixture import check_alive, check_counts, check_enough
 from vae_lab.models.alternatives.pixels import fitted_outputs
 from vae_lab.models.likelihoods import Bernoulli
 from vae_lab.noise import NoiseSource, NoiseSpec, component, permutation
 
 
-class BernoulliMixture(SelfFitting):
+class BernoulliMixture(DirectlyFitted):
     r"""$p(x) = \sum_k \pi_k \prod_i \mathrm{Bernoulli}(x_i; \mu_{ki})$, by expectation-maximisation.
 
     $$r_{nk} \propto \pi_k p(x_n|\mu_k), \quad \pi_k = \frac1N \sum_n r_{nk}, \quad

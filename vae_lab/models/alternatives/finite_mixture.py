@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 from torch.distributions import Beta, kl_divergence
 
-from vae_lab.models.alternatives.base import SelfFitting
+from vae_lab.models.alternatives.base import DirectlyFitted
 from vae_lab.models.alternatives.mixture import check_alive, check_counts
 from vae_lab.models.alternatives.pixels import check_pixels, fitted_outputs
 from vae_lab.models.likelihoods.base import Likelihood
 from vae_lab.noise import NoiseSource, NoiseSpec, component
 
 
-class FiniteMixture(SelfFitting):
+class FiniteMixture(DirectlyFitted):
     r"""$\pi \sim \mathrm{Beta}(a, b), c_n \sim \mathrm{Bernoulli}(\pi), x_n \sim p(x|\theta_{c_n})$.
 
     Coordinate ascent on the evidence lower bound of $q(\pi) \prod_n q(c_n)$, each update in closed form and

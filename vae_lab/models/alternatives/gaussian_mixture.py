@@ -8,12 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vae_lab.models.alternatives.base import SelfFitting
+from vae_lab.models.alternatives.base import DirectlyFitted
 from vae_lab.models.alternatives.mixture import check_alive, check_counts, check_enough
 from vae_lab.noise import NoiseSource, NoiseSpec, component
 
 
-class GaussianMixture(SelfFitting):
+class GaussianMixture(DirectlyFitted):
     r"""$p(x) = \sum_k \pi_k N(x; \mu_k, \Sigma_k)$, by scikit-learn's expectation-maximisation.
 
     References:

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from vae_lab.models.alternatives.base import SelfFitting
+from vae_lab.models.alternatives.base import DirectlyFitted
 from vae_lab.models.alternatives.pixels import check_pixels, fitted_outputs
 from vae_lab.models.likelihoods.base import Likelihood
 from vae_lab.noise import NoiseSource, NoiseSpec
 
 
-class IndependentPixels(SelfFitting):
+class IndependentPixels(DirectlyFitted):
     r"""$\log p(x) = \sum_i \log p(x_i)$, each pixel with parameters of its own, in closed form.
 
     Args:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from vae_lab.models.alternatives.base import SelfFitting
+from vae_lab.models.alternatives.base import DirectlyFitted
 from vae_lab.noise import NoiseSource, NoiseSpec
 
 
-class PPCA(SelfFitting):
+class PPCA(DirectlyFitted):
     r"""$p(x) = N(x; \mu, W W^\top + \sigma^2 I)$ at its maximum of likelihood, by scikit-learn's PCA.
 
     $$W = U_q (\Lambda_q - \sigma^2 I)^{1/2}, \quad \sigma^2 = \frac{1}{D - q} \sum_{d > q} \lambda_d$$

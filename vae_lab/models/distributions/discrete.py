@@ -11,8 +11,8 @@ from vae_lab.noise import open_interval
 
 
 @dataclass(frozen=True)
-class DiscreteLaw:
-    """A product of laws with finitely many values; a value is what perturbed logits harden to.
+class DiscreteDistribution:
+    """A product of distributions with finitely many values; a value is what perturbed logits harden to.
 
     Args:
         logits: `(B, D)`, or `(D,)` for all data.
@@ -68,7 +68,7 @@ class DiscreteLaw:
         raise NotImplementedError
 
     def kl(self, prior: Any) -> Tensor:
-        """KL(q || p) of shape `(B, D)`, given p's law."""
+        """KL(q || p) of shape `(B, D)`, given p's distribution."""
         raise NotImplementedError
 
     def detach(self) -> Self:
@@ -76,7 +76,7 @@ class DiscreteLaw:
 
 
 @dataclass(frozen=True)
-class BernoulliLaw(DiscreteLaw):
+class BernoulliDistribution(DiscreteDistribution):
     r"""Independent $z_d \in \{0, 1\}$ with $P(z_d = 1) = \sigma(l_d)$.
 
     A value is the sign of a perturbed logit, $z = 1[l + \mathrm{logit}(u) > 0]$ with $u \sim U(0, 1)$; the
@@ -127,13 +127,13 @@ class BernoulliLaw(DiscreteLaw):
         return (softplus(self.logits) - self.mean * self.logits).sum(-1)
 
     def kl(self, prior: Any) -> Tensor:
-        """KL(q || p) of each dimension, given p's law."""
-        other = prior.law.logits
+        """KL(q || p) of each dimension, given p's distribution."""
+        other = prior.distribution.logits
         return self.mean * (self.logits - other) - softplus(self.logits) + softplus(other)
 
 
 @dataclass(frozen=True)
-class CategoricalLaw(DiscreteLaw):
+class CategoricalDistribution(DiscreteDistribution):
     r"""Independent one-hot vectors side by side, each of `C` numbers of which one is 1.
 
     A value is the largest of perturbed logits, $\arg\max_c (\log \pi_c - \log(-\log u_c))$; the perturbed
@@ -197,8 +197,8 @@ class CategoricalLaw(DiscreteLaw):
         return -(self.mean * self.log_probs).sum(-1)
 
     def kl(self, prior: Any) -> Tensor:
-        """KL(q || p) given p's law, that of each vector in equal parts for its `C` numbers."""
-        terms = self._vectors(self.mean * (self.log_probs - prior.law.log_probs))
+        """KL(q || p) given p's distribution, that of each vector in equal parts for its `C` numbers."""
+        terms = self._vectors(self.mean * (self.log_probs - prior.distribution.log_probs))
         return terms.mean(-1, keepdim=True).expand(terms.shape).flatten(-2)
 
     def _vectors(self, values: Tensor) -> Tensor:

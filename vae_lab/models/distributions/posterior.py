@@ -6,10 +6,10 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from vae_lab.models.distributions.prior import Prior, Support
-from vae_lab.noise import Law
+from vae_lab.noise import BaseDistribution
 
 
-class Conditional(Protocol):
+class PosteriorDistribution(Protocol):
     """q(z|x) for a batch of data: a distribution whose parameters have shape `(B, D)`."""
 
     @property
@@ -35,7 +35,7 @@ class Conditional(Protocol):
         """The parameters, each of shape `(B, D)`."""
         ...
 
-    def with_parameters(self, *parameters: Tensor) -> "Conditional":
+    def with_parameters(self, *parameters: Tensor) -> "PosteriorDistribution":
         """The same family with other parameters, which may have a dimension of samples in front."""
         ...
 
@@ -51,17 +51,17 @@ class Conditional(Protocol):
         """KL(q || prior) of shape `(B, D)` per latent dimension, in nats."""
         ...
 
-    def detach(self) -> "Conditional":
+    def detach(self) -> "PosteriorDistribution":
         """The same distribution with its parameters cut from the graph."""
         ...
 
 
 class Posterior(nn.Module):
-    """A family of distributions, called with the encoder's outputs to give a `Conditional`.
+    """A family of distributions, called with the encoder's outputs to give a `PosteriorDistribution`.
 
     Attributes:
         outputs: What the encoder must give for each datum, in order: how many numbers for which parameter.
-        noise_law: Base law of the noise that `transform` takes.
+        base_distribution: Base distribution of the noise that `transform` takes.
         is_reparameterized: Whether gradients pass through `transform` to the parameters.
         factorises: Whether q(z|x) is a product over the latent dimensions.
         layer_dims: The sizes of the layers of latent variables; empty for a single layer.
@@ -72,7 +72,7 @@ class Posterior(nn.Module):
     """
 
     outputs: dict[str, int]
-    noise_law: Law
+    base_distribution: BaseDistribution
     is_reparameterized: bool = True
     factorises: bool = True
     has_entropy: bool = True

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from vae_lab.noise import Law, NoiseSpec
+from vae_lab.noise import BaseDistribution, NoiseSpec
 
 Support = Literal["real", "positive", "binary", "one-hot"]
 
@@ -49,10 +49,10 @@ class Prior(nn.Module):
 
 
 class FactorisedPrior(Prior):
-    """A product of one law over the latent dimensions.
+    """A product of one distribution over the latent dimensions.
 
     Attributes:
-        noise_law: Base law of the noise that `sample` takes.
+        base_distribution: Base distribution of the noise that `sample` takes.
 
     Args:
         latent_dim: `D`, at least 1.
@@ -60,7 +60,7 @@ class FactorisedPrior(Prior):
 
     factorises = True
     has_terms = True
-    noise_law: Law
+    base_distribution: BaseDistribution
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
@@ -70,4 +70,4 @@ class FactorisedPrior(Prior):
         return self.log_prob_per_dimension(z).sum(-1)
 
     def noise_spec(self, num_samples: int) -> NoiseSpec:
-        return NoiseSpec(self.noise_law, num_samples, (self.latent_dim,))
+        return NoiseSpec(self.base_distribution, num_samples, (self.latent_dim,))

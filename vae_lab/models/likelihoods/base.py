@@ -6,10 +6,10 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from vae_lab.models.likelihoods.support import Support
-from vae_lab.noise import Law, NoiseSpec
+from vae_lab.noise import BaseDistribution, NoiseSpec
 
 
-class Pixels(Protocol):
+class PixelDistribution(Protocol):
     """p(x|z) for `K` latent samples of each of `B` data: parameters of shape `(K, B, *data_shape)`."""
 
     @property
@@ -36,23 +36,23 @@ class Pixels(Protocol):
 
 
 class Likelihood(nn.Module):
-    """A family of distributions, called with the decoder's outputs to give `Pixels`.
+    """A family of distributions, called with the decoder's outputs to give a `PixelDistribution`.
 
     Attributes:
         num_outputs: How many numbers per pixel the decoder must give, stacked along the first data dimension.
-        noise_law: Base law of the noise that `sample` takes, or None if there is no sampling.
+        base_distribution: Base distribution of the noise that `sample` takes; None without sampling.
         support: Where the data must lie.
         levels: How many values a pixel takes, evenly spaced in [0, 1], if p(x|z) is a probability; None if
             it is a density.
-        describes_pixels: Whether the data are pixels, each described by its own numbers; else the decoder's
+        is_over_pixels: Whether the data are pixels, each described by its own numbers; else the decoder's
             outputs and the data have shapes of their own.
     """
 
     num_outputs: int
-    noise_law: Law | None
+    base_distribution: BaseDistribution | None
     support: Support
     levels: int | None = None
-    describes_pixels: bool = True
+    is_over_pixels: bool = True
 
     def output_shape(self, data_shape: Sequence[int]) -> tuple[int, ...]:
         """What the decoder must give for data of this shape.
@@ -90,6 +90,6 @@ class Likelihood(nn.Module):
         Raises:
             ValueError: If it cannot be sampled.
         """
-        if self.noise_law is None:
+        if self.base_distribution is None:
             raise ValueError(f"{type(self).__name__} cannot be sampled.")
-        return NoiseSpec(self.noise_law, 1, tuple(data_shape))
+        return NoiseSpec(self.base_distribution, 1, tuple(data_shape))

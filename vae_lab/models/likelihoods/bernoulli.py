@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vae_lab.models.likelihoods.base import Likelihood, Support
-from vae_lab.noise import Law
+from vae_lab.noise import BaseDistribution
 from vae_lab.numerics.precision import without_autocast
 
 
@@ -86,7 +86,7 @@ class Bernoulli(Likelihood):
     """
 
     num_outputs: int = 1
-    noise_law: Law = "uniform"
+    base_distribution: BaseDistribution = "uniform"
     support: Support = "unit_interval"
     levels = 2
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vae_lab.models.likelihoods.base import Likelihood, Support
-from vae_lab.noise import Law
+from vae_lab.noise import BaseDistribution
 
 LEAST = 1e-3  # of both parameters
 SMALLEST = 2.0**-24  # distance from 1 that single precision has
@@ -60,7 +60,7 @@ class Beta(Likelihood):
     """
 
     num_outputs: int = 2
-    noise_law: Law = "uniform"
+    base_distribution: BaseDistribution = "uniform"
     support: Support = "open_unit_interval"
 
     def forward(self, outputs: Tensor) -> BetaPixels:

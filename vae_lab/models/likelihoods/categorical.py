@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.models.likelihoods.base import Likelihood, Support
-from vae_lab.noise import Law
+from vae_lab.noise import BaseDistribution
 from vae_lab.numerics.precision import without_autocast
 
 
@@ -60,7 +60,7 @@ class Categorical(Likelihood):
         1.0
     """
 
-    noise_law: Law = "uniform"
+    base_distribution: BaseDistribution = "uniform"
     support: Support = "unit_interval"
 
     def __init__(self, levels: int = 256) -> None:

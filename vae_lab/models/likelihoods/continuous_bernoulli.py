@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.models.likelihoods.base import Likelihood, Support
-from vae_lab.noise import Law
+from vae_lab.noise import BaseDistribution
 
 SMALL = 1e-2  # of logits, below which series take the place of quotients of two small numbers
 
@@ -72,7 +72,7 @@ class ContinuousBernoulli(Likelihood):
     """
 
     num_outputs: int = 1
-    noise_law: Law = "uniform"
+    base_distribution: BaseDistribution = "uniform"
     support: Support = "unit_interval"
 
     def forward(self, outputs: Tensor) -> ContinuousBernoulliPixels:

@@ -54,9 +54,9 @@ class Cost(Likelihood):
     """
 
     num_outputs: int = 1
-    noise_law = None
+    base_distribution = None
     support: Support = "real"
-    describes_pixels = False
+    is_over_pixels = False
 
     def __init__(self, latent_dim: int, function: Function = "quadratic", k: float = 0.0) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vae_lab.models.likelihoods.base import Likelihood, Support
-from vae_lab.noise import Law
+from vae_lab.noise import BaseDistribution
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class DiscretizedLogistic(Likelihood):
     """
 
     num_outputs: int = 2
-    noise_law: Law = "uniform"
+    base_distribution: BaseDistribution = "uniform"
     support: Support = "unit_interval"
     levels: int
 

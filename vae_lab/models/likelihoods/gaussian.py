@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vae_lab.models.likelihoods.base import Likelihood, Support
-from vae_lab.noise import Law
+from vae_lab.noise import BaseDistribution
 
 MeanActivation = Literal["identity", "sigmoid"]
 
@@ -36,7 +36,7 @@ class GaussianPixels:
 
 
 class _GaussianFamily(Likelihood):
-    noise_law: Law = "normal"
+    base_distribution: BaseDistribution = "normal"
     support: Support = "real"
 
     def __init__(self, mean_activation: MeanActivation = "identity") -> None:

@@ -62,9 +62,9 @@ class LogisticRegression(Likelihood):
     """
 
     num_outputs: int = 1
-    noise_law = None
+    base_distribution = None
     support: Support = "real"
-    describes_pixels = False
+    is_over_pixels = False
 
     def __init__(self, data_shape: Sequence[int]) -> None:
         super().__init__()

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from vae_lab.models import priors
-from vae_lab.models.distributions.discrete import BernoulliLaw
+from vae_lab.models.distributions.discrete import BernoulliDistribution
 from vae_lab.models.distributions.prior import Prior, Support
-from vae_lab.models.posteriors.discrete import Discrete, all_of
+from vae_lab.models.posteriors.discrete import Discrete, all_values
 
 
 class Bernoulli(Discrete):
@@ -35,11 +35,11 @@ class Bernoulli(Discrete):
         super().__init__(latent_dim)
         self.num_states = 2**latent_dim
 
-    def forward(self, outputs: Tensor) -> BernoulliLaw:
-        return BernoulliLaw(outputs)
+    def forward(self, outputs: Tensor) -> BernoulliDistribution:
+        return BernoulliDistribution(outputs)
 
     def has_analytic_kl(self, prior: Prior) -> bool:
         return isinstance(prior, priors.Bernoulli)
 
     def states(self) -> Tensor:
-        return all_of(torch.tensor([[0.0], [1.0]]), self.outputs["logits"])
+        return all_values(torch.tensor([[0.0], [1.0]]), self.outputs["logits"])

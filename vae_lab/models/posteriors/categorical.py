@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from vae_lab.models import priors
-from vae_lab.models.distributions.discrete import CategoricalLaw
+from vae_lab.models.distributions.discrete import CategoricalDistribution
 from vae_lab.models.distributions.prior import Prior, Support
-from vae_lab.models.posteriors.discrete import Discrete, all_of
+from vae_lab.models.posteriors.discrete import Discrete, all_values
 from vae_lab.models.priors.categorical import check_categories
 
 
@@ -41,8 +41,8 @@ class Categorical(Discrete):
         self.num_categories = num_categories
         self.num_states = num_categories ** (latent_dim // num_categories)
 
-    def forward(self, outputs: Tensor) -> CategoricalLaw:
-        return CategoricalLaw(outputs, self.num_categories)
+    def forward(self, outputs: Tensor) -> CategoricalDistribution:
+        return CategoricalDistribution(outputs, self.num_categories)
 
     def check(self, prior: Prior) -> None:
         super().check(prior)
@@ -57,4 +57,4 @@ class Categorical(Discrete):
         return isinstance(prior, priors.Categorical)
 
     def states(self) -> Tensor:
-        return all_of(torch.eye(self.num_categories), self.outputs["logits"] // self.num_categories)
+        return all_values(torch.eye(self.num_categories), self.outputs["logits"] // self.num_categories)

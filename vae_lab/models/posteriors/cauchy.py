@@ -7,11 +7,11 @@ from torch import Tensor
 
 from vae_lab.models.distributions.prior import Prior
 from vae_lab.models.posteriors.location_scale import LocationScale
-from vae_lab.models.priors.cauchy import StandardCauchy, log_density, quantile
+from vae_lab.models.priors.cauchy import StandardCauchy, cauchy_quantile, log_density
 
 
 class Cauchy(LocationScale):
-    r"""Cauchy laws, $p(e) = 1 / (\pi (1 + e^2))$, for the Cauchy prior: they have no moments.
+    r"""Cauchy distributions, $p(e) = 1 / (\pi (1 + e^2))$, for the Cauchy prior: they have no moments.
 
     $$\mathrm{KL}(q \| p) = \sum_d \log \frac{(s_d + 1)^2 + m_d^2}{4 s_d}$$
 
@@ -34,7 +34,7 @@ class Cauchy(LocationScale):
     second_moment = math.inf
 
     def quantile(self, uniform: Tensor) -> Tensor:
-        return quantile(uniform)
+        return cauchy_quantile(uniform)
 
     def log_density(self, e: Tensor) -> Tensor:
         return log_density(e)

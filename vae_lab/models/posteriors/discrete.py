@@ -5,21 +5,21 @@ from typing import TypeGuard
 import torch
 from torch import Tensor
 
-from vae_lab.models.distributions.discrete import DiscreteLaw
+from vae_lab.models.distributions.discrete import DiscreteDistribution
 from vae_lab.models.distributions.posterior import Posterior
-from vae_lab.noise import Law
+from vae_lab.noise import BaseDistribution
 
 MOST_STATES = 1024  # that are summed over
 
 
 class Discrete(Posterior):
-    """A product of laws with finitely many values, its encoder giving logits.
+    """A product of distributions with finitely many values, its encoder giving logits.
 
     Attributes:
         num_states: How many values a latent vector has.
     """
 
-    noise_law: Law = "uniform"
+    base_distribution: BaseDistribution = "uniform"
     is_reparameterized = False
     num_states: int
 
@@ -29,7 +29,7 @@ class Discrete(Posterior):
             raise ValueError(f"latent_dim must be at least 1, got {latent_dim}.")
         self.outputs = {"logits": latent_dim}
 
-    def forward(self, outputs: Tensor) -> DiscreteLaw:
+    def forward(self, outputs: Tensor) -> DiscreteDistribution:
         raise NotImplementedError
 
     def states(self) -> Tensor:
@@ -42,7 +42,7 @@ def is_enumerable(posterior: Posterior) -> TypeGuard[Discrete]:
     return isinstance(posterior, Discrete) and posterior.num_states <= MOST_STATES
 
 
-def all_of(choices: Tensor, number: int) -> Tensor:
+def all_values(choices: Tensor, number: int) -> Tensor:
     """Every way to take one of `choices` `(C, W)` so many times, side by side, `(C^number, number W)`."""
     ways = torch.cartesian_prod(*[torch.arange(len(choices))] * number).reshape(-1, number)
     return choices[ways].flatten(1)

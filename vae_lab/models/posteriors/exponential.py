@@ -6,7 +6,7 @@ from vae_lab.models.posteriors.positive import Positive
 
 
 class Exponential(Positive):
-    r"""Exponential laws of positive latent variables, $z = -s(x) \log(1 - u)$.
+    r"""Exponential distributions of positive latent variables, $z = -s(x) \log(1 - u)$.
 
     $$\mathrm{KL}(q \| \mathrm{Exp}(1)) = \sum_d s_d - 1 - \log s_d$$
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vae_lab.models.distributions.posterior import Posterior
 from vae_lab.models.distributions.prior import Prior
 from vae_lab.models.networks.fixed import fixed
-from vae_lab.noise import Law
+from vae_lab.noise import BaseDistribution
 from vae_lab.numerics.precision import without_autocast
 
 
@@ -104,7 +104,7 @@ class Flow(Posterior):
         ValueError: If a number is out of its range.
     """
 
-    noise_law: Law = "normal"
+    base_distribution: BaseDistribution = "normal"
     factorises = False
     has_entropy = False
     has_mean = False

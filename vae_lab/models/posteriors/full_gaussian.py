@@ -9,7 +9,7 @@ from torch import Tensor
 from vae_lab.models.distributions.posterior import Posterior
 from vae_lab.models.distributions.prior import Prior
 from vae_lab.models.priors.standard_normal import StandardNormal
-from vae_lab.noise import Law
+from vae_lab.noise import BaseDistribution
 from vae_lab.numerics.precision import without_autocast
 
 
@@ -93,7 +93,7 @@ class FullGaussian(Posterior):
         ([[[1.0, 0.0], [0.0, 1.0]]], 0.0)
     """
 
-    noise_law: Law = "normal"
+    base_distribution: BaseDistribution = "normal"
     factorises = False
 
     def __init__(self, latent_dim: int) -> None:

@@ -12,7 +12,7 @@ LEAST = 0.02  # concentration, below which double precision has no number for th
 
 
 class _Quantile(torch.autograd.Function):
-    """The quantile of the standard gamma law, and its derivative by the concentration, of equal shapes.
+    """Quantile of the standard gamma distribution and its derivative by the concentration, of equal shapes.
 
     The latter follows from F(z(a), a) = u: dz/da = -(dF/da) / p(z).
     """
@@ -43,7 +43,7 @@ class _Quantile(torch.autograd.Function):
 
 
 class Gamma(Positive):
-    r"""Gamma laws of positive latent variables, by implicit reparameterisation: $z = s(x) F_a^{-1}(u)$.
+    r"""Gamma-distributed latent variables, by implicit reparameterisation: $z = s(x) F_a^{-1}(u)$.
 
     $$\frac{dz}{da} = -\frac{\partial F_a(z) / \partial a}{p_a(z)}, \quad
       H(q_d) = a_d + \log s_d + \log \Gamma(a_d) + (1 - a_d) \psi(a_d), \quad \mathbb{E} z_d = s_d a_d$$

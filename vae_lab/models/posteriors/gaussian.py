@@ -10,7 +10,7 @@ from torch import Tensor
 from vae_lab.models.distributions.posterior import Posterior
 from vae_lab.models.distributions.prior import Prior
 from vae_lab.models.priors.standard_normal import StandardNormal
-from vae_lab.noise import Law
+from vae_lab.noise import BaseDistribution
 
 Scale = Literal["log_variance", "log_std"]
 
@@ -78,7 +78,7 @@ class Gaussian(Posterior):
         0.0
     """
 
-    noise_law: Law = "normal"
+    base_distribution: BaseDistribution = "normal"
 
     def __init__(self, latent_dim: int, scale: Scale = "log_variance") -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from vae_lab.models.distributions.prior import Prior
 from vae_lab.models.networks.between_layers import check_layers, over_last
 from vae_lab.models.networks.fixed import fixed
 from vae_lab.models.posteriors.gaussian import DiagonalGaussian
-from vae_lab.noise import Law
+from vae_lab.noise import BaseDistribution
 
 Transition = Callable[[Tensor], DiagonalGaussian]
 
@@ -110,7 +110,7 @@ class Hierarchical(Posterior):
         ValueError: If the layers are fewer than two, one is empty, or they do not add up to `latent_dim`.
     """
 
-    noise_law: Law = "normal"
+    base_distribution: BaseDistribution = "normal"
     factorises = False
     has_entropy = False
     has_mean = False

@@ -9,7 +9,7 @@ from vae_lab.models.posteriors.location_scale import LocationScale
 
 
 class Laplace(LocationScale):
-    r"""Laplace laws, $\log p(e) = -|e| - \log 2$, with $\mathbb{E} e^2 = 2$.
+    r"""Laplace distributions, $\log p(e) = -|e| - \log 2$, with $\mathbb{E} e^2 = 2$.
 
     Args:
         latent_dim: `D`, at least 1.

@@ -1,4 +1,4 @@
-"""What posteriors share that are a fixed law, moved and scaled."""
+"""What posteriors share that are a fixed distribution, moved and scaled."""
 
 import math
 from dataclasses import dataclass, replace
@@ -9,11 +9,11 @@ from vae_lab.models.distributions.posterior import Posterior
 from vae_lab.models.distributions.prior import Prior
 from vae_lab.models.priors.cauchy import StandardCauchy
 from vae_lab.models.priors.standard_normal import StandardNormal
-from vae_lab.noise import Law, open_interval
+from vae_lab.noise import BaseDistribution, open_interval
 
 
 class LocationScale(Posterior):
-    r"""z = m(x) + s(x) e, with e of a law that is symmetric around 0 and has no parameters to be learned.
+    r"""z = m(x) + s(x) e, e from a distribution that is symmetric around 0 and has no parameters.
 
     $$\log q(z|x) = \sum_d \log p_e\left(\frac{z_d - m_d}{s_d}\right) - \log s_d, \quad
       e = F^{-1}(u), \quad u \sim U(0, 1)$$
@@ -34,7 +34,7 @@ class LocationScale(Posterior):
         ValueError: If `latent_dim` is below 1.
     """
 
-    noise_law: Law = "uniform"
+    base_distribution: BaseDistribution = "uniform"
     standard_entropy: float
     second_moment: float
 
@@ -45,11 +45,11 @@ class LocationScale(Posterior):
         self.outputs = {"location": latent_dim, "log_scale": latent_dim}
 
     def quantile(self, uniform: Tensor) -> Tensor:
-        """F^-1(u) of the standard law."""
+        """F^-1(u) of the standard distribution."""
         raise NotImplementedError
 
     def log_density(self, e: Tensor) -> Tensor:
-        """log p(e) of the standard law."""
+        """log p(e) of the standard distribution."""
         raise NotImplementedError
 
     def forward(self, outputs: Tensor) -> "LocationScaleConditional":
@@ -78,7 +78,7 @@ class LocationScale(Posterior):
 
 @dataclass(frozen=True)
 class LocationScaleConditional:
-    """A law of the family, with parameters of shape `(B, D)`."""
+    """A distribution of the family, with parameters of shape `(B, D)`."""
 
     family: LocationScale
     mean: Tensor

@@ -9,7 +9,7 @@ from vae_lab.models.posteriors.location_scale import LocationScale
 
 
 class Logistic(LocationScale):
-    r"""Logistic laws, $p(e) = e^{-e} / (1 + e^{-e})^2$, with $\mathbb{E} e^2 = \pi^2 / 3$.
+    r"""Logistic distributions, $p(e) = e^{-e} / (1 + e^{-e})^2$, with $\mathbb{E} e^2 = \pi^2 / 3$.
 
     Args:
         latent_dim: `D`, at least 1.

@@ -10,7 +10,7 @@ from torch import Tensor
 from vae_lab.models.distributions.posterior import Posterior
 from vae_lab.models.distributions.prior import Prior, Support
 from vae_lab.models.priors.exponential import StandardExponential
-from vae_lab.noise import Law, open_interval
+from vae_lab.noise import BaseDistribution, open_interval
 
 
 class Positive(Posterior):
@@ -25,7 +25,7 @@ class Positive(Posterior):
         names: Of the parameters whose logarithms the encoder gives.
     """
 
-    noise_law: Law = "uniform"
+    base_distribution: BaseDistribution = "uniform"
     support: Support = "positive"
     names: tuple[str, ...]
 
@@ -64,7 +64,7 @@ class Positive(Posterior):
 
 @dataclass(frozen=True)
 class PositiveConditional:
-    """A law of the family, the logarithms of its parameters having the shape `(B, D)`."""
+    """A distribution of the family, the logarithms of its parameters having the shape `(B, D)`."""
 
     family: Positive
     parameters: tuple[Tensor, ...]

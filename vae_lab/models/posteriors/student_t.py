@@ -11,7 +11,7 @@ from vae_lab.models.posteriors.location_scale import LocationScale
 
 
 class _Quantile(torch.autograd.Function):
-    """The quantile of the standard law at uniform noise, which needs no gradient."""
+    """The quantile of the standard distribution at uniform noise, which needs no gradient."""
 
     @staticmethod
     def forward(uniform: Tensor, df: float) -> Tensor:

@@ -9,7 +9,7 @@ LEAST = 0.1  # concentration, below which samples and their variance are too lar
 
 
 class Weibull(Positive):
-    r"""Weibull laws of positive latent variables, $z = s(x) (-\log(1 - u))^{1 / k(x)}$.
+    r"""Weibull distributions of positive latent variables, $z = s(x) (-\log(1 - u))^{1 / k(x)}$.
 
     $$H(q_d) = \gamma \left(1 - \frac{1}{k_d}\right) + \log \frac{s_d}{k_d} + 1, \quad
       \mathbb{E} z_d = s_d \Gamma(1 + 1 / k_d)$$
@@ -18,7 +18,7 @@ class Weibull(Positive):
 
     References:
         WHAI: Weibull Hybrid Autoencoding Inference (Zhang, Chen, Guo & Zhou, 2018), for Weibull
-        laws in the place of gamma laws.
+        distributions in the place of gamma distributions.
 
     Args:
         latent_dim: `D`, at least 1.

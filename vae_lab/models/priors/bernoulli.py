@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from vae_lab.models.distributions.discrete import BernoulliLaw
+from vae_lab.models.distributions.discrete import BernoulliDistribution
 from vae_lab.models.distributions.prior import FactorisedPrior, Support
-from vae_lab.noise import Law
+from vae_lab.noise import BaseDistribution
 
 
 class Bernoulli(FactorisedPrior):
@@ -20,7 +20,7 @@ class Bernoulli(FactorisedPrior):
         -1.3863
     """
 
-    noise_law: Law = "uniform"
+    base_distribution: BaseDistribution = "uniform"
     logits: Tensor
     support: Support = "binary"
 
@@ -32,12 +32,12 @@ class Bernoulli(FactorisedPrior):
             self.register_buffer("logits", torch.zeros(latent_dim))
 
     @property
-    def law(self) -> BernoulliLaw:
+    def distribution(self) -> BernoulliDistribution:
         """p(z)."""
-        return BernoulliLaw(self.logits)
+        return BernoulliDistribution(self.logits)
 
     def log_prob_per_dimension(self, z: Tensor) -> Tensor:
-        return self.law.log_prob_per_dimension(z)
+        return self.distribution.log_prob_per_dimension(z)
 
     def sample(self, eps: Tensor) -> Tensor:
-        return self.law.transform(eps)
+        return self.distribution.transform(eps)

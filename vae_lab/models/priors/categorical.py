@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from vae_lab.models.distributions.discrete import CategoricalLaw
+from vae_lab.models.distributions.discrete import CategoricalDistribution
 from vae_lab.models.distributions.prior import FactorisedPrior, Support
-from vae_lab.noise import Law
+from vae_lab.noise import BaseDistribution
 
 
 class Categorical(FactorisedPrior):
@@ -25,7 +25,7 @@ class Categorical(FactorisedPrior):
     """
 
     factorises = False  # the numbers of a vector exclude each other
-    noise_law: Law = "uniform"
+    base_distribution: BaseDistribution = "uniform"
     logits: Tensor
     support: Support = "one-hot"
 
@@ -39,15 +39,15 @@ class Categorical(FactorisedPrior):
             self.register_buffer("logits", torch.zeros(latent_dim))
 
     @property
-    def law(self) -> CategoricalLaw:
+    def distribution(self) -> CategoricalDistribution:
         """p(z)."""
-        return CategoricalLaw(self.logits, self.num_categories)
+        return CategoricalDistribution(self.logits, self.num_categories)
 
     def log_prob_per_dimension(self, z: Tensor) -> Tensor:
-        return self.law.log_prob_per_dimension(z)
+        return self.distribution.log_prob_per_dimension(z)
 
     def sample(self, eps: Tensor) -> Tensor:
-        return self.law.transform(eps)
+        return self.distribution.transform(eps)
 
 
 def check_categories(latent_dim: int, num_categories: int) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.models.distributions.prior import FactorisedPrior
-from vae_lab.noise import Law, open_interval
+from vae_lab.noise import BaseDistribution, open_interval
 
 
 class StandardCauchy(FactorisedPrior):
@@ -20,13 +20,13 @@ class StandardCauchy(FactorisedPrior):
         -1.1447
     """
 
-    noise_law: Law = "uniform"
+    base_distribution: BaseDistribution = "uniform"
 
     def log_prob_per_dimension(self, z: Tensor) -> Tensor:
         return log_density(z)
 
     def sample(self, eps: Tensor) -> Tensor:
-        return quantile(open_interval(eps))
+        return cauchy_quantile(open_interval(eps))
 
 
 def log_density(z: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ def log_density(z: Tensor) -> Tensor:
     return -2 * torch.hypot(z, torch.ones_like(z)).log() - math.log(math.pi)
 
 
-def quantile(uniform: Tensor) -> Tensor:
+def cauchy_quantile(uniform: Tensor) -> Tensor:
     """tan(pi (u - 1/2)), by the distance from the nearer end, to which u may be close."""
     tail = torch.minimum(uniform, 1 - uniform)
     return (uniform - 0.5).sign() / torch.tan(math.pi * tail)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.models.distributions.prior import FactorisedPrior, Support
-from vae_lab.noise import Law, open_interval
+from vae_lab.noise import BaseDistribution, open_interval
 
 
 class StandardExponential(FactorisedPrior):
@@ -18,7 +18,7 @@ class StandardExponential(FactorisedPrior):
         [-2.0, -inf]
     """
 
-    noise_law: Law = "uniform"
+    base_distribution: BaseDistribution = "uniform"
     support: Support = "positive"
 
     def log_prob_per_dimension(self, z: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import math
 from torch import Tensor
 
 from vae_lab.models.distributions.prior import FactorisedPrior
-from vae_lab.noise import Law
+from vae_lab.noise import BaseDistribution
 
 
 class StandardNormal(FactorisedPrior):
@@ -23,7 +23,7 @@ class StandardNormal(FactorisedPrior):
         -1.8379
     """
 
-    noise_law: Law = "normal"
+    base_distribution: BaseDistribution = "normal"
 
     def log_prob(self, z: Tensor) -> Tensor:
         return -0.5 * z.square().sum(-1) - 0.5 * self.latent_dim * math.log(2 * math.pi)

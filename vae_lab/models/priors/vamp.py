@@ -67,5 +67,5 @@ class VampPrior(Prior):
         chosen = component(torch.special.ndtr(eps[..., -1].flatten()), weights)
         of_chosen = self._posterior(self._outputs()[chosen])
         own = eps[..., :-1].flatten(0, -2).unsqueeze(0)
-        own = own if self._posterior.noise_law == "normal" else torch.special.ndtr(own)
+        own = own if self._posterior.base_distribution == "normal" else torch.special.ndtr(own)
         return of_chosen.transform(own).reshape(*eps.shape[:-1], -1)

@@ -40,7 +40,7 @@ def figure2(results: Results, folder: Path) -> list[Path]:
     _draw(ours, theirs, folder / "figure.png")
     names = {"dataset": "data", "latent_dim": "latent size", "algorithm": "algorithm"}
     table = common.compare(ours, theirs, AT, _published_split)
-    return [folder / "figure.png", *common.write(folder, ours, table, names)]
+    return [folder / "figure.png", *common.write_comparison(folder, ours, table, names)]
 
 
 def _published_split(split: str) -> str | None:
@@ -100,11 +100,11 @@ def _draw(ours: pl.DataFrame, theirs: pl.DataFrame, path: Path) -> None:
                 axes_of_row[0].set_ylim(*LIMITS[dataset])
         for axes in grid[-1]:
             axes.set_xlabel("training samples")
-        common.explain(canvas, ours, theirs, thin="training, running average")
+        common.add_legend(canvas, ours, theirs, thin="training, running average")
 
 
 def _panel(axes: Axes, ours: pl.DataFrame, theirs: pl.DataFrame) -> None:
-    common.draw_curves(axes, ours, theirs, "train_running")
+    common.draw_panel(axes, ours, theirs, "train_running")
     axes.set_xscale("log")
     axes.set_xlim(1e5, max([1e7, *theirs["training_samples"], *ours["training_samples"]]))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))

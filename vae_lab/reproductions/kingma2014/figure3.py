@@ -34,7 +34,10 @@ def figure3(results: Results, folder: Path) -> list[Path]:
         return []
     _draw(ours, theirs, folder / "figure.png")
     names = {"train_size": "training data", "algorithm": "algorithm"}
-    return [folder / "figure.png", *common.write(folder, ours, common.compare(ours, theirs, AT), names)]
+    return [
+        folder / "figure.png",
+        *common.write_comparison(folder, ours, common.compare(ours, theirs, AT), names),
+    ]
 
 
 def _curves_of(directory: Path) -> list[pl.DataFrame]:
@@ -64,7 +67,7 @@ def _draw(ours: pl.DataFrame, theirs: pl.DataFrame, path: Path) -> None:
         for axes, size in zip(canvas.subplots(1, len(sizes), squeeze=False)[0], sizes, strict=True):
             of_panel = pl.col("train_size") == size
             mine = ours.filter(of_panel)
-            common.draw_curves(axes, mine, theirs.filter(of_panel), "train")
+            common.draw_panel(axes, mine, theirs.filter(of_panel), "train")
             axes.set_title(f"{size:,} training data", fontsize=9)
             axes.set_xlim(0, 1.05 * max(mine["training_samples"]))
             if size in LIMITS:
@@ -72,4 +75,4 @@ def _draw(ours: pl.DataFrame, theirs: pl.DataFrame, path: Path) -> None:
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
             axes.set_xlabel("training samples")
             axes.set_ylabel("marginal log-likelihood\n(nats per datum)")
-        common.explain(canvas, ours, theirs, thin="training")
+        common.add_legend(canvas, ours, theirs, thin="training")

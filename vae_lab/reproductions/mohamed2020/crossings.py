@@ -14,7 +14,7 @@ from vae_lab.runs.result import result_of
 from vae_lab.sweep.manifest import Manifest
 
 Z = 1.959964  # of a 95 % interval
-VARIANCES: dict[str, Callable[[exact.Cost, exact.Parameter], float]] = {
+VARIANCES: dict[str, Callable[[exact.CostFunction, exact.Parameter], float]] = {
     "score_function": exact.score_function,
     "optimal_scaling": exact.optimal_baseline,
     "reparameterized": exact.pathwise,

@@ -22,11 +22,11 @@ def draw_against(results: Results, folder: Path) -> list[Path]:
     if measured.is_empty():
         return []
     path = folder / "figure.png"
-    against(measured, axes, metric, path)
+    draw_metric(measured, axes, metric, path)
     return [path]
 
 
-def against(table: pl.DataFrame, axes: Sequence[str], metric: str, path: Path) -> None:
+def draw_metric(table: pl.DataFrame, axes: Sequence[str], metric: str, path: Path) -> None:
     """Draws a metric against the first axis, a line or a row of dots for each value of the others.
 
     Args:

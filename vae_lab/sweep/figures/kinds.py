@@ -23,7 +23,7 @@ FIGURES = {
 }
 
 
-def check(kind: str | None) -> None:
+def check_figure(kind: str | None) -> None:
     """Checks the figure that a sweep's file or the command line names.
 
     Raises:
@@ -33,7 +33,7 @@ def check(kind: str | None) -> None:
         raise UserError(f"sweep.figure={kind} is not a kind of figure{did_you_mean(kind, FIGURES)}")
 
 
-def draw(results: Results, folder: Path) -> list[Path]:
+def draw_figure(results: Results, folder: Path) -> list[Path]:
     """Draws the figure that the sweep's file names; gives the paths.
 
     Raises:
@@ -42,7 +42,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
     kind = results.manifest.figure
     if results.runs.is_empty() or kind is None:
         return []
-    check(kind)
+    check_figure(kind)
     module, _, function = FIGURES[kind].partition(":")
     paths: list[Path] = getattr(import_module(module), function)(results, folder)
     return paths

@@ -13,13 +13,13 @@ OF_ONE_GROUP = ("seed", "latent_dim", "num_samples")  # axes of a measurement th
 def draw_gradients(results: Results, folder: Path) -> list[Path]:
     """Draws the variance, the bias and the cost of each estimator."""
     table = _measurements(results, folder)
-    return [folder / "gradients.csv", *variance.draw_gradients(table, folder).values()]
+    return [folder / "gradients.csv", *variance.draw_variances(table, folder).values()]
 
 
 def draw_snr(results: Results, folder: Path) -> list[Path]:
     """Draws the signal-to-noise ratio of each estimator."""
     table = _measurements(results, folder)
-    return [folder / "gradients.csv", *snr.draw_snr(table, folder)]
+    return [folder / "gradients.csv", *snr.draw_signal_to_noise(table, folder)]
 
 
 def _measurements(results: Results, folder: Path) -> pl.DataFrame:

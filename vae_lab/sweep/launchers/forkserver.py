@@ -48,7 +48,7 @@ _IMPORTED = (
 )
 
 
-def start(threads: int) -> None:
+def start_imports(threads: int) -> None:
     """Begins the imports, in the background; harmless if they have begun."""
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # else looking for a GPU makes it unusable in children
@@ -127,9 +127,9 @@ def imports() -> None:
         importlib.import_module(name)
     from hydra.core.plugins import Plugins
 
-    from vae_lab.runs.provenance import remember
+    from vae_lab.runs.provenance import remember_code
 
-    remember()  # for the code may be edited while the sweep runs
+    remember_code()  # for the code may be edited while the sweep runs
     Plugins.instance()  # looks through all installed plugins, once
     gc.collect()
     gc.freeze()  # else the first collection in a child copies what it shares with its server

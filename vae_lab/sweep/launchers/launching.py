@@ -15,7 +15,7 @@ from vae_lab.errors import UserError
 from vae_lab.sweep.jobs import Job, compose
 from vae_lab.sweep.launchers import forkserver, slurm
 from vae_lab.sweep.launchers.pool import Pool, Task, slots, usable_cores, visible_gpus
-from vae_lab.sweep.live_table import Board
+from vae_lab.sweep.live_table import LiveTable
 
 GPU = ("gpu", "cuda", "auto")  # what may use a GPU where there is one
 
@@ -54,8 +54,8 @@ def run_in_slots(
     at_a_time = slots_at_a_time if gpus else slots_at_a_time or max(1, usable_cores() // (threads * devices))
     at_a_time = min(at_a_time or len(jobs), len(jobs))
     places = slots(at_a_time, gpus, devices, min(jobs_per_gpu, len(jobs)))
-    forkserver.start(threads)
-    with Board(_name(master), len(places)) as board:
+    forkserver.start_imports(threads)
+    with LiveTable(_name(master), len(places)) as board:
         pool = Pool(places, board.show, master.hydra, context)
         pool.run(tasks)
     if pool.is_full:
@@ -83,8 +83,8 @@ def run_on_slurm(
     arrays = sorted({number.partition("_")[0] for number in submitted.values()})
     print(f"{len(tasks)} runs are with SLURM, as job {', '.join(arrays)}", flush=True)
     if settings["wait"]:
-        with Board(_name(master), len(tasks)) as board:
-            slurm.wait(tasks, submitted, board.show)
+        with LiveTable(_name(master), len(tasks)) as board:
+            slurm.wait_for_jobs(tasks, submitted, board.show)
     else:
         print(f"vae-lab status {directory} shows how they stand, vae-lab figures {directory} what they found")
     return [_returned(task) for task in tasks]

@@ -30,7 +30,7 @@ PATIENCE = 4  # times that a job may be missing in the queue, since it is while 
 BUSY_SECONDS = 10.0
 
 
-class Line:
+class SlurmTask:
     """What submitit runs in each task of a job: one command line, as a process beside it.
 
     On the signal that comes before a time-out or a preemption, submitit asks for a `checkpoint` and puts the
@@ -60,7 +60,7 @@ class Line:
         if self.process is not None:  # whose own methods would wait for a lock that __call__ holds just now
             with suppress(ProcessLookupError):
                 os.kill(self.process.pid, signal.SIGKILL)
-        return DelayedSubmission(Line(self.words, self.directory))
+        return DelayedSubmission(SlurmTask(self.words, self.directory))
 
     def _run(self) -> int:
         with Path(self.directory, OUTPUT_LOG).open("ab") as output:
@@ -116,7 +116,7 @@ def submit(
         )
         try:
             with redirect_stderr(io.StringIO()), executor.batch():  # the exception says it again
-                submitted = [executor.submit(Line(job.line, str(job.directory))) for job in jobs]
+                submitted = [executor.submit(SlurmTask(job.line, str(job.directory))) for job in jobs]
         except Exception as error:
             said = getattr(error, "stderr", "") or str(error)
             raise UserError(f"SLURM refused the jobs: {said.strip().splitlines()[-1]}") from error
@@ -125,7 +125,9 @@ def submit(
     return {task.job.signature: known.get(task.job.signature, "") for task in tasks}
 
 
-def wait(tasks: Sequence[Task], submitted: Mapping[str, str], show: Callable[[Sequence[Task]], None]) -> None:
+def wait_for_jobs(
+    tasks: Sequence[Task], submitted: Mapping[str, str], show: Callable[[Sequence[Task]], None]
+) -> None:
     """Follows submitted jobs until each is done or has left the queue."""
     unseen: Counter[str] = Counter()
     silent = 0.0

@@ -34,18 +34,18 @@ def draw_figures(
     learning_curve(rows, parts.estimator.selection, folder / "learning_curve.png", exact)
     parts.model.eval()
     if isinstance(parts.model, VAE):
-        if not parts.model.likelihood.describes_pixels:
+        if not parts.model.likelihood.is_over_pixels:
             return {path.stem: path for path in sorted(folder.glob("*.png"))}
         with torch.no_grad():
             if parts.model.has_encoder:
                 _reconstructions(parts, folder / "reconstructions.png")
             _prior_samples(parts, folder / "prior_samples.png")
     else:
-        draw_samples(folder, drawn)
+        draw_run_samples(folder, drawn)
     return {path.stem: path for path in sorted(folder.glob("*.png"))}
 
 
-def draw_samples(folder: Path, drawn: Tensor | None) -> dict[str, Path]:
+def draw_run_samples(folder: Path, drawn: Tensor | None) -> dict[str, Path]:
     """Draws data that a model has drawn; gives the path."""
     folder.mkdir(parents=True, exist_ok=True)
     if drawn is None:

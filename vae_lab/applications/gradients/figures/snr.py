@@ -15,7 +15,7 @@ PANELS = {"encoder": "encoder", "decoder": "decoder"}
 SLOPES_FROM = 10  # the theory is one of many samples
 
 
-def draw_snr(table: pl.DataFrame, folder: Path) -> list[Path]:
+def draw_signal_to_noise(table: pl.DataFrame, folder: Path) -> list[Path]:
     """Draws a row of panels for each state, and writes the slopes on log-log axes.
 
     The ratio is the length of the mean gradient over the square root of the trace of its covariance; where

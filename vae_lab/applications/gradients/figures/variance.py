@@ -37,7 +37,7 @@ STATES = {
 UNIT = "variance per coordinate (nats²)"
 
 
-def draw_gradients(table: pl.DataFrame, folder: Path) -> dict[str, Path]:
+def draw_variances(table: pl.DataFrame, folder: Path) -> dict[str, Path]:
     """Draws the estimators side by side, and a line plot for each axis that varies.
 
     Args:
@@ -58,7 +58,7 @@ def draw_gradients(table: pl.DataFrame, folder: Path) -> dict[str, Path]:
         varying = _varying(table, axis)
         if not varying.is_empty():
             paths[axis] = folder / f"variance_against_{axis}.png"
-            against(varying, axis, paths[axis])
+            draw_against_sizes(varying, axis, paths[axis])
     return paths
 
 
@@ -94,7 +94,7 @@ def equal_cost(table: pl.DataFrame, path: Path) -> None:
         _finish_rows(canvas, panels[0], table, bars=False)
 
 
-def against(table: pl.DataFrame, axis: str, path: Path) -> None:
+def draw_against_sizes(table: pl.DataFrame, axis: str, path: Path) -> None:
     """The variance of each estimator against training samples, latent size or K, on log axes."""
     table = _with_state(table, {name: text for name, text in STATES.items() if name != axis})
     names, states = _values(table, "estimator"), _values(table, "_state")
