@@ -25,7 +25,8 @@ class MeasureValued(SingleSampleEstimator):
     and $\epsilon_d$ is the sample's own normal noise. Coupling makes the differences small: W is the same on
     both sides; and with three independent normals, $W = |(n_2, n_3)|$ and
     $M = \mathrm{sign}(n_1) |(n_1, n_2, n_3)|$ with $n_1 = \epsilon_d$, for a coordinate of a normal vector is
-    its length times a uniform number (Archimedes). So a sample takes 3 D + 1 passes through the decoder, and no derivative of f.
+    its length times a uniform number (Archimedes). So a sample takes 3 D + 1
+    passes through the decoder, and no derivative of f.
 
     f is the learning signal of `ScoreFunction`: log p(x|z), or the log-weight, or log p(x, z), by `kl`.
     Parameters of p get their ordinary gradient at the sample itself. Of antithetic pairs, both have the same
