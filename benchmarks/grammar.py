@@ -11,7 +11,7 @@ from typing import Any
 from companions import COMPANIONS
 from omegaconf import OmegaConf
 
-from vae_lab.cli.main import COMMANDS
+from vae_lab.config.commands import COMMANDS
 from vae_lab.files.paths import CONF, SWEEPS
 
 FAST = [

@@ -9,8 +9,8 @@ import pytest
 from conftest import REPOSITORY
 
 from vae_lab.cli.commands.sweep import _compose, _restricting, _settings
-from vae_lab.cli.main import COMMANDS
 from vae_lab.config import schema
+from vae_lab.config.commands import COMMANDS
 from vae_lab.files.paths import ROOT, SWEEPS
 from vae_lab.runs import signature
 

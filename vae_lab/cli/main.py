@@ -6,7 +6,8 @@ from importlib.metadata import version
 from typing import NoReturn
 
 from vae_lab.cli import surroundings
-from vae_lab.cli.commands import COMMANDS, main_of
+from vae_lab.cli.commands import main_of
+from vae_lab.config.commands import COMMANDS
 from vae_lab.errors import UserError, did_you_mean, on_one_line, shortened
 from vae_lab.sweep.launchers.with_parent import die_with_parent
 
