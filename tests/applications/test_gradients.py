@@ -42,6 +42,17 @@ def test_a_fresh_model(vae_lab, tmp_path):
     assert other.returncode == 0
 
 
+def test_a_run_keeps_its_own_noise_and_evaluation(vae_lab, tmp_path):
+    own = ("noise=antithetic", "estimator.num_samples=2", "evaluation.importance_samples=3")
+    trained = vae_lab("train", *QUICK, *own, "logger=none")
+    assert trained.returncode == 0, trained.stderr
+    run = only(tmp_path / "outputs" / "runs")
+    process = vae_lab("gradients", *SMALL, "estimators=pathwise", f"run={run.name}", "at=[0,last]")
+    assert process.returncode == 0, process.stderr
+    measured = pl.read_parquet(only(tmp_path / "outputs" / "gradients") / "gradients.parquet")
+    assert measured["run"].unique().to_list() == [run.name]
+
+
 def test_along_a_training_that_it_makes_and_from_the_finished_run(vae_lab, tmp_path):
     process = vae_lab("gradients", *SMALL, *QUICK, "estimators=pathwise", "at=[0,1200,last]")
     assert process.returncode == 0, process.stderr
