@@ -46,13 +46,15 @@ class InMemory(SplitDataset):
 
 def trained(vae, x, labels=None, estimator=None, fit_steps=400):
     """A model as it comes back from a finished run."""
+    estimator = estimator or Reparameterized()
     of_training = dict.fromkeys(["tracking", "optimizer", "settings", "trainer"])
     parts = TrainingParts(
         dataset=InMemory(x, labels),
         model=vae,
+        has_density=estimator.has_density,
         noise=NoiseSource(0),
         notes=[],
-        estimator=estimator or Reparameterized(),
+        estimator=estimator,
         evaluation=Evaluation(fit=FitPosterior(num_steps=fit_steps)),
         **of_training,
     )

@@ -170,7 +170,7 @@ def trained():
     return SimpleNamespace(
         model=vae,
         noise=NoiseSource(0),
-        parts=SimpleNamespace(has_density=True),
+        parts=SimpleNamespace(has_density=True, vae=vae),
         batch=lambda x, numbers: Batch(x, numbers),
         with_posterior=lambda batch, part: vae,
         encode=lambda x, numbers, part: vae.encode(Batch(x, numbers)),
@@ -185,7 +185,7 @@ def test_what_uses_draw_for_a_datum_is_keyed_by_its_part(monkeypatch):
         for part in ("test", "train")
         for each in encoded(model, batch.x, part=part)
     ]
-    scores = [_one_batch(model, *batch, 5, part)["negative_log_likelihood"] for part in ("test", "outliers")]
+    scores = [_one_batch(model, 5, *batch, part)["negative_log_likelihood"] for part in ("test", "outliers")]
     for first, second in (codes, scores):
         assert not (first == second).any()
     monkeypatch.setattr(Measures, "__call__", lambda measures, vae, data, noise, progress: seen.append(noise))

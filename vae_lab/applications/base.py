@@ -44,9 +44,11 @@ class Application:
 
     Attributes:
         needs_pixels: Whether the model must describe pixels.
+        needs_density: Whether autoencoders, which have no p(x), are left out where it goes over a sweep.
     """
 
     needs_pixels: ClassVar[bool] = True
+    needs_density: ClassVar[bool] = True
 
     def prepare(self, model: TrainedModel) -> Any:
         """The data that it needs, with everything checked that can be; writes nothing.

@@ -72,6 +72,7 @@ class SplitDataset:
             the same ones, keyed by datum and `split_seed`; they are NaN. The test part is complete.
 
     Attributes:
+        figure_side: Images along each side of a figure of a two-dimensional latent space.
         notes: What must be said of the data.
         incomplete: Whether pixels are missing, as far as is known.
         sees_parts: Whether a training step sees some rows of a datum.
@@ -84,6 +85,7 @@ class SplitDataset:
 
     levels: int | None = None  # grey levels of the images
     sees_parts: bool = False
+    figure_side: int = 20
     notes: Sequence[str] = ()
     scale: float = 255.0  # by which grey levels are divided
 

@@ -84,6 +84,11 @@ class Estimator(nn.Module):
     has_weight_prior: bool = False
     updates_per_batch: int = 1
 
+    @property
+    def has_density(self) -> bool:
+        """Whether a p(x) is trained; reconstructions alone, as of autoencoders, are a bound of none."""
+        return self.target != "reconstruction"
+
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
         """The noise that a call needs, by name."""
         raise NotImplementedError

@@ -29,6 +29,7 @@ class Result(Mapping[str, Any]):
         definition: The values that define the result.
         config: The whole configuration, flattened.
         notes: Caveats.
+        has_density: Whether the model is trained as a p(x), as all but autoencoders are.
         checkpoints: Those that were measured, with their checksums.
         provenance: Versions, device and threads.
         code: The sources behind it; None in results of earlier versions.
@@ -42,6 +43,7 @@ class Result(Mapping[str, Any]):
     definition: Flat = field(default_factory=dict)
     config: Flat = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    has_density: bool = True
     checkpoints: dict[str, str] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     code: Code | None = None
@@ -60,6 +62,7 @@ class Result(Mapping[str, Any]):
             raise ValueError("the entries are not of the kinds that a result has")
         known = {name: entries[name] for name in COMMON if entries.get(name) is not None}
         own = {name: value for name, value in entries.items() if name not in known}
+        known.setdefault("has_density", _had_density(entries))
         return cls(**known, own=own, order=tuple(entries))
 
     def __getitem__(self, name: str) -> Any:
@@ -113,6 +116,11 @@ def is_finished(directory: Path) -> bool:
     return False
 
 
+def _had_density(entries: Mapping[str, Any]) -> bool:
+    """Whether the model of a result of before, which does not say so, is trained as a p(x)."""
+    return entries.get("selection") != "reconstruction"
+
+
 def _is_whole(entries: Any) -> bool:
     """Whether these are a result's entries, of the kinds that they are written in."""
     if not isinstance(entries, Mapping) or not isinstance(entries.get("metrics"), dict):
@@ -127,4 +135,5 @@ def _is_whole(entries: Any) -> bool:
         all(isinstance(entries.get(name), dict | None) for name in maps)
         and all(isinstance(number, int | float | None) for number in numbers)
         and isinstance(entries.get("notes"), list | None)
+        and isinstance(entries.get("has_density"), bool | None)
     )

@@ -11,6 +11,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from vae_lab.config.targets import target_of
 from vae_lab.errors import Busy, Several, UserError, did_you_mean, on_one_line
 from vae_lab.files.ownership import written_whole
 from vae_lab.files.paths import SWEEPS
@@ -68,7 +69,7 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
         raise UserError(f"out={master.out} is for one run, and would be replaced by each; leave it out.")
     every = points(of)
     if master.get("runs") is not None:
-        of, every = over_runs(master.runs, str(master.output_dir), of, every, command)
+        of, every = over_runs(master.runs, str(master.output_dir), of, every, lambda: _needs_density(master))
         fixed = [word for word in fixed if not word.startswith("runs=")]
     fixed += _without_data(master, settings, [*fixed, *(f"{axis.key}=" for axis in of)])
     kinds.check_figure(settings.get("figure"))
@@ -118,6 +119,11 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
     results = finish(written, directory, failed)
     if not results.missing:
         _log_summary(jobs[0].cfg.logger, directory)
+
+
+def _needs_density(master: DictConfig) -> bool:
+    """Whether what a command does with a trained model needs a p(x); imports the command's class."""
+    return bool(getattr(target_of(master, "_target_"), "needs_density", True))
 
 
 def _before(master: DictConfig, settings: Mapping[str, Any]) -> manifest.Manifest | None:

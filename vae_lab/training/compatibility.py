@@ -12,7 +12,7 @@ from vae_lab.estimators.base import Estimator, Needs
 from vae_lab.models.distributions.posterior import Posterior
 from vae_lab.models.posteriors.discrete import Discrete, is_enumerable
 from vae_lab.models.posteriors.gaussian import Gaussian
-from vae_lab.models.vae import VAE, Batch
+from vae_lab.models.vae import Batch
 from vae_lab.noise import NoiseSource, NoiseSpec
 from vae_lab.numerics.memory import check_fits, fitting
 from vae_lab.probe.settings import ProbeSettings
@@ -286,7 +286,7 @@ def _check_noise(specs: Mapping[str, NoiseSpec], key: str, noise: NoiseSource) -
 
 def _check_memory(specs: Mapping[str, NoiseSpec], vae: Any, dataset: SplitDataset) -> None:
     """Raises `ValueError` if a batch's noise, or what the decoder makes of it, cannot fit into memory."""
-    pixels = math.prod(dataset.shape) if isinstance(vae, VAE) else 1
+    pixels = math.prod(dataset.shape) if vae.has_latents else 1
     for _, samples, event, is_shared in specs.values():
         rows = samples * (1 if is_shared else dataset.batch_size)
         size = max(math.prod(event), 1 if is_shared else pixels)

@@ -11,9 +11,9 @@ from vae_lab.evaluation.fit_posterior import FitPosterior
 from vae_lab.evaluation.marginal_likelihood import GOOD_BELOW, WARN_ABOVE, MarginalLikelihood
 from vae_lab.inference.importance_sampling import judged_log_likelihood
 from vae_lab.inference.weights import doubts, tolerated
-from vae_lab.models.alternatives.base import DensityModel
+from vae_lab.models.generative import GenerativeModel
 from vae_lab.models.observed import of_observed
-from vae_lab.models.vae import VAE, Batch
+from vae_lab.models.vae import VAE, Batch, has_latents
 from vae_lab.noise import NoiseSource
 
 IN_DOUBT = "weights_in_doubt"  # the share of the data whose importance weights cannot be trusted
@@ -55,9 +55,9 @@ class Evaluation:
         if self.train_curve < 0:
             raise ValueError(f"train_curve must be at least 0, got {self.train_curve}.")
 
-    def check(self, vae: VAE | DensityModel, estimator: Estimator) -> None:
+    def check(self, vae: GenerativeModel, estimator: Estimator) -> None:
         """Raises `ValueError`, naming the key, if the model does not have what a measure needs."""
-        if isinstance(vae, DensityModel):
+        if not has_latents(vae):
             for name in ("importance_samples", "amortization_gap", "marginal_likelihood"):
                 if getattr(self, name):
                     raise ValueError(
@@ -72,7 +72,7 @@ class Evaluation:
     def _rules(self, vae: VAE, estimator: Estimator) -> list[tuple[bool, str]]:
         """What must not be, with what to say of it; the first that holds counts."""
         no_encoder, table = not vae.has_encoder, vae.is_per_datum
-        autoencoder = estimator.target == "reconstruction"
+        autoencoder = not estimator.has_density
         needs_q = "needs q(z|x), and model/encoder=none has none; use evaluation=marginal_likelihood."
         needs_p = "needs a model p(x, z), and an autoencoder is none; leave it out."
         hmc = self.marginal_likelihood
@@ -113,10 +113,10 @@ class Evaluation:
             ),
         ]
 
-    def notes(self, vae: VAE | DensityModel, estimator: Estimator) -> list[str]:
+    def notes(self, vae: GenerativeModel, estimator: Estimator) -> list[str]:
         """What must be said of the numbers."""
         notes: list[str] = []
-        if isinstance(vae, DensityModel):
+        if not has_latents(vae):
             return notes
         if self.marginal_likelihood is not None and vae.latent_dim > WARN_ABOVE:
             notes.append(
@@ -145,25 +145,25 @@ class Evaluation:
         """
         if vae.is_per_datum:
             return self.fit(vae, batch, noise, purpose)
-        return of_observed(vae) if isinstance(vae, VAE) and bool(batch.x.isnan().any()) else vae
+        return of_observed(vae) if vae.has_latents and bool(batch.x.isnan().any()) else vae
 
     def along_training(
-        self, vae: VAE | DensityModel, estimator: Estimator, batch: Batch, noise: NoiseSource, purpose: str
+        self, vae: GenerativeModel, estimator: Estimator, batch: Batch, noise: NoiseSource, purpose: str
     ) -> dict[str, Tensor]:
         """The estimator's terms and the marginal likelihood, for a model whose q serves the data."""
-        if isinstance(vae, DensityModel):
+        if not has_latents(vae):
             return {"log_likelihood": vae.log_prob(batch.x).double()}
         terms = self._bound(vae, estimator, batch, noise, purpose) if vae.has_encoder else {}
         return terms | self._marginal_likelihood(vae, batch, noise.of_part(purpose))
 
     def at_the_end(
-        self, vae: VAE | DensityModel, estimator: Estimator, batch: Batch, noise: NoiseSource
+        self, vae: GenerativeModel, estimator: Estimator, batch: Batch, noise: NoiseSource
     ) -> dict[str, Tensor]:
         """What is measured of the test part: as along training, and what takes longer."""
         terms = self.along_training(vae, estimator, batch, noise, "test")
-        if isinstance(vae, DensityModel):
+        if not has_latents(vae):
             return terms
-        if self.importance_samples is not None and estimator.target != "reconstruction":
+        if self.importance_samples is not None and estimator.has_density:
             terms["log_likelihood"], trust = judged_log_likelihood(vae, batch, noise, self.importance_samples)
             terms["effective_sample_size"] = trust.effective_sample_size
             terms[IN_DOUBT] = trust.in_doubt.double()

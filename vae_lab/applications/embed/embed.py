@@ -24,7 +24,6 @@ from vae_lab.applications.embed.probing_codes import (
 )
 from vae_lab.datasets.base import Split, SplitDataset
 from vae_lab.files.export import check_destination
-from vae_lab.models.alternatives.base import DensityModel
 from vae_lab.noise import PARTS, TEST, random_subset
 from vae_lab.trained.data import Given, given
 from vae_lab.trained.encode import encoded, notes_on_codes, samples_of
@@ -73,6 +72,8 @@ class Embed(Application):
         UserError: If no file can be put at `out`.
     """
 
+    needs_density = False
+
     data: str = "test"
     resize: bool = False
     samples: int = 0
@@ -118,7 +119,7 @@ class Embed(Application):
 
     def _check(self, model: TrainedModel) -> None:
         run, vae = model.result["signature"], model.model
-        if isinstance(vae, DensityModel):
+        if not vae.has_latents:
             raise ValueError(f"run={run}: {type(vae).__name__} has no latent variables.")
         if not vae.has_encoder:
             raise ValueError(f"run={run} has no q(z|x), by which data are encoded (model/encoder=none).")

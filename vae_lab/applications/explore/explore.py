@@ -16,7 +16,6 @@ from vae_lab.applications.explore.projection import Projection
 from vae_lab.applications.explore.summary import outcome
 from vae_lab.applications.explore.view import Datum, LatentView
 from vae_lab.datasets.base import Split
-from vae_lab.models.vae import VAE
 from vae_lab.noise import permutation
 from vae_lab.trained.data import given
 from vae_lab.trained.model import TrainedModel
@@ -71,6 +70,8 @@ class Explore(Application):
         ValueError: If an argument is out of its range.
     """
 
+    needs_density = False
+
     split: Literal["train", "validation", "test"] = "test"
     around: int | None = None
     reach: float = 3.0
@@ -94,7 +95,7 @@ class Explore(Application):
 
     def prepare(self, model: TrainedModel) -> ExploreInputs:
         run = f"run={model.result['signature']}"
-        if not isinstance(model.model, VAE):
+        if not model.model.has_latents:
             raise ValueError(
                 f"{run} is a {type(model.model).__name__}, which has no latent variables to explore."
             )

@@ -12,7 +12,6 @@ from vae_lab.applications.explore.codes import Codes
 from vae_lab.applications.explore.figures.interpolations import End, interpolations
 from vae_lab.applications.explore.figures.traversals import Scale, traversals
 from vae_lab.figures.manifold import SIDE, manifold_points, mosaics
-from vae_lab.models.priors import StandardNormal
 from vae_lab.models.vae import VAE
 from vae_lab.trained.model import TrainedModel
 
@@ -66,7 +65,7 @@ class LatentView:
     @property
     def is_normal(self) -> bool:
         """Whether the codes are trained towards the standard normal."""
-        return self.has_prior and isinstance(self.vae.prior, StandardNormal)
+        return self.has_prior and self.vae.prior.is_standard_normal
 
     def decode(self, z: Tensor) -> Tensor:
         """The means of p(x|z) for what the decoder sees of z, `(N, seen)`."""

@@ -12,8 +12,6 @@ from vae_lab.applications.base import Application, Outcome, Progress, Shown
 from vae_lab.applications.generate.nearest import nearest_data
 from vae_lab.datasets.base import Split
 from vae_lab.figures.images import image_grid, interleave
-from vae_lab.models.alternatives.base import DensityModel
-from vae_lab.models.sampling import sample_spec
 from vae_lab.noise import random_subset
 from vae_lab.trained.model import TrainedModel
 
@@ -69,7 +67,7 @@ class Generate(Application):
             raise ValueError(
                 f"run={model.result['signature']} is an autoencoder, which has no p(z) to draw from."
             )
-        if isinstance(model.model, DensityModel):
+        if not model.model.has_latents:
             for name, must_be in {"pixels": "sample", "temperature": 1.0}.items():
                 if (value := getattr(self, name)) != must_be:
                     kind = type(model.model).__name__
@@ -150,7 +148,7 @@ class Generate(Application):
 
 def _can_sample(model: TrainedModel) -> bool:
     try:
-        sample_spec(model.model, model.data_shape)
+        model.model.sample_spec(model.data_shape)
     except ValueError:
         return False
     return True

@@ -20,7 +20,7 @@ from vae_lab.inference.terms import Statistic
 from vae_lab.inference.weights import doubts, tolerated
 from vae_lab.models import observed
 from vae_lab.models.sampling import tensor_of
-from vae_lab.models.vae import VAE, Batch
+from vae_lab.models.vae import Batch
 from vae_lab.noise import EVALUATION_BLOCK, PARTS, TEST, NoiseSource, random_subset
 from vae_lab.trained.data import given
 from vae_lab.trained.model import TrainedModel
@@ -169,8 +169,8 @@ class Impute(Application):
         self, model: TrainedModel, prepared: ImputeInputs, progress: Progress
     ) -> tuple[dict[str, Imputed], HeldOut | None]:
         """What each method makes of the data, and log p(x_m|x_o) of what is held out, if something is."""
-        assert isinstance(model.model, VAE)
-        like, imputers = tensor_of(model.model), self._imputers()
+        vae = model.parts.vae
+        like, imputers = tensor_of(vae), self._imputers()
         means = prepared.means.to(like)
         fill = self._fill(model, means)
         size = max(1, NUMBERS // (max(EVALUATION_BLOCK, self.imputations) * means.numel()))
@@ -179,11 +179,11 @@ class Impute(Application):
             missing = prepared.missing[places].to(like.device)
             whole = Batch(prepared.x[places].to(like), prepared.numbers[places].to(like.device))
             seen = whole._replace(x=whole.x.masked_fill(missing, torch.nan))
-            parts.append(imputers(model.model, seen, fill, means, self._noise(model)))
+            parts.append(imputers(vae, seen, fill, means, self._noise(model)))
             if self.missing is not None:
                 held_out.append(
                     held_out_log_likelihood(
-                        model.model, whole, missing, fill, self._noise(model), self.importance_samples
+                        vae, whole, missing, fill, self._noise(model), self.importance_samples
                     )
                 )
             progress(int(places[-1]) + 1, len(prepared.x))
@@ -212,12 +212,11 @@ class Impute(Application):
         return [doubts(share, sizes.mean().item(), self.importance_samples, remedy)]
 
     def _fill(self, model: TrainedModel, means: Tensor) -> observed.Fill:
-        assert isinstance(model.model, VAE)
         as_trained = "zeros" if model.parts.dataset.incomplete else "reconstructions"
         fills: dict[str, observed.Fill] = {
             "zeros": 0.0,
             "means": means,
-            "reconstructions": observed.Reconstructed(model.model, means),
+            "reconstructions": observed.Reconstructed(model.parts.vae, means),
         }
         return fills[self.fill or as_trained]
 
@@ -259,14 +258,14 @@ def _check(model: TrainedModel) -> None:
     name = f"run={model.result['signature']}"
     if not model.parts.has_density:
         raise ValueError(f"{name} is an autoencoder, which has no p(x|z) to draw pixels from.")
-    if not isinstance(model.model, VAE):
+    if not model.model.has_latents:
         raise ValueError(f"{name} is {type(model.model).__name__}, and imputation needs a VAE's q(z|x).")
     if not model.model.is_amortized:
         raise ValueError(
             f"{name} has no q(z|x) that serves every datum (model/encoder=none or per_datum), which "
             "imputation needs."
         )
-    model.model.likelihood.sample_spec(model.data_shape)
+    model.model.sample_spec(model.data_shape)
 
 
 def _write(folder: Path, prepared: ImputeInputs, imputed: list[Imputed]) -> None:

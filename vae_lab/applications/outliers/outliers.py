@@ -1,8 +1,9 @@
 """Which of the data a trained model finds unlike those that it was trained on."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -29,7 +30,6 @@ from vae_lab.errors import did_you_mean
 from vae_lab.figures.images import image_grid
 from vae_lab.inference.weights import doubts, tolerated
 from vae_lab.models.alternatives import IndependentPixels
-from vae_lab.models.alternatives.base import DensityModel
 from vae_lab.models.likelihoods import Bernoulli, Gaussian
 from vae_lab.models.observed import filled
 from vae_lab.models.sampling import noise_for
@@ -61,13 +61,23 @@ class Part(NamedTuple):
         return in_batches(self.whole.split.x, self.numbers.split(AT_A_TIME))
 
 
+Scorer = Callable[[Tensor, Tensor, str], dict[str, Tensor]]  # of data, their numbers, and their noise's key
+
+
+class Background(NamedTuple):
+    """The model of what all such data share: its scores of some data, and its checkpoint if it is a run's."""
+
+    scores: Scorer
+    checkpoints: list[Path]
+
+
 class OutlierInputs(NamedTuple):
     """Inliers, outliers, data for the typical likelihood, the background, and the scores to be given."""
 
     inliers: Part
     outliers: Part
     like_training: Part
-    background: TrainedModel | DensityModel | None
+    background: Background | None
     scores: list[str]
 
 
@@ -125,7 +135,7 @@ class Outliers(Application):
             raise ValueError(
                 f"scores must be among {', '.join(can)} for this model, got {', '.join(sorted(unable))}."
             )
-        if can and not isinstance(model.model, DensityModel) and not model.model.has_encoder:
+        if can and model.model.has_latents and not model.model.has_encoder:
             raise ValueError(f"run={model.result['signature']} has no q(z|x), which the scores need.")
         wanted = [name for name in SCORES if name in (self.scores or can)]
         held_out = "validation" if len(dataset.data.validation.x) else "train"
@@ -143,16 +153,16 @@ class Outliers(Application):
             wanted,
         )
 
-    def _background(self, model: TrainedModel) -> TrainedModel | DensityModel:
+    def _background(self, model: TrainedModel) -> Background:
         if self.background is None:
-            return _independent_pixels(model)
+            return Background(_independent_pixels(model), [])
         other = load(self.background, model.checkpoint.parents[3], model.device)
         if other.data_shape != model.data_shape or not other.parts.has_density:
             raise ValueError(
                 f"background must be a run with a p(x) of data of shape {model.data_shape}, got "
                 f"{self.background}, a {type(other.model).__name__} of shape {other.data_shape}."
             )
-        return other
+        return Background(self._scorer(other), [other.checkpoint])
 
     def __call__(
         self, model: TrainedModel, prepared: OutlierInputs, folder: Path, progress: Progress
@@ -179,7 +189,8 @@ class Outliers(Application):
         """The mean of -log p(x) over data like those that were trained on."""
         if "typicality" not in prepared.scores:
             return 0.0
-        parts = [each["negative_log_likelihood"] for each in self._of_model(model, prepared.like_training)]
+        found = _scores(self._scorer(model), prepared.like_training)
+        parts = [each["negative_log_likelihood"] for each in found]
         return float(np.concatenate(parts).mean())
 
     def _scored(
@@ -187,7 +198,7 @@ class Outliers(Application):
     ) -> dict[str, np.ndarray]:
         """Every score of every datum, and what they are made of."""
         parts = []
-        for number, found in enumerate(self._of_model(model, part)):
+        for number, found in enumerate(_scores(self._scorer(model), part)):
             parts.append(found)
             progress(min((number + 1) * AT_A_TIME, len(part.numbers)))
         scores = {name: np.concatenate([each[name] for each in parts]) for name in parts[0]}
@@ -196,7 +207,7 @@ class Outliers(Application):
         likelihood = torch.from_numpy(scores["negative_log_likelihood"])
         scores["typicality"] = typicality(likelihood, entropy).numpy()
         if prepared.background is not None:
-            of_background = list(self._of_model(prepared.background, part))
+            of_background = list(_scores(prepared.background.scores, part))
             found = {
                 name: np.concatenate([each[name] for each in of_background]) for name in of_background[0]
             }
@@ -224,14 +235,8 @@ class Outliers(Application):
                 notes.append(f"{kind}{of}: {doubts(share, size, self.importance_samples, consequence)}")
         return notes
 
-    def _of_model(self, model: TrainedModel | DensityModel, part: Part) -> Iterator[dict[str, np.ndarray]]:
-        """What a model says of some data after another."""
-        for x, numbers in part.batches():
-            if isinstance(model, DensityModel):
-                found = {"negative_log_likelihood": -model.log_prob(x).double()}
-            else:
-                found = _one_batch(model, x, numbers, self.importance_samples, part.key)
-            yield {name: values.cpu().numpy() for name, values in found.items()}
+    def _scorer(self, model: TrainedModel) -> Scorer:
+        return partial(_one_batch, model, self.importance_samples)
 
     def _extremes(
         self, prepared: OutlierInputs, pairs: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path
@@ -267,8 +272,7 @@ class Outliers(Application):
             *said,
         ]
         shown = Shown(("score", "AUROC", "95 % interval", "AUPR", "FPR95"), rows)
-        background = prepared.background
-        others = [background.checkpoint] if isinstance(background, TrainedModel) else []
+        others = [] if prepared.background is None else prepared.background.checkpoints
         return Outcome(metrics, f"auroc/{judged_by}", shown, notes, checkpoints=others)
 
 
@@ -277,15 +281,23 @@ def _interval(found: Detection) -> str:
     return "-" if math.isnan(found.auroc_low) else f"{found.auroc_low:.3f} to {found.auroc_high:.3f}"
 
 
-def _one_batch(model: TrainedModel, x: Any, numbers: Any, num_samples: int, part: str) -> dict[str, Any]:
-    batch = model.batch(x, numbers)
-    vae = model.model if isinstance(model.model, DensityModel) else model.with_posterior(batch, part)
-    if not model.parts.has_density and not isinstance(vae, DensityModel):
+def _scores(scorer: Scorer, part: Part) -> Iterator[dict[str, np.ndarray]]:
+    """The scores of some data after another."""
+    for x, numbers in part.batches():
+        yield {name: values.cpu().numpy() for name, values in scorer(x, numbers, part.key).items()}
+
+
+def _one_batch(model: TrainedModel, num_samples: int, x: Any, numbers: Any, part: str) -> dict[str, Any]:
+    batch, noise = model.batch(x, numbers), model.noise.of_part(part)
+    if not model.model.has_latents:
+        return outlier_scores(model.model, batch, noise, num_samples)
+    vae = model.with_posterior(batch, part)
+    if not model.parts.has_density:
         return {"reconstruction_error": reconstruction_error(vae, batch)}
-    return outlier_scores(vae, batch, model.noise.of_part(part), num_samples)
+    return outlier_scores(vae, batch, noise, num_samples)
 
 
-def _independent_pixels(model: TrainedModel) -> DensityModel:
+def _independent_pixels(model: TrainedModel) -> Scorer:
     """A background of what each pixel is like in the training data, for densities with noise on them.
 
     References:
@@ -294,14 +306,15 @@ def _independent_pixels(model: TrainedModel) -> DensityModel:
     train = model.parts.dataset.measured_part("train").x
     x = train[random_subset(len(train), OF_BACKGROUND, seed=0, purpose="background")]
     x = filled(x, mean_of(x).to(x))
-    binary = isinstance(getattr(model.model, "likelihood", None), Bernoulli)
+    binary = isinstance(model.model.likelihood, Bernoulli)
     if not binary:
         spec = {"pixels": NoiseSpec("normal", 1, model.data_shape)}
         x = x + PERTURBATION * x.std() * noise_for(spec, len(x), seed=0, like=x)["pixels"][0]
     pixels = IndependentPixels(model.data_shape, Bernoulli() if binary else Gaussian())
     for _ in pixels.fit(x, model.noise):
         pass
-    return pixels.to(model.device)
+    pixels.to(model.device)
+    return lambda x, numbers, part: {"negative_log_likelihood": -pixels.log_prob(x.to(model.device)).double()}
 
 
 def _part(whole: Given, most: int | None, purpose: str, key: str) -> Part:

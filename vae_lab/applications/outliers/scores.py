@@ -7,8 +7,8 @@ from torch import Tensor
 
 from vae_lab.inference.importance_sampling import importance_samples
 from vae_lab.inference.weights import Trust, join_trust
-from vae_lab.models.alternatives.base import DensityModel
-from vae_lab.models.vae import VAE, Batch
+from vae_lab.models.generative import GenerativeModel
+from vae_lab.models.vae import VAE, Batch, has_latents
 from vae_lab.noise import NoiseSource
 
 OF_CODES = ("kl", "negative_elbo", "reconstruction_error")  # which need a q(z|x)
@@ -17,16 +17,16 @@ OF_WEIGHTS = ("effective_sample_size", "in_doubt")
 SCORES = (*OF_CODES, *OF_LIKELIHOOD)
 
 
-def scores_of(model: VAE | DensityModel, has_density: bool) -> tuple[str, ...]:
+def scores_of(model: GenerativeModel, has_density: bool) -> tuple[str, ...]:
     """The scores that a model can give."""
-    if isinstance(model, DensityModel):
+    if not model.has_latents:
         return OF_LIKELIHOOD
     return SCORES if has_density else ("reconstruction_error",)
 
 
 @torch.no_grad()
 def outlier_scores(
-    vae: VAE | DensityModel, batch: Batch, noise: NoiseSource, num_samples: int
+    vae: GenerativeModel, batch: Batch, noise: NoiseSource, num_samples: int
 ) -> dict[str, Tensor]:
     r"""What one model says of each datum, the higher the less it looks like what the model was trained on.
 
@@ -49,7 +49,7 @@ def outlier_scores(
         `(B,)` in float64 for each score, in nats but for the reconstruction error; and beside these the
         `effective_sample_size` of the importance weights, and `in_doubt` where they cannot be trusted.
     """
-    if isinstance(vae, DensityModel):
+    if not has_latents(vae):
         return {"negative_log_likelihood": -vae.log_prob(batch.x).double()}
     q = vae.encode(batch)
     parts = list(importance_samples(vae, batch, noise, num_samples))

@@ -46,6 +46,7 @@ class Likelihood(nn.Module):
             it is a density.
         is_over_pixels: Whether the data are pixels, each described by its own numbers; else the decoder's
             outputs and the data have shapes of their own.
+        learns_scale: Whether a scale without a bound is learned, by which log p(x|z) can become infinite.
     """
 
     num_outputs: int
@@ -53,6 +54,7 @@ class Likelihood(nn.Module):
     support: Support
     levels: int | None = None
     is_over_pixels: bool = True
+    learns_scale: bool = False
 
     def output_shape(self, data_shape: Sequence[int]) -> tuple[int, ...]:
         """What the decoder must give for data of this shape.

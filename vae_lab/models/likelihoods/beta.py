@@ -62,6 +62,7 @@ class Beta(Likelihood):
     num_outputs: int = 2
     base_distribution: BaseDistribution = "uniform"
     support: Support = "open_unit_interval"
+    learns_scale = True
 
     def forward(self, outputs: Tensor) -> BetaPixels:
         alpha, beta = (F.softplus(each) + LEAST for each in outputs.chunk(2, dim=2))

@@ -51,7 +51,8 @@ def _published_split(split: str) -> str | None:
 def _curves_of(directory: Path) -> list[pl.DataFrame]:
     """The curves of one finished run."""
     config = result_of(directory).config
-    dataset, estimator = (common.class_of(config, group) for group in ("dataset", "estimator"))
+    dataset = common.name_of(config, "dataset", common.DATASETS)
+    algorithm = common.name_of(config, "estimator", common.ALGORITHMS)
     rows = common.rows_of(directory)
     parts = [
         _binned(rows, column) if split == "train_running" else rows.select("samples", column).drop_nulls()
@@ -60,9 +61,9 @@ def _curves_of(directory: Path) -> list[pl.DataFrame]:
     ]
     return [
         part.select(
-            pl.lit(common.DATASETS.get(dataset, dataset)).alias("dataset"),
+            pl.lit(dataset).alias("dataset"),
             pl.lit(config["model.latent_dim"], pl.Int64).alias("latent_dim"),
-            pl.lit(common.ALGORITHMS.get(estimator, estimator)).alias("algorithm"),
+            pl.lit(algorithm).alias("algorithm"),
             pl.lit(SPLITS[part.columns[1]]).alias("split"),
             pl.col("samples").cast(pl.Float64).alias("training_samples"),
             pl.col(part.columns[1]).alias("lower_bound_nats"),

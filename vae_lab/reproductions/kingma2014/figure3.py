@@ -5,6 +5,7 @@ from pathlib import Path
 import polars as pl
 from matplotlib.ticker import EngFormatter
 
+from vae_lab.datasets import MNIST
 from vae_lab.figures.style import figure
 from vae_lab.reproductions import published
 from vae_lab.reproductions import published_curves as common
@@ -43,15 +44,16 @@ def figure3(results: Results, folder: Path) -> list[Path]:
 def _curves_of(directory: Path) -> list[pl.DataFrame]:
     """The curves of one finished run."""
     config = result_of(directory).config
-    if common.class_of(config, "dataset") != "MNIST" or config["dataset.train_size"] is None:
+    if common.kind_of(config, "dataset", [MNIST]) is None or config["dataset.train_size"] is None:
         return []  # nothing that was published
-    estimator, rows = common.class_of(config, "estimator"), common.rows_of(directory)
+    algorithm = common.name_of(config, "estimator", common.ALGORITHMS)
+    rows = common.rows_of(directory)
     return [
         rows.select(
             pl.lit(config["dataset.train_size"] - config["dataset.validation_size"], pl.Int64).alias(
                 "train_size"
             ),
-            pl.lit(common.ALGORITHMS.get(estimator, estimator)).alias("algorithm"),
+            pl.lit(algorithm).alias("algorithm"),
             pl.lit(split).alias("split"),
             pl.col("samples").cast(pl.Float64).alias("training_samples"),
             pl.col(column).alias("log_likelihood_nats"),
