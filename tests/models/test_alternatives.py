@@ -384,7 +384,7 @@ def test_a_density_of_binary_data_is_said_to_be_one():
 )
 def test_bad_configurations(words, message):
     with pytest.raises(UserError, match=re.escape(message)):
-        built(words)
+        built(*words.split(" "))
 
 
 @pytest.mark.parametrize("words", [["model=ppca"], ["-m", "model=ppca,linear", "dataset=ppca"]])
