@@ -1,4 +1,4 @@
-"""What of an error the message for it needs; None where the error is of another kind."""
+"""Recognisers of errors: each gives what the message for an error needs, or None for other errors."""
 
 import errno
 import re
