@@ -106,7 +106,7 @@ def _check_flags(command: str, arguments: list[str]) -> None:
     if read.hydra_help and read.overrides:
         raise UserError(f"--hydra-help takes no overrides: vae-lab {command} --hydra-help.")
     if flags:
-        from vae_lab.config.explain import unknown_flag
+        from vae_lab.config.unknown_key import unknown_flag
 
         following = [*arguments, None][arguments.index(flags[0]) + 1]
         raise unknown_flag(flags[0], following, command)

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from vae_lab.models.vae import Batch
+from vae_lab.probe.groups import Groups
 from vae_lab.probe.intervals import FEWEST_DATA, UNKNOWN, of_signed_variance
 from vae_lab.probe.jacobian import CHUNK_NUMBERS
 from vae_lab.probe.replicates import Objective, per_datum_gradients
-from vae_lab.probe.sample import Groups
 
 
 def minibatch_traces(
