@@ -1,4 +1,4 @@
-"""What commands leave in a folder, and in what two such folders differ."""
+"""The files that commands leave in a folder, and the differences of two such folders."""
 
 import csv
 import json

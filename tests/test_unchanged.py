@@ -1,4 +1,4 @@
-"""What the package did before its modules were moved into rooms, it does now.
+"""The package does now as it did before its modules were moved into rooms.
 
 Configurations, jobs of sweeps, numbers and printed tables are held against `tests/unchanged`, which
 `unchanged_data.py` has written. Last digits depend on the machine: where the versions of the libraries and

@@ -173,7 +173,7 @@ def sweep(name):
 
 
 def titles_of_help():
-    """What the command line explains."""
+    """The pages of help."""
     yield from ("--help", *(f"{command} --help" for command in (*COMMANDS, *WITHOUT_CONFIGURATION)))
 
 

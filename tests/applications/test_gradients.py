@@ -96,7 +96,7 @@ MISTAKES = {
     "estimators.rloo.num_samples=1": "estimators.rloo.num_samples must be at least 2 for baseline=leave_one",
     "estimators.rao_blackwell.kl=analytic": "estimators.rao_blackwell.rao_blackwell needs kl=sampled",
     "estimators.rlo.num_samples=4": "estimators.rlo does not exist; did you mean rloo?",
-    "+estimator@estimators.plain=autoencoder": "estimators.plain: it uses no noise, so that its gradient",
+    "+estimator@estimators.plain=autoencoder": "estimators.plain: uses no noise, so that its gradient",
     "noise=antithetic": "estimators.reparameterized_analytic: num_samples must be even for antithetic pairs",
     "noise=antithetic estimators=importance_weighted": (
         "estimators.iwae: needs independent samples, and AntitheticNoise makes those of a datum dependent"

@@ -1,4 +1,4 @@
-"""What README and docs show: every command comes out as it stands there, or is marked with what it costs."""
+"""README and docs: every command comes out as it stands there, or is marked with what it costs."""
 
 import ast
 import re

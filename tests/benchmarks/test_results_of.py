@@ -1,4 +1,4 @@
-"""What the comparison of two folders of results sees, and what it leaves out."""
+"""The comparison of two folders of results: differences that it sees, and those that it leaves out."""
 
 import json
 import shutil

@@ -355,7 +355,7 @@ def test_a_truncated_checkpoint_and_a_missing_one(vae_lab, tmp_path):
     process = vae_lab("train", *SHORT)
     assert process.returncode == 1
     assert "last.ckpt is truncated or corrupt" in process.stderr
-    assert "Delete it, or say rerun=true, to begin again." in process.stderr
+    assert "Delete it, or pass rerun=true, to begin again." in process.stderr
     last.unlink()
     assert vae_lab("train", *SHORT).returncode == 0
     metrics = '"metrics": '

@@ -227,7 +227,7 @@ ASKED_FOR = {  # where a class is asked for all the same, and why
     ("vae_lab.training.direct_fit", DirectlyFitted),  # for the type checker alone
     ("vae_lab.evaluation.exact", FixedGaussian),  # a closed form of one variance
     ("vae_lab.evaluation.exact", ScalarGaussian),
-    ("vae_lab.applications.outliers.outliers", Bernoulli),  # a closed form of pixels
+    ("vae_lab.applications.outliers.scorer", Bernoulli),  # a closed form of pixels
 }
 
 

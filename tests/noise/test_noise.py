@@ -166,7 +166,7 @@ def test_each_part_of_the_data_has_evaluation_noise_of_its_own(source):
 
 
 def trained():
-    """What uses ask of a trained model."""
+    """The part of a trained model that applications ask for."""
     vae = linear_gaussian_vae()
     return SimpleNamespace(
         model=vae,

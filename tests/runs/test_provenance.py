@@ -196,8 +196,8 @@ def test_other_versions_are_told():
         "packages": provenance.installed_packages() | {"torch": "1.0"},
     }
     (note,) = code.notes_on(made)
-    assert note.startswith("this was made with torch 1.0 (now ")
-    assert code.notes_on({}) == ["it is unknown by which code this was made; rerun=code does it again."]
+    assert note.startswith("made with torch 1.0 (now ")
+    assert code.notes_on({}) == ["the code of this result is unknown; rerun=code does it again."]
 
 
 def one_source(path, digest, **more):

@@ -1,4 +1,4 @@
-"""What a use of a trained model offers."""
+"""The base of applications of a trained model."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a use of a trained model.
+    """The outcome of an application of a trained model.
 
     Args:
         metrics: By name.

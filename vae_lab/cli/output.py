@@ -1,4 +1,4 @@
-"""What a finished run shows in the terminal."""
+"""The output of a finished run in the terminal."""
 
 import math
 from pathlib import Path
@@ -205,7 +205,7 @@ def _gradient_table(rows: list[dict[str, Any]]) -> Table:
         )
     marks = {_mark(row) for row in rows if row["status"] == "ok"}
     said = {
-        "*": "* biased, as it says itself",
+        "*": "* biased, as declared",
         "!": f"! biased by evidence: p below {percent(EVIDENCE)} for all rows together",
     }
     if captions := [text for mark, text in said.items() if mark in marks]:

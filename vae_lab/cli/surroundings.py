@@ -1,4 +1,4 @@
-"""What a command needs of its surroundings, whatever these are: streams that take any text, and a home."""
+"""Surroundings that a command needs, whatever they are at first: streams that take any text, and a home."""
 
 import io
 import logging

@@ -132,8 +132,8 @@ ROWS = {
         OSError,
         numbered(errno.ENOSPC, errno.EDQUOT),
         lambda error, _: (
-            "the disk is full. Make space and give the same command again: it continues from the last "
-            "checkpoint."
+            "the disk is full. Make space and give the same command again, which continues from the "
+            "last checkpoint."
         ),
         DISK_FULL,
     ),

@@ -134,8 +134,8 @@ class Array(OwnDataset):
         looks_so = len(shape) == 4 and shape[3] in CHANNELS and shape[1] not in CHANNELS
         if self.channels_last is None and looks_so:
             raise UserError(
-                f"dataset.path: images of shape {shape[1:]} seem to have their channels last; say "
-                "dataset.channels_last=true, or false if they have not."
+                f"dataset.path: images of shape {shape[1:]} seem to have their channels last; pass "
+                "dataset.channels_last=true, or false if not."
             )
         if self.channels_last and len(shape) != 4:
             raise UserError(f"dataset.channels_last=true is for images (N, H, W, C), got {shape}.")
@@ -167,7 +167,7 @@ class StoredArray:
                 for start, end in _runs(places.numpy()):
                     file.seek(self.offset + int(places[start]) * rows.shape[1])
                     if file.readinto(rows[start:end].data) != rows[start:end].nbytes:
-                        raise OSError("it is shorter than it was")
+                        raise OSError("shorter than before")
         except OSError as error:
             raise UserError(f"dataset.path: {self.path} cannot be read any more ({error}).") from error
         if self.dtype.itemsize > 1:

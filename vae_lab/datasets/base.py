@@ -1,4 +1,4 @@
-"""What every dataset offers."""
+"""The base of datasets: three parts, and the batches made of them."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -241,7 +241,7 @@ class SplitDataset:
 
     @property
     def redraw(self) -> Redraw | None:
-        """What draws training data anew at every step, if something does."""
+        """The function that draws training data anew at every step, or None."""
         return self._redraw if self.binarize == "dynamic" or self.dequantize else None
 
     def _redraw(self, x: Tensor, uniform: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the evidence lower bound loses, and to what."""
+"""The gap between log p(x) and the evidence lower bound, and its causes."""
 
 import math
 from typing import NamedTuple

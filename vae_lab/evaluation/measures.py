@@ -28,7 +28,7 @@ AT_A_TIME = 200  # data, at least
 
 
 class Measured(NamedTuple):
-    """What was measured of a model.
+    """Measurements of a model.
 
     Args:
         statistics: Means over the data, by name.
@@ -45,7 +45,7 @@ class Measured(NamedTuple):
 
 @dataclass(frozen=True)
 class Measures:
-    """What is measured of a trained model.
+    """The choice of measurements of a trained model.
 
     Args:
         importance_samples: Each `K` of the importance-weighted bound, the largest giving the log-likelihood;
@@ -229,7 +229,7 @@ def _notes(
     if "mutual_information" in statistics and statistics["mutual_information"].value > math.log(number) - 1:
         notes.append(
             f"mutual_information is at most log {number:,} = {math.log(number):.3f} for so many data: so "
-            "near to it, it may be too low and marginal_kl too high"
+            "near to the limit, mutual_information may be too low and marginal_kl too high"
         )
     if "active_units" in statistics and statistics["active_units"].value == 0:
         notes.append("posterior collapse: no latent dimension is active")

@@ -1,4 +1,4 @@
-"""What does not fit into the memory of this machine is refused while it is built, before it has values."""
+"""Refusal of what does not fit into the memory of this machine, while it is built."""
 
 import os
 from collections.abc import Iterator

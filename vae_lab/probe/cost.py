@@ -1,4 +1,4 @@
-"""What one gradient of an estimator costs."""
+"""The cost of one gradient of an estimator."""
 
 import statistics
 import time

@@ -131,7 +131,7 @@ class Probe:
         self, name: str, estimator: Estimator, cost: GradientCost, tests: int
     ) -> Iterator[Measurement]:
         try:
-            gradients, status = self._gradients(name, estimator), "it encodes other data than the batch"
+            gradients, status = self._gradients(name, estimator), "encodes other data than the batch"
         except NotFiniteGradientError as failure:
             gradients, status = None, str(failure)
         for group in self.groups:

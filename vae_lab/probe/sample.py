@@ -1,4 +1,4 @@
-"""What the replicates of one estimator say of the variance and the mean of its gradient."""
+"""Replicates of one estimator's gradient: their mean and variance."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What the figures of papers share: our curves, the longest run of each, beside the published ones."""
+"""Figures of papers: our curves, the longest run of each, beside the published ones."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -45,7 +45,7 @@ def ours(manifest: Manifest, curves_of: Callable[[Path], list[pl.DataFrame]]) ->
 
 
 def rows_of(directory: Path) -> pl.DataFrame:
-    """What a run logged along its training."""
+    """The metrics that a run logged along its training."""
     return pl.read_csv(directory / "metrics.csv", infer_schema_length=None)
 
 

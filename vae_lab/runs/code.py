@@ -125,7 +125,7 @@ def notes_on(result: Mapping[str, Any]) -> list[str]:
     """Notes on a finished result of which the code or the libraries are others now."""
     code = result.get("code")
     if not code:
-        return ["it is unknown by which code this was made; rerun=code does it again."]
+        return ["the code of this result is unknown; rerun=code does it again."]
     notes = []
     if differing := changed(code):
         notes.append(f"the code has changed since: {listed(differing)}; rerun=code does it again.")
@@ -138,7 +138,7 @@ def notes_on(result: Mapping[str, Any]) -> list[str]:
         if name in there and (now := _version(name)) != there[name]
     ]
     if versions:
-        notes.append(f"this was made with {', '.join(versions)}; rerun=true does it again.")
+        notes.append(f"made with {', '.join(versions)}; rerun=true does it again.")
     return notes
 
 

@@ -37,7 +37,7 @@ DIGITS = 16  # of a hash
 
 
 class Module(NamedTuple):
-    """What is read from a source.
+    """The content of a source.
 
     Args:
         digest: Hash of its syntax tree.

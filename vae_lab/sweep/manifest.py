@@ -1,4 +1,4 @@
-"""What a sweep consists of, in its own directory: `manifest.json`, from which all else about it is read."""
+"""The manifest of a sweep, `manifest.json` in its own directory, from which all else about it is read."""
 
 import json
 import os
@@ -43,7 +43,7 @@ class Entry(NamedTuple):
 
     @property
     def label(self) -> str:
-        """What distinguishes the run from the others."""
+        """The values of the axes that distinguish the run from the others."""
         return " ".join(f"{name}={value}" for name, value in self.point.items()) or self.directory.name
 
     @property
@@ -71,7 +71,7 @@ class Entry(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """What a sweep consists of.
+    """The runs and the question of a sweep.
 
     Args:
         name: Of the sweep.
@@ -140,7 +140,7 @@ def known(directory: Path) -> Manifest | None:
 
 
 def grown(before: Manifest | None, by: Manifest) -> Manifest:
-    """What a sweep has, and what is asked for of it.
+    """The union of a sweep's manifest and another that is asked for.
 
     Raises:
         UserError: If both are not of one table.
@@ -149,15 +149,15 @@ def grown(before: Manifest | None, by: Manifest) -> Manifest:
         return by
     if before.base is not None and before.base.get("format", FORMAT) != FORMAT:
         raise UserError(
-            f"sweep {by.name} is of an earlier version: status, figures and runs={by.name} read it, but it "
-            "cannot grow. Choose another sweep.name, or add sweep.anew=true to make its runs again beside "
-            "those that it has, which are kept."
+            f"sweep {by.name} is of an earlier version: status, figures and runs={by.name} read it, but the "
+            "sweep cannot grow. Choose another sweep.name, or add sweep.anew=true to make its runs again "
+            "beside the present ones, which are kept."
         )
     if (difference := _difference(before, by)) is not None:
         what, there, here = difference
         raise UserError(
             f"sweep {by.name} cannot grow by this: {what} is {there} in it and {here} here. Choose another "
-            "sweep.name, or add sweep.anew=true to leave the runs that it has out of its table."
+            "sweep.name, or add sweep.anew=true to leave the present runs out of its table."
         )
     there = {entry.directory for entry in before.entries}
     entries = [*before.entries, *(entry for entry in by.entries if entry.directory not in there)]

@@ -127,7 +127,7 @@ def _needs_density(master: DictConfig) -> bool:
 
 
 def _before(master: DictConfig, settings: Mapping[str, Any]) -> manifest.Manifest | None:
-    """What the sweep of this name consists of, unless it is to begin anew."""
+    """The manifest of the sweep of this name, unless it is to begin anew."""
     if settings["name"] is None or settings["anew"]:
         return None
     return manifest.known(Path(master.output_dir, "sweeps", sweep_name.checked(settings["name"])))
@@ -139,7 +139,7 @@ def _name(settings: Mapping[str, Any], axes: Sequence[str], jobs: Sequence[Job])
 
 
 def _base(context: HydraContext, master: DictConfig, fixed: Sequence[str]) -> Flat | None:
-    """What defines the runs apart from their axes; None where that is no configuration."""
+    """The definition that the runs share apart from their axes; None where that is no configuration."""
     with suppress(Exception):
         return definition(compose(context.config_loader, master, fixed).cfg)
     return None
@@ -367,7 +367,7 @@ def _apart_from_seed(job: Job) -> str:
 
 
 def _without_data(master: DictConfig, settings: dict[str, Any], fixed: Sequence[str]) -> list[str]:
-    """What a sweep runs with instead where the files of its dataset are absent, unless the user chose one."""
+    """Overrides of a sweep where the files of its dataset are absent, unless the user chose one."""
     instead = [str(override) for override in settings.get("without_data", [])]
     chosen = any(word.lstrip("+").startswith("dataset=") for word in fixed)
     if not instead or chosen or "files" not in master.dataset:

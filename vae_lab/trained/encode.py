@@ -63,7 +63,7 @@ def samples_of(model: TrainedModel, batch: Encoded, number: int, part: str = TES
 
 
 def notes_on_codes(model: TrainedModel) -> list[str]:
-    """What must be said of the codes."""
+    """Caveats of the codes."""
     vae = model.parts.vae
     if not model.parts.has_density:
         return ["the code of an autoencoder is a point, without scale"]
@@ -75,8 +75,8 @@ def notes_on_codes(model: TrainedModel) -> list[str]:
         )
     elif not vae.posterior.has_mean:
         notes.append(
-            f"{type(vae.posterior).__name__} has no closed mean or scale: mean is where it takes the middle "
-            "of its noise; samples=1000 tells more"
+            f"{type(vae.posterior).__name__} has no closed mean or scale: mean is the value at the "
+            "middle of the noise; samples=1000 tells more"
         )
     if vae.is_per_datum:
         notes.append("the model has no encoder: q was fitted to each datum by its bound")

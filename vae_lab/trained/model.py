@@ -45,7 +45,7 @@ def load(
 
 
 class TrainedModel:
-    """What a model is for: to encode, decode, draw and score data.
+    """A trained model: encodes, decodes, draws and scores data.
 
     Data have the shape and the scale of the run's dataset. All results are without gradients; `model` gives
     the module itself.
@@ -195,7 +195,7 @@ class TrainedModel:
 
     def _check_density(self) -> None:
         if not self.parts.has_density:
-            raise ValueError("an autoencoder has no p(x): it can encode and decode.")
+            raise ValueError("an autoencoder has no p(x); encode and decode are what remains.")
 
     def batch(self, x: Tensor, numbers: Tensor | None = None) -> Batch:
         """Data beside the model, with their numbers among those that share its noise, from 0 unless given.

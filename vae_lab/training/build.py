@@ -59,7 +59,7 @@ OF_MODEL = (  # rules on the settings and the model
 
 @dataclass(frozen=True)
 class RunParts:
-    """What every run is made of.
+    """Parts of a run.
 
     Args:
         dataset: Its data.
@@ -91,7 +91,7 @@ class RunParts:
 
 @dataclass(frozen=True)
 class TrainingParts(RunParts):
-    """What a training is made of."""
+    """Parts of a training."""
 
     estimator: Estimator
     evaluation: Evaluation
@@ -213,7 +213,7 @@ def _model(settings: Settings) -> GenerativeModel:
         raise UserError(f"model: {error}") from error
     if dataset.sees_parts and model.encodes_whole_data:
         raise UserError(
-            "model.encoder: it is made for the whole datum, of which a training step sees dataset.rows; use "
+            "model.encoder: needs the whole datum, of which a training step sees dataset.rows; use "
             "model/encoder=constant or dataset.rows=null."
         )
     return model

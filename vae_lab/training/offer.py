@@ -1,4 +1,4 @@
-"""What a run offers an estimator, as far as needs and hints depend on it."""
+"""The properties of a run on which an estimator's needs and hints depend."""
 
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple

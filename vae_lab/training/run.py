@@ -131,11 +131,11 @@ def _resume(directory: RunDirectory, parts: TrainingParts, module: VAEModule, co
     if path.exists() and not directory.metrics_csv.is_file():
         raise UserError(
             f"{directory.metrics_csv} is missing, which holds what was measured up to the last checkpoint; "
-            "put it back, or say rerun=true to begin again."
+            "put it back, or pass rerun=true to begin again."
         )
     if step > parts.trainer.max_steps:
         raise UserError(
-            f"{path} is of a longer run: at step {step} of {parts.trainer.max_steps}. Delete it, or say "
+            f"{path} is of a longer run: at step {step} of {parts.trainer.max_steps}. Delete it, or pass "
             "rerun=true, to begin again."
         )
     if checkpoint[CHECKSUM] is None:
@@ -153,7 +153,7 @@ def _of_this_run(directory: RunDirectory, path: Path) -> dict[str, Any]:
     try:
         checkpoint = load_checkpoint(path)
     except ValueError as error:
-        raise UserError(f"{error} Delete it, or say rerun=true, to begin again.") from error
+        raise UserError(f"{error} Delete it, or pass rerun=true, to begin again.") from error
     directory.check_origin(path, checkpoint["vae_lab"].get("origin", {}))
     return checkpoint
 
@@ -232,7 +232,7 @@ def _measure(directory: RunDirectory, parts: TrainingParts, module: VAEModule) -
 
 
 def _followed(directory: RunDirectory, select: str, metric: str) -> dict[str, float]:
-    """What was measured along training of the weights that are tested: the last ones, or those of the highest
+    """Metrics along training of the weights that are tested: the last ones, or those of the highest
     `metric`; on the validation split and on the training data that are followed.
     """
     of = ("validation/", "train_curve/")
@@ -243,7 +243,7 @@ def _followed(directory: RunDirectory, select: str, metric: str) -> dict[str, fl
 
 
 def _log_likelihood(parts: TrainingParts) -> str | None:
-    """What `test/log_likelihood` is."""
+    """The kind of number that `test/log_likelihood` is."""
     if not parts.model.has_latents:
         return parts.model.log_likelihood
     number = parts.evaluation.importance_samples

@@ -48,7 +48,7 @@ FITS_ITSELF = (
 
 @dataclass(frozen=True)
 class Settings:
-    """What the configuration of a run says: each group as the object that it describes, named by its key.
+    """The configuration of a run, each group as the object that it describes, named by its key.
 
     Args:
         seed: Of every draw.
@@ -99,7 +99,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class TrainingSettings(Settings):
-    """What the configuration of a training says.
+    """The configuration of a training.
 
     Args:
         estimator: Of the gradient.

@@ -47,7 +47,7 @@ class Score(NamedTuple):
 
 
 class Probed(NamedTuple):
-    """What a probe found.
+    """The results of a probe.
 
     Args:
         scores: For every classifier, features and number of labels.

@@ -85,7 +85,7 @@ class Evaluate(Application):
         )
 
     def _log_likelihood(self, model: TrainedModel) -> str | None:
-        """What `log_likelihood` is."""
+        """The kind of number that `log_likelihood` is."""
         if not model.model.has_latents:
             return model.model.log_likelihood
         return f"L_{max(self.measures.importance_samples, default=0)}"

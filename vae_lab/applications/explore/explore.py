@@ -1,4 +1,4 @@
-"""What a model's latent space looks like."""
+"""Pictures and measures of a model's latent space."""
 
 import math
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ FEWEST = 3  # codes that make a plane
 
 
 class ExploreInputs(NamedTuple):
-    """What is looked at.
+    """Data that are looked at.
 
     Args:
         split: The data.

@@ -28,7 +28,7 @@ OF_THIS_COMMAND = {  # not taken over from a run
 
 @dataclass(frozen=True)
 class GradientsSettings:
-    """What the configuration of a measurement says.
+    """The configuration of a measurement.
 
     Args:
         training: Settings of the training that makes the model.

@@ -1,4 +1,4 @@
-"""What a trained model makes of data of which pixels are missing."""
+"""Imputation of missing pixels by a trained model."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,7 +168,7 @@ class Impute(Application):
     def _impute(
         self, model: TrainedModel, prepared: ImputeInputs, progress: Progress
     ) -> tuple[dict[str, Imputed], HeldOut | None]:
-        """What each method makes of the data, and log p(x_m|x_o) of what is held out, if something is."""
+        """Imputations by each method, and log p(x_m|x_o) of held-out pixels, if there are any."""
         vae = model.parts.vae
         like, imputers = tensor_of(vae), self._imputers()
         means = prepared.means.to(like)
@@ -196,7 +196,7 @@ class Impute(Application):
         return model.noise.of_part(self.data if self.data in PARTS else TEST)
 
     def _doubts(self, imputed: dict[str, Imputed], held_out: HeldOut | None) -> list[str]:
-        """What must be said of the importance weights."""
+        """Caveats of the importance weights."""
         if held_out is not None:
             _, sizes, in_doubt = held_out
             consequence = "log p(x_miss|x_obs) and imputations by them may be wrong there"
@@ -221,7 +221,7 @@ class Impute(Application):
         return fills[self.fill or as_trained]
 
     def _said(self, metrics: dict[str, float]) -> dict[str, str]:
-        """What must be known of each method's draws."""
+        """The diagnostics of each method's draws."""
         return {
             "importance_weighted": f"effective size {metrics.get('effective_sample_size', 0):,.0f} of "
             f"{self.importance_samples:,}",
@@ -229,7 +229,7 @@ class Impute(Application):
         }
 
     def _filled(self, metrics: dict[str, float], prepared: ImputeInputs) -> Shown:
-        """What is told where nothing is known of the truth."""
+        """The outcome where nothing is known of the truth."""
         said = self._said(metrics)
         rows = [(name, said.get(name, "")) for name in self.methods]
         gaps = f"{prepared.seen.isnan().double().mean().item():.1%} of the pixels of {len(prepared.x):,} data"

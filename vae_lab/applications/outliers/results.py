@@ -17,7 +17,7 @@ from vae_lab.figures.images import image_grid
 from vae_lab.inference.weights import doubts, tolerated
 
 NUM_EXTREMES = 25
-CONSEQUENCE = "they may look less likely than they are, and more importance_samples tell"
+CONSEQUENCE = "their likelihoods may be too low, and more importance_samples tell"
 
 Scores = Mapping[str, np.ndarray]
 

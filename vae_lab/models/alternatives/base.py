@@ -1,4 +1,4 @@
-"""What a model offers that a VAE replaces."""
+"""Models with a density p(x) of their own, which a VAE replaces."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""What a posterior family offers."""
+"""Posterior families q(z|x), and the distribution that one gives."""
 
 from collections.abc import Sequence
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""What a prior offers."""
+"""Priors p(z)."""
 
 from collections.abc import Sequence
 from typing import Any, Literal

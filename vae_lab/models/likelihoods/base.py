@@ -1,4 +1,4 @@
-"""What a likelihood family offers."""
+"""Likelihood families p(x|z), and the distribution that one gives."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -57,7 +57,7 @@ class Likelihood(nn.Module):
     learns_scale: bool = False
 
     def output_shape(self, data_shape: Sequence[int]) -> tuple[int, ...]:
-        """What the decoder must give for data of this shape.
+        """The shape of the decoder's outputs for data of this shape.
 
         Raises:
             ValueError: If they are no pixels.
@@ -70,7 +70,7 @@ class Likelihood(nn.Module):
         return (self.num_outputs * data_shape[0], *data_shape[1:])
 
     def measures(self, outputs: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """What else tells how good p(x|z) is, each a term per datum `(B,)`.
+        """Further measures of p(x|z), each a term per datum `(B,)`.
 
         Args:
             outputs: Of the decoder, for samples of q(z|x), `(K, B, ...)`.

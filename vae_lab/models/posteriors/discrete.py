@@ -1,4 +1,4 @@
-"""What posteriors of discrete latent variables share."""
+"""The base of posteriors of discrete latent variables."""
 
 from typing import TypeGuard
 

@@ -1,4 +1,4 @@
-"""What the launchers do: compose the jobs, run them, and give Hydra their results."""
+"""The work common to the launchers: composing the jobs, running them, giving Hydra their results."""
 
 import errno
 import os
