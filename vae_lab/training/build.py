@@ -25,7 +25,7 @@ from vae_lab.training.optimizers import OptimizerFactory
 from vae_lab.training.settings import Settings, TrainingSettings
 from vae_lab.training.trainer import TrainerFactory
 
-OF_DATA = (  # rules on the settings, the data and the number of processes
+DATA_RULES = (  # rules on the settings, the data and the number of processes
     Rule(
         lambda it: it.dataset.batch_size % it.processes != 0,
         "dataset.batch_size",
@@ -42,7 +42,7 @@ OF_DATA = (  # rules on the settings, the data and the number of processes
         "needs a validation part, but dataset.validation_size is 0; give it one or use trainer.select=last.",
     ),
 )
-OF_MODEL = (  # rules on the settings and the model
+MODEL_RULES = (  # rules on the settings and the model
     Rule(
         lambda it: it.settings.estimator.has_weight_prior and bool(it.settings.optimizer.weight_decay),
         "optimizer.weight_decay",
@@ -150,7 +150,7 @@ def build(settings: TrainingSettings, checkpoints: Path) -> TrainingParts:
             selection=estimator.selection,
             checkpoints=checkpoints,
         )
-    check_rules(OF_DATA, settings=settings, dataset=dataset, processes=trainer.world_size)
+    check_rules(DATA_RULES, settings=settings, dataset=dataset, processes=trainer.world_size)
     pl.seed_everything(settings.seed, verbose=False)
     try:
         model = _model(settings)
@@ -161,9 +161,8 @@ def build(settings: TrainingSettings, checkpoints: Path) -> TrainingParts:
     prepare_estimator(estimator, "estimator", model, noise, dataset, trainer.world_size)
     with settings.naming("optimizer"):
         settings.optimizer.check()
-    check_rules(OF_MODEL, settings=settings, model=model)
-    with settings.naming("evaluation"):
-        evaluation.check(model, estimator)
+    check_rules(MODEL_RULES, settings=settings, model=model)
+    evaluation.check(model, estimator)
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     for name, callback in settings.callbacks.items():
         _prepare_callback(f"callbacks.{name}", callback, model, settings)
