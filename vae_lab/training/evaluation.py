@@ -60,8 +60,8 @@ VAE_RULES = (  # on the evaluation of a VAE that is trained by an estimator
     Rule(
         lambda it: it.vae.is_per_datum and it.evaluation.amortization_gap,
         "evaluation.amortization_gap",
-        "compares an encoder with q fitted to each datum, and model/encoder=per_datum is fitted itself; set it to "
-        "false.",
+        "compares an encoder with q fitted to each datum, and model/encoder=per_datum is fitted itself; "
+        "set it to false.",
     ),
     Rule(
         lambda it: it.estimator.has_weight_prior and it.evaluation.amortization_gap,
