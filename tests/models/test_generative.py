@@ -31,7 +31,7 @@ from vae_lab.models.likelihoods.base import Likelihood
 from vae_lab.models.likelihoods.support import Support
 from vae_lab.models.sampling import noise_for, tensor_of
 from vae_lab.models.vae import VAE, has_latents
-from vae_lab.reproductions.published_curves import kind_of, name_of
+from vae_lab.reproductions.published_curves import class_of, published_name
 from vae_lab.runs.result import Result, result_of
 from vae_lab.sweep import over_runs as over_runs_module
 from vae_lab.sweep.axes import Axis, Point
@@ -205,10 +205,10 @@ def test_a_sweep_leaves_autoencoders_out_where_a_density_is_needed(needed, tmp_p
 @pytest.mark.parametrize("module", ["vae_lab.estimators", "vae_lab.estimators.iwae"])
 def test_a_class_is_known_by_its_name_in_whichever_module(module):
     config = {"estimator._target_": f"{module}.IWAE"}
-    assert kind_of(config, "estimator", [Reparameterized, IWAE]) is IWAE
-    assert kind_of(config, "estimator", [Reparameterized]) is None
-    assert name_of(config, "estimator", {IWAE: "iwae"}) == "iwae"
-    assert name_of(config, "estimator", {Reparameterized: "vae"}) == "IWAE"
+    assert class_of(config, "estimator", [Reparameterized, IWAE]) is IWAE
+    assert class_of(config, "estimator", [Reparameterized]) is None
+    assert published_name(config, "estimator", {IWAE: "iwae"}) == "iwae"
+    assert published_name(config, "estimator", {Reparameterized: "vae"}) == "IWAE"
 
 
 def test_a_manifold_has_as_many_images_as_the_paper_shows():

@@ -31,7 +31,7 @@ from vae_lab.config.recognise import (
 )
 from vae_lab.config.suggest import options_like
 from vae_lab.config.too_large import too_large
-from vae_lab.config.unknown_key import key_below_value, unknown_key
+from vae_lab.config.unknown_key import explain_unknown_key, key_below_value
 from vae_lab.errors import DISK_FULL, Several, did_you_mean, on_one_line, shortened
 
 WANTS_TRACEBACK = os.environ.get("VAE_LAB_FULL_ERROR", os.environ.get("HYDRA_FULL_ERROR")) == "1"
@@ -172,7 +172,7 @@ ROWS = {
     ),
     "option": Row(MissingConfigException, missing_option, _unknown_option),
     "malformed": Row(OverrideParseException, itself, lambda error, _: malformed(error, sys.argv[1:])),
-    "refused key": Row(ConfigCompositionException, refused_key, unknown_key),
+    "refused key": Row(ConfigCompositionException, refused_key, explain_unknown_key),
     "several values": Row(
         ConfigCompositionException,
         saying(r"^Ambiguous value for argument '([^=]+)=(.*)'\n"),
@@ -183,12 +183,12 @@ ROWS = {
     "deleted key": Row(
         ConfigCompositionException,
         saying(r"Could not delete from config. '([^']+)' does not exist"),
-        lambda found, config_name: unknown_key(found[1], config_name),
+        lambda found, config_name: explain_unknown_key(found[1], config_name),
     ),
     "key of a file": Row(
         OF_CONFIGURATION,
         caused_by(OmegaConfBaseException, r"Key '[^']+' not in '\w*Config'"),
-        lambda cause, config_name: unknown_key(str(cause.full_key), config_name),
+        lambda cause, config_name: explain_unknown_key(str(cause.full_key), config_name),
     ),
     "missing value": Row(
         OF_CONFIGURATION,

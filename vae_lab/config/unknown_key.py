@@ -51,7 +51,7 @@ class Key(NamedTuple):
         return name in plain and not isinstance(plain[name], dict)
 
 
-def unknown_key(path: str, config_name: str) -> str:
+def explain_unknown_key(path: str, config_name: str) -> str:
     """The message for a key that does not exist.
 
     Args:
@@ -65,7 +65,7 @@ def unknown_key(path: str, config_name: str) -> str:
 def key_below_value(config_name: str) -> str | None:
     """The message for the first key of the command line that lies below a value; None if there is none."""
     keys = [Key(word.partition("=")[0], config_name) for word in sys.argv[1:] if "=" in word]
-    return next((unknown_key(*key) for key in keys if key.is_below_value), None)
+    return next((explain_unknown_key(*key) for key in keys if key.is_below_value), None)
 
 
 def unknown_flag(word: str, following: str | None, config_name: str) -> UserError:
@@ -120,7 +120,7 @@ def _below_nothing(key: Key) -> str | None:
     above = Key(key.parent, key.config_name)
     if above.name in above.siblings:
         return f"{key.path} does not exist: {key.parent} is empty."
-    return unknown_key(*above)
+    return explain_unknown_key(*above)
 
 
 def _of_training(key: Key) -> str | None:

@@ -19,7 +19,7 @@ from vae_lab.probe.minibatch import minibatch_traces
 from vae_lab.probe.reference import reference
 from vae_lab.probe.replicates import Objective, encodes_the_batch_alone, stacked
 from vae_lab.probe.sample import NotFiniteGradientError, Sample
-from vae_lab.probe.statistics import compare
+from vae_lab.probe.statistics import compare_with_reference
 
 NOTHING = {"nothing": NoiseSpec("uniform", 2, (1,))}  # what replicates are told apart by that need no noise
 Trace = tuple[float, float, float]  # with the ends of its interval
@@ -154,7 +154,9 @@ class Probe:
         sample, dtype = gradients.sample, self.jacobian.outputs.dtype
         trace, (low, high) = sample.trace(group), sample.interval(group)
         between, between_low, between_high = gradients.over_minibatches.get(group, UNKNOWN)
-        comparison = compare(gradients.blocks, gradients.reference, self.groups[group], tests, dtype)
+        comparison = compare_with_reference(
+            gradients.blocks, gradients.reference, self.groups[group], tests, dtype
+        )
         return {
             "path": "per datum" if sample.is_per_datum(group) else "replicates",
             "trace": trace,

@@ -57,7 +57,7 @@ class Comparison:
         }
 
 
-def compare(
+def compare_with_reference(
     blocks: Mapping[str, Tensor],
     reference: Mapping[str, Tensor],
     names: Iterable[str],

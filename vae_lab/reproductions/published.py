@@ -50,7 +50,7 @@ COLUMNS = {
 }
 
 
-def table(name: str, folder: Path = FOLDER) -> pl.DataFrame:
+def published_points(name: str, folder: Path = FOLDER) -> pl.DataFrame:
     """The points of a published figure, or the rows of a table, in nats per datum.
 
     Raises:

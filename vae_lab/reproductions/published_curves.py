@@ -54,7 +54,7 @@ def class_name(config: Mapping[str, Any], group: str) -> str:
     return str(config[f"{group}._target_"]).rpartition(".")[2]
 
 
-def kind_of(config: Mapping[str, Any], group: str, kinds: Iterable[type]) -> type | None:
+def class_of(config: Mapping[str, Any], group: str, kinds: Iterable[type]) -> type | None:
     """Which of the classes a group of a run's configuration is of; None if of none of them.
 
     A class is known by its name within its group, in whichever module an earlier version had it.
@@ -62,9 +62,9 @@ def kind_of(config: Mapping[str, Any], group: str, kinds: Iterable[type]) -> typ
     return {kind.__name__: kind for kind in kinds}.get(class_name(config, group))
 
 
-def name_of(config: Mapping[str, Any], group: str, names: Mapping[type, str]) -> str:
+def published_name(config: Mapping[str, Any], group: str, names: Mapping[type, str]) -> str:
     """The published name of the class of a group of a run's configuration, or that of the class itself."""
-    kind = kind_of(config, group, names)
+    kind = class_of(config, group, names)
     return class_name(config, group) if kind is None else names[kind]
 
 
@@ -74,7 +74,7 @@ def averaged(curves: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return table.group_by(table.columns[:-1], maintain_order=True).mean()
 
 
-def compare(
+def compare_curves(
     ours: pl.DataFrame,
     theirs: pl.DataFrame,
     at: Sequence[float],

@@ -150,13 +150,17 @@ class Outliers(Application):
         self, model: TrainedModel, prepared: OutlierInputs, folder: Path, progress: Progress
     ) -> Outcome:
         scored = _scored(prepared, progress)
-        results.table(prepared.subsets, scored, prepared.scores).write_parquet(folder / "scores.parquet")
+        results.scores_table(prepared.subsets, scored, prepared.scores).write_parquet(
+            folder / "scores.parquet"
+        )
         pairs = {name: (scored["inlier"][name], scored["outlier"][name]) for name in prepared.scores}
         found = {name: detection(*pair) for name, pair in pairs.items()}
         titles = [subset.title for subset in prepared.subsets.values()]
         histograms(pairs, {name: each.auroc for name, each in found.items()}, titles, folder / HISTOGRAMS)
         main = prepared.main_score
-        results.extremes(prepared.subsets, {kind: of[main] for kind, of in scored.items()}, folder / EXTREMES)
+        results.draw_extremes(
+            prepared.subsets, {kind: of[main] for kind, of in scored.items()}, folder / EXTREMES
+        )
         notes = [
             *model.result["notes"],
             *prepared.outliers.data.notes,

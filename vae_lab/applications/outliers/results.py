@@ -22,7 +22,9 @@ CONSEQUENCE = "their likelihoods may be too low, and more importance_samples tel
 Scores = Mapping[str, np.ndarray]
 
 
-def table(subsets: Mapping[str, Subset], scored: Mapping[str, Scores], names: Sequence[str]) -> pl.DataFrame:
+def scores_table(
+    subsets: Mapping[str, Subset], scored: Mapping[str, Scores], names: Sequence[str]
+) -> pl.DataFrame:
     """A row for each datum: its kind, its index there, file and label, and its scores.
 
     Args:
@@ -46,7 +48,7 @@ def _rows(kind: str, subset: Subset, scores: Scores, names: Sequence[str]) -> pl
     return pl.DataFrame(columns | {name: scores[name] for name in names}, schema_overrides=types)
 
 
-def extremes(subsets: Mapping[str, Subset], scores: Scores, path: Path) -> None:
+def draw_extremes(subsets: Mapping[str, Subset], scores: Scores, path: Path) -> None:
     """Draws the most and the least likely data.
 
     Args:

@@ -38,7 +38,7 @@ def table1(results: Results, folder: Path) -> list[Path]:
     Raises:
         UserError: If the published numbers are missing or malformed.
     """
-    theirs = published.table("burda2016_table1")
+    theirs = published.published_points("burda2016_table1")
     ours = [row for run in common.longest_runs(results.manifest) if (row := _row(run))]
     if not ours:
         return []
@@ -57,8 +57,8 @@ def table1(results: Results, folder: Path) -> list[Path]:
 def _row(run: Path) -> dict[str, object] | None:
     result = result_of(run)
     config, metrics = result.config, result.metrics
-    objective = common.kind_of(config, "estimator", OBJECTIVES)
-    of_mnist = common.kind_of(config, "dataset", [MNIST])
+    objective = common.class_of(config, "estimator", OBJECTIVES)
+    of_mnist = common.class_of(config, "dataset", [MNIST])
     if objective is None or of_mnist is None or "test/log_likelihood" not in metrics:
         return None  # nothing that was published
     return {

@@ -33,13 +33,13 @@ def figure2(results: Results, folder: Path) -> list[Path]:
     Raises:
         UserError: If the published curves are missing or malformed.
     """
-    theirs = published.table("kingma2014_figure2")
+    theirs = published.published_points("kingma2014_figure2")
     ours = common.ours(results.manifest, _curves_of)
     if ours.is_empty():
         return []
     _draw(ours, theirs, folder / "figure.png")
     names = {"dataset": "data", "latent_dim": "latent size", "algorithm": "algorithm"}
-    table = common.compare(ours, theirs, AT, _published_split)
+    table = common.compare_curves(ours, theirs, AT, _published_split)
     return [folder / "figure.png", *common.write_comparison(folder, ours, table, names)]
 
 
@@ -51,8 +51,8 @@ def _published_split(split: str) -> str | None:
 def _curves_of(directory: Path) -> list[pl.DataFrame]:
     """The curves of one finished run."""
     config = result_of(directory).config
-    dataset = common.name_of(config, "dataset", common.DATASETS)
-    algorithm = common.name_of(config, "estimator", common.ALGORITHMS)
+    dataset = common.published_name(config, "dataset", common.DATASETS)
+    algorithm = common.published_name(config, "estimator", common.ALGORITHMS)
     rows = common.rows_of(directory)
     parts = [
         _binned(rows, column) if split == "train_running" else rows.select("samples", column).drop_nulls()

@@ -29,7 +29,7 @@ def figure3(results: Results, folder: Path) -> list[Path]:
     Raises:
         UserError: If the published curves are missing or malformed.
     """
-    theirs = published.table("kingma2014_figure3")
+    theirs = published.published_points("kingma2014_figure3")
     ours = common.ours(results.manifest, _curves_of)
     if ours.is_empty():
         return []
@@ -37,16 +37,16 @@ def figure3(results: Results, folder: Path) -> list[Path]:
     names = {"train_size": "training data", "algorithm": "algorithm"}
     return [
         folder / "figure.png",
-        *common.write_comparison(folder, ours, common.compare(ours, theirs, AT), names),
+        *common.write_comparison(folder, ours, common.compare_curves(ours, theirs, AT), names),
     ]
 
 
 def _curves_of(directory: Path) -> list[pl.DataFrame]:
     """The curves of one finished run."""
     config = result_of(directory).config
-    if common.kind_of(config, "dataset", [MNIST]) is None or config["dataset.train_size"] is None:
+    if common.class_of(config, "dataset", [MNIST]) is None or config["dataset.train_size"] is None:
         return []  # nothing that was published
-    algorithm = common.name_of(config, "estimator", common.ALGORITHMS)
+    algorithm = common.published_name(config, "estimator", common.ALGORITHMS)
     rows = common.rows_of(directory)
     return [
         rows.select(
