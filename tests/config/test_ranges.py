@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from vae_lab.config.ranges import LEAST, MOST, check_range
+from vae_lab.config.ranges import MAXIMUM, MINIMUM, check_range
 from vae_lab.errors import UserError
 from vae_lab.files.paths import CONF
 from vae_lab.numerics import memory
@@ -50,7 +50,7 @@ def test_the_table_is_about_the_classes_of_this_package():
 
 def test_every_name_of_the_table_is_a_key():
     text = "\n".join(path.read_text() for path in CONF.rglob("*.yaml"))
-    assert [name for name in (*MOST, *LEAST) if not re.search(rf"\b{name}:", text)] == []
+    assert [name for name in (*MAXIMUM, *MINIMUM) if not re.search(rf"\b{name}:", text)] == []
 
 
 def test_networks_that_do_not_fit(monkeypatch):

@@ -11,7 +11,7 @@ from conftest import of_sweep
 from vae_lab.errors import UserError
 from vae_lab.figures.manifold import manifold_points
 from vae_lab.reproductions import published
-from vae_lab.reproductions.kingma2014.figure2 import AT
+from vae_lab.reproductions.kingma2014.figure2 import COMPARED_AT
 from vae_lab.reproductions.published_curves import averaged, compare_curves
 from vae_lab.trained.load import load_trained
 
@@ -78,7 +78,7 @@ def curve(values, algorithm="aevb", split="test"):
 def test_the_comparison_is_made_where_both_curves_are():
     ours = pl.concat([curve([-200.0, -150.0]), curve([-210.0, -160.0], split="train_running")])
     theirs = pl.concat([curve([-190.0, -153.0, -138.0]), curve([-220.0, -155.0, -139.0], split="train")])
-    table = compare_curves(ours, theirs, AT, {"test": "test", "train_running": "train"}.get)
+    table = compare_curves(ours, theirs, COMPARED_AT, {"test": "test", "train_running": "train"}.get)
     assert table.filter(pl.col("split") == "test")["training_samples"].to_list() == [3e5, 1e6]
     assert table.filter(pl.col("training_samples") == 1e6)["difference"].to_list() == [3.0, -5.0]
     between = table.filter(pl.col("split") == "test", pl.col("training_samples") == 3e5)

@@ -17,7 +17,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException, Vali
 
 from vae_lab.config.malformed import malformed
 from vae_lab.config.recognise import (
-    OF_CONFIGURATION,
+    CONFIGURATION_ERRORS,
     caused_by,
     itself,
     missing_configuration,
@@ -186,26 +186,26 @@ ROWS = {
         lambda found, config_name: explain_unknown_key(found[1], config_name),
     ),
     "key of a file": Row(
-        OF_CONFIGURATION,
+        CONFIGURATION_ERRORS,
         caused_by(OmegaConfBaseException, r"Key '[^']+' not in '\w*Config'"),
         lambda cause, config_name: explain_unknown_key(str(cause.full_key), config_name),
     ),
     "missing value": Row(
-        OF_CONFIGURATION,
+        CONFIGURATION_ERRORS,
         caused_by(MissingMandatoryValue),
         lambda cause, _: f"{cause.full_key} must be given.",
     ),
     "wrong type": Row(
-        OF_CONFIGURATION,
+        CONFIGURATION_ERRORS,
         caused_by(ValidationError),
         lambda cause, _: f"{cause.full_key} has the wrong type: {in_words(cause)}.",
     ),
     "value": Row(
-        OF_CONFIGURATION,
+        CONFIGURATION_ERRORS,
         caused_by(OmegaConfBaseException),
         lambda cause, _: f"{cause.full_key}: {in_words(cause)}",
     ),
-    "other": Row(OF_CONFIGURATION, itself, lambda error, _: in_words(error)),
+    "other": Row(CONFIGURATION_ERRORS, itself, lambda error, _: in_words(error)),
     "error in Hydra": Row(Exception, raised_by("hydra"), lambda error, _: in_words(error)),
     "error in OmegaConf": Row(  # for an element of a list by a name
         ValueError, raised_by("omegaconf"), lambda _, config_name: key_below_value(config_name)

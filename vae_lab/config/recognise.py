@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vae_lab.errors import UserError
 
-OF_CONFIGURATION = (HydraException, OmegaConfBaseException)
+CONFIGURATION_ERRORS = (HydraException, OmegaConfBaseException)
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 
 
@@ -23,7 +23,7 @@ def itself(error: BaseException) -> BaseException:
 def mistake_within(error: BaseException | None) -> UserError | None:
     """The error, or the one that led to it where Hydra has put its own around ours."""
     while error is not None and not isinstance(error, UserError):
-        wraps = isinstance(error, OF_CONFIGURATION)
+        wraps = isinstance(error, CONFIGURATION_ERRORS)
         error = (error.__cause__ or error.__context__) if wraps else None
     return error
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from vae_lab.errors import UserError
 
-LARGE = 1e9  # bytes of which the user is told that they are read
+LARGE_FILE_BYTES = 1e9  # bytes of which the user is told that they are read
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow would hand others to programs
 RESULTS = (".vae_lab.json", ".hydra")  # what lies in folders of results alone
 LEFT_SECONDS = 86_400.0  # after which a draft is taken for left behind, whoever made it
@@ -174,7 +174,7 @@ def _cached(place: Path, names: list[str], find: Callable[[], str]) -> str:
     known = _known(_store())
     if known.get(key, {}).get("listing") == now:
         return known[key]["content"]
-    if (size := sum(state.st_size for state in states)) > LARGE:
+    if (size := sum(state.st_size for state in states)) > LARGE_FILE_BYTES:
         print(f"looking once at the {size / 1e9:.1f} GB in {place}", file=sys.stderr)
     found = find()
     known = _known(_store()) | {key: {"listing": now, "content": found}}

@@ -13,10 +13,10 @@ from vae_lab.runs.code import Code
 from vae_lab.runs.names import EARLIER, RESULT
 from vae_lab.runs.signature import Flat
 
-OF_A_TRAINING = {  # in each result of one
+TRAINING_ENTRIES = {  # in each result of one
     "signature", "estimator", "selection", "log_likelihood", "timing", "notes", "config",
 }  # fmt: skip
-AGAIN = "the command that made it makes it again, from the last checkpoint"
+AGAIN_HINT = "the command that made it makes it again, from the last checkpoint"
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +105,7 @@ def result_of(directory: Path) -> Result:
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}).") from error
     except (ValueError, RecursionError):
-        raise UserError(f"{path} is damaged; {AGAIN}.") from None
+        raise UserError(f"{path} is damaged; {AGAIN_HINT}.") from None
 
 
 def is_finished(directory: Path) -> bool:
@@ -129,7 +129,7 @@ def _is_whole(entries: Any) -> bool:
     numbers = entries["metrics"].values()
     is_of_training = {"timing", "parameters"} & entries.keys()
     has_format = "format" in (entries.get("definition") or {})
-    if is_of_training and has_format and not entries.keys() >= OF_A_TRAINING:
+    if is_of_training and has_format and not entries.keys() >= TRAINING_ENTRIES:
         return False
     return (
         all(isinstance(entries.get(name), dict | None) for name in maps)

@@ -16,14 +16,14 @@ from vae_lab.runs import lease
 from vae_lab.runs.failure import read_failure
 from vae_lab.runs.names import EARLIER
 from vae_lab.runs.provenance import of_the_code
-from vae_lab.runs.result import AGAIN, is_finished
+from vae_lab.runs.result import AGAIN_HINT, is_finished
 from vae_lab.runs.signature import FORMAT, Flat
 from vae_lab.sweep.axes import Axis, Point, Role, short_names
 from vae_lab.sweep.jobs import Job
 
 FILE = "manifest.json"
 KEY = "sweep.name"
-OF_EARLIER_VERSIONS = (  # what they wrote anew whenever they drew
+REWRITTEN_FILES = (  # what they wrote anew whenever they drew
     "runs.parquet", "table.csv", "table.md", "figure.png", "gradients.csv", "variance.png",
     "variance_at_equal_cost.png", "curves.csv", "comparison.csv", "comparison.md", "crossings.csv",
     "crossings.md", "variances.csv", "slopes.csv",
@@ -63,7 +63,7 @@ class Entry(NamedTuple):
         if lease.holder(self.directory) is not None:
             return "running", ""
         if self.is_damaged:
-            return "failed", f"{self.directory / 'metrics.json'} is damaged; {AGAIN}"
+            return "failed", f"{self.directory / 'metrics.json'} is damaged; {AGAIN_HINT}"
         if (error := read_failure(self.directory)) is not None:
             return "failed", error.splitlines()[-1]
         earlier = self.directory / EARLIER
@@ -213,9 +213,7 @@ def claim_sweep_folder(directory: Path) -> None:
         UserError: If it holds anything but this sweep.
     """
     if ownership.mark_of(directory) is None and known(directory) is not None:
-        ownership.adopt(
-            directory, "sweep", [name for name in OF_EARLIER_VERSIONS if (directory / name).exists()]
-        )
+        ownership.adopt(directory, "sweep", [name for name in REWRITTEN_FILES if (directory / name).exists()])
     else:
         ownership.claim_folder(directory, "sweep", KEY)
 

@@ -29,8 +29,8 @@ from vae_lab.trained.data import Given, given
 from vae_lab.trained.encode import encoded, notes_on_codes, samples_of
 from vae_lab.trained.model import TrainedModel
 
-NUMBERS = (10, 100, 1000)  # of labels, unless given
-TESTED = 10_000  # test data of the probe, at most
+LABEL_COUNTS = (10, 100, 1000)  # of labels, unless given
+MAX_TEST_DATA = 10_000  # test data of the probe, at most
 
 
 class EmbedInputs(NamedTuple):
@@ -132,7 +132,7 @@ class Embed(Application):
         """The training and the test data of the probe, and what must be said of them."""
         parts = [
             _some(dataset.measured_part(name), most)
-            for name, most in (("train", self.max_train), ("test", TESTED))
+            for name, most in (("train", self.max_train), ("test", MAX_TEST_DATA))
         ]
         train, test = parts
         if train.labels is None or test.labels is None or len(train.labels.unique()) < 2:
@@ -156,7 +156,7 @@ class Embed(Application):
         """
         least, most = len(labels.unique()), len(labels)
         if self.labels is None:
-            return [number for number in NUMBERS if least <= number < most]
+            return [number for number in LABEL_COUNTS if least <= number < most]
         for number in self.labels:
             if number < least:
                 raise ValueError(f"labels must be at least {least}, one for each class, got {number}.")

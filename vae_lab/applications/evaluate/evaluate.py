@@ -19,7 +19,7 @@ from vae_lab.models.vae import Batch, has_latents
 from vae_lab.numerics.streamed import subsample
 from vae_lab.trained.model import TrainedModel
 
-OF_WEIGHTS = ("log_likelihood", "bits_per_dimension", "annealing_gain", "approximation_gap")
+WEIGHTED_MEASURES = ("log_likelihood", "bits_per_dimension", "annealing_gain", "approximation_gap")
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _unknown(measured: Measured) -> list[str]:
     return [
         name
         for name, each in measured.statistics.items()
-        if name in OF_WEIGHTS or name.startswith("L_")
+        if name in WEIGHTED_MEASURES or name.startswith("L_")
         if math.isnan(each.monte_carlo_error)
     ]
 

@@ -15,7 +15,7 @@ from vae_lab.figures.manifold import SIDE, manifold_points, mosaics
 from vae_lab.models.vae import VAE
 from vae_lab.trained.model import TrainedModel
 
-MOST = 20  # dimensions in a figure or a table
+MAX_DIMENSIONS = 20  # dimensions in a figure or a table
 SAMPLES = 10_000  # of a prior whose place is not known in closed form
 
 
@@ -113,18 +113,20 @@ class LatentView:
     def draw_traversals(self, around: End | None, reach: float, steps: int, path: Path) -> list[str]:
         """Draws what each dimension does; says how many are left out."""
         scale, dimensions = self.scale(), self.described()
-        shown = dimensions[:MOST]
+        shown = dimensions[:MAX_DIMENSIONS]
         of = "codes" if not self.has_prior else "prior"
         where = f"the middle of the {of}" if around is None else f"the code of {around.name}"
         left_out = len(dimensions) - len(shown)
-        number = f"the first {MOST} of {len(dimensions)} dimensions" if left_out else "each dimension"
+        number = (
+            f"the first {MAX_DIMENSIONS} of {len(dimensions)} dimensions" if left_out else "each dimension"
+        )
         grey = "; grey: inactive" if not all(is_active for *_, is_active in shown) else ""
         title = f"means of p(x|z): {number} moved around {where}{grey}"
         middle = scale.middle if around is None else around.z
         traversals(self.decode, middle, scale, shown, reach, steps, title, path)
         if not left_out:
             return []
-        return [f"traversals.png shows the first {MOST} dimensions, and leaves out {left_out}"]
+        return [f"traversals.png shows the first {MAX_DIMENSIONS} dimensions, and leaves out {left_out}"]
 
     def draw_interpolation(self, start: End, end: End, steps: int, path: Path) -> None:
         """Draws the paths between two data."""

@@ -15,9 +15,9 @@ from vae_lab.figures.images import image_grid, interleave
 from vae_lab.noise import random_subset
 from vae_lab.trained.model import TrainedModel
 
-COMPARED = 1000  # drawn data, and test data, whose nearest training datum is looked for
-SHOWN = 100  # in a figure, at most
-BESIDE = 24  # shown beside their nearest training datum
+MAX_COMPARED = 1000  # drawn data, and test data, whose nearest training datum is looked for
+MAX_SHOWN = 100  # in a figure, at most
+SHOWN_WITH_NEIGHBOUR = 24  # shown beside their nearest training datum
 
 
 class GenerateInputs(NamedTuple):
@@ -97,8 +97,8 @@ class Generate(Application):
             np.save(folder / "labels.npy", labels.numpy())
         np.save(folder / "samples.npy", x.numpy())
         _draw_samples(x, labels, self._title(), folder)
-        beside = shown_beside[near.numbers[:BESIDE]]
-        _draw_beside(x[:BESIDE], beside, folder / "nearest_training_data.png")
+        beside = shown_beside[near.numbers[:SHOWN_WITH_NEIGHBOUR]]
+        _draw_beside(x[:SHOWN_WITH_NEIGHBOUR], beside, folder / "nearest_training_data.png")
         progress(1, 2)
         return self._compared(model, prepared, labels)
 
@@ -113,7 +113,7 @@ class Generate(Application):
         """How near to the training data the model draws, beside how near the test data lie."""
         pixels = "sample" if prepared.can_sample else self.pixels
         test = model.data.test.x
-        chosen = random_subset(len(test), COMPARED, seed=0, purpose="compared")
+        chosen = random_subset(len(test), MAX_COMPARED, seed=0, purpose="compared")
         drawn = nearest_data(self._draw(model, len(chosen), pixels), prepared.train.x).distances
         held_out = nearest_data(test[chosen], prepared.train.x).distances
         metrics = {
@@ -166,8 +166,8 @@ def _draw_samples(x: Tensor, labels: Tensor | None, title: str, folder: Path) ->
     """A square of samples, or a row for each class."""
     path = folder / "samples.png"
     if labels is None:
-        columns = max(1, round(min(len(x), SHOWN) ** 0.5))
-        image_grid([(title, x[:SHOWN])], path, columns)
+        columns = max(1, round(min(len(x), MAX_SHOWN) ** 0.5))
+        image_grid([(title, x[:MAX_SHOWN])], path, columns)
         return
     columns = 10
     rows = []

@@ -21,7 +21,7 @@ from vae_lab.runs.signature import NOT_DEFINING_IN_GROUP, signature
 from vae_lab.training.compatibility import NEEDS_NETWORK
 from vae_lab.training.settings import TrainingSettings, check_root
 
-OF_THIS_COMMAND = {  # not taken over from a run
+COMMAND_KEYS = {  # not taken over from a run
     "output_dir", "rerun", "logger", "callbacks", "noise", "sweep", "evaluation",
 }  # fmt: skip
 
@@ -108,7 +108,7 @@ def _training(cfg: DictConfig, at: list[int | str]) -> tuple[DictConfig, RunDire
         return training, RunDirectory(Path(cfg.output_dir) / "runs" / signature(training), training)
     path = find_run(cfg.run, cfg.output_dir)
     stored = foreign.read_whole(path / ".hydra" / "config.yaml")
-    taken = [key for key in keys if key in stored and key not in OF_THIS_COMMAND]
+    taken = [key for key in keys if key in stored and key not in COMMAND_KEYS]
     _refuse_overrides(set(taken))
     for key in taken:
         training[key] = stored[key]

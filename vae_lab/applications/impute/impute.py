@@ -25,7 +25,7 @@ from vae_lab.noise import EVALUATION_BLOCK, PARTS, TEST, NoiseSource, random_sub
 from vae_lab.trained.data import given
 from vae_lab.trained.model import TrainedModel
 
-NUMBERS = 2**22  # pixels that are decoded at a time
+PIXELS_AT_A_TIME = 2**22  # pixels that are decoded at a time
 JUDGED_BY = "log_likelihood/missing"
 
 
@@ -173,7 +173,7 @@ class Impute(Application):
         like, imputers = tensor_of(vae), self._imputers()
         means = prepared.means.to(like)
         fill = self._fill(model, means)
-        size = max(1, NUMBERS // (max(EVALUATION_BLOCK, self.imputations) * means.numel()))
+        size = max(1, PIXELS_AT_A_TIME // (max(EVALUATION_BLOCK, self.imputations) * means.numel()))
         parts, held_out = [], []
         for places in torch.arange(len(prepared.x)).split(size):
             missing = prepared.missing[places].to(like.device)

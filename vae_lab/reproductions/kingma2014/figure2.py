@@ -14,7 +14,15 @@ from vae_lab.sweep.table import Results
 
 LIMITS = {"mnist": (-150, -95), "frey_face": (0, 1600)}  # the paper's
 SPLITS = {"test_curve/elbo": "test", "train_curve/elbo": "train", "train/elbo": "train_running"}
-AT = (3e5, 1e6, 3e6, 1e7, 3e7, 1e8, 2.4e8)  # samples at which ours is compared with the published curve
+COMPARED_AT = (
+    3e5,
+    1e6,
+    3e6,
+    1e7,
+    3e7,
+    1e8,
+    2.4e8,
+)  # samples at which ours is compared with the published curve
 PER_DECADE = 10
 
 
@@ -39,7 +47,7 @@ def figure2(results: Results, folder: Path) -> list[Path]:
         return []
     _draw(ours, theirs, folder / "figure.png")
     names = {"dataset": "data", "latent_dim": "latent size", "algorithm": "algorithm"}
-    table = common.compare_curves(ours, theirs, AT, _published_split)
+    table = common.compare_curves(ours, theirs, COMPARED_AT, _published_split)
     return [folder / "figure.png", *common.write_comparison(folder, ours, table, names)]
 
 

@@ -14,7 +14,16 @@ from vae_lab.sweep.table import Results
 
 LIMITS = {1000: (-160, -100), 50000: (-160, -125)}  # the paper's
 SPLITS = {"test_curve/log_likelihood_hmc": "test", "train_curve/log_likelihood_hmc": "train"}
-AT = (1e6, 2e6, 3e6, 5e6, 1e7, 2e7, 4e7, 6e7)  # samples at which ours is compared with the published curve
+COMPARED_SAMPLES = (
+    1e6,
+    2e6,
+    3e6,
+    5e6,
+    1e7,
+    2e7,
+    4e7,
+    6e7,
+)  # samples at which ours is compared with the published curve
 
 
 def figure3(results: Results, folder: Path) -> list[Path]:
@@ -37,7 +46,7 @@ def figure3(results: Results, folder: Path) -> list[Path]:
     names = {"train_size": "training data", "algorithm": "algorithm"}
     return [
         folder / "figure.png",
-        *common.write_comparison(folder, ours, common.compare_curves(ours, theirs, AT), names),
+        *common.write_comparison(folder, ours, common.compare_curves(ours, theirs, COMPARED_SAMPLES), names),
     ]
 
 

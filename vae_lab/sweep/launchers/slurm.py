@@ -26,7 +26,7 @@ from vae_lab.sweep.launchers.with_parent import die_with_parent
 JOBS = "slurm.json"  # in the sweep's directory: the number at SLURM of each submitted run
 POLL_SECONDS = 2.0
 SILENCE_SECONDS = 600.0  # for which squeue may give no answer, as when SLURM is started again
-PATIENCE = 4  # times that a job may be missing in the queue, since it is while it is queued again
+MAX_ABSENCES = 4  # times that a job may be missing in the queue, since it is while it is queued again
 BUSY_SECONDS = 10.0
 
 
@@ -146,7 +146,7 @@ def wait_for_jobs(
             elif number in queued:
                 unseen[number] = 0
                 _follow(task, queued[number])
-            elif task.state in ("waiting", "running") and unseen[number] > PATIENCE:
+            elif task.state in ("waiting", "running") and unseen[number] > MAX_ABSENCES:
                 task.state, task.error = "failed", how_it_ended(task.job.directory, number)
         show(tasks)
         time.sleep(POLL_SECONDS)
