@@ -9,10 +9,12 @@ from conftest import REPOSITORY
 from omegaconf import OmegaConf
 from test_rooms import ROOMS
 
+import vae_lab
 from vae_lab.config.commands import COMMANDS
 from vae_lab.files.paths import CONF
 from vae_lab.sweep.figures.kinds import FIGURES
 
+INIT = Path(vae_lab.__file__).read_text()
 PAGE = (REPOSITORY / "docs" / "extending.md").read_text()
 FILES = dict(re.findall(r"^\| an? (.*?) \| (\d) \|", PAGE, re.MULTILINE))
 APPLICATIONS = [name for name, command in COMMANDS.items() if command.module == "application"]
@@ -82,3 +84,13 @@ def test_a_figure_of_sweeps_is_a_function_and_a_line():
         module, name = place.split(":")
         assert callable(getattr(importlib.import_module(module), name))
     assert int(FILES["figure of sweeps"]) == len(("module", "line"))
+
+
+def test_the_package_offers_the_bases_of_own_parts():
+    declared = set(re.findall(r"\w+", " ".join(re.findall(r"^    from .* import (.*)$", INIT, re.MULTILINE))))
+    assert declared == set(vae_lab.__all__) == set(vae_lab._PLACES)
+    for name in vae_lab.__all__:
+        assert callable(getattr(vae_lab, name)), name
+    assert set(vae_lab.__all__) <= set(dir(vae_lab))
+    with pytest.raises(AttributeError, match="module 'vae_lab' has no attribute 'Nothing'"):
+        _ = vae_lab.Nothing
