@@ -15,6 +15,7 @@ from vae_lab.files.paths import CONF
 from vae_lab.sweep.figures.kinds import FIGURES
 
 INIT = Path(vae_lab.__file__).read_text()
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 PAGE = (REPOSITORY / "docs" / "extending.md").read_text()
 FILES = dict(re.findall(r"^\| an? (.*?) \| (\d) \|", PAGE, re.MULTILINE))
 APPLICATIONS = [name for name, command in COMMANDS.items() if command.module == "application"]
@@ -44,11 +45,12 @@ def test_the_picture_has_the_rooms_in_their_order():
     assert re.findall(r"^ (\w+)  ", picture, re.MULTILINE) == [name for name in ROOMS[:0:-1]]
 
 
-def test_every_file_that_is_named_is_there():
-    for name in re.findall(r"`((?:vae_lab|conf|tests|docs|sweeps)/[^`]*)`", PAGE):
-        if "<" not in name:
-            assert (REPOSITORY / name).exists(), name
-    for name in re.findall(rf"`((?:{'|'.join(ROOMS)})/[\w/]+\.py)`", PAGE):
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_every_file_that_a_page_names_is_there(page):
+    text = page.read_text()
+    for name in re.findall(r"`((?:vae_lab|conf|tests|docs|sweeps|benchmarks)/[\w./-]*)`", text):
+        assert (REPOSITORY / name).exists(), name
+    for name in re.findall(rf"`((?:{'|'.join(ROOMS)})/[\w/]+\.py)`", text):
         assert (REPOSITORY / "vae_lab" / name).is_file(), name
 
 
