@@ -62,13 +62,13 @@ class Block:
     marks: list[tuple[str, str, str]]
 
     def mark(self, kind: str) -> str | None:
-        """What a comment of a kind says; an empty text where it says no more."""
+        """Text of a comment of this kind, empty if the comment is its kind alone; None without one."""
         return next((text for name, _, text in self.marks if name == kind), None)
 
 
 @dataclass
 class Step:
-    """What is run: a command line, or the Python of a block.
+    """A command line or the Python of a block, to be run.
 
     Args:
         block: Where it stands.
@@ -89,7 +89,7 @@ class Step:
 
     @property
     def words(self) -> list[str]:
-        """What stands after `vae-lab`; nothing for other commands."""
+        """Words after `vae-lab`; none for other commands."""
         words = shlex.split(self.text.replace("pip install uv && uv run ", ""), comments=True)
         return words[1:] if words[:1] == ["vae-lab"] else []
 
@@ -119,7 +119,7 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 def steps(page: Path) -> Iterator[Step]:
-    """What is to be run of a page, in order.
+    """Steps of a page, in order.
 
     Raises:
         ValueError: If a block is neither run nor marked.
@@ -183,7 +183,7 @@ Runner = Callable[[list[str], str | None], str]
 
 
 class Pages:
-    """What the pages show, run in one folder.
+    """Runs the steps of the pages in one folder.
 
     Args:
         run: Runs the words after `vae-lab`, or a program, and gives what was printed.
@@ -259,7 +259,7 @@ def _unit(number: str) -> float:
 
 
 def updated(step: Step, printed: list[str]) -> dict[int, str]:
-    """What should stand in place of the lines shown: what was printed under the same names."""
+    """Lines to replace the lines shown: those printed under the same names."""
     replaced: dict[int, str] = {}
     place = 0
     for number, line in step.shown.items():
@@ -271,7 +271,7 @@ def updated(step: Step, printed: list[str]) -> dict[int, str]:
 
 
 def _name(line: str) -> str:
-    """What a line begins with, up to its first number."""
+    """Beginning of a line, up to its first number."""
     match = re.match(r"\s*([^\d±-]*)", line)
     return " ".join(match[1].split()[:2]) if match else ""
 

@@ -134,7 +134,7 @@ DATA = [
 
 @dataclass
 class Input:
-    """What is tried.
+    """A command line to try.
 
     Args:
         kind: Of the grammar.
@@ -173,7 +173,7 @@ def leaves() -> dict[str, Any]:
 
 
 def _loaded(path: str | Path) -> Any:
-    """What a file of the configuration holds."""
+    """Content of a file of the configuration."""
     return OmegaConf.to_container(OmegaConf.load(CONF / path))
 
 
@@ -364,7 +364,7 @@ def flags(chance: random.Random) -> Input:
 
 
 def no_command(chance: random.Random) -> Input:
-    """What is no command, or a command without what it needs."""
+    """Draws a word that is no command, or a command without its arguments."""
     first = chance.choice(
         ["version", "help", "Train", "trian", "--version", "", word(chance), *COMMANDS, *WORDS]
     )
@@ -482,7 +482,7 @@ def sweeps(chance: random.Random) -> Input:
 
 
 def completion(chance: random.Random) -> Input:
-    """What the shell asks for completion, and help."""
+    """Draws a shell's request for completion, or one for help."""
     line = (
         "vae-lab " + chance.choice([*COMMANDS, *WORDS]) + " " + chance.choice(["", "mod", "model=", *WORDS])
     )

@@ -45,7 +45,7 @@ TRAINED = ["train", "-m", *SHORT, "seed=0,1", "sweep.name=mine"]
 
 
 class Sweep(NamedTuple):
-    """What is disturbed.
+    """A sweep to disturb.
 
     Args:
         words: The command, after `vae-lab`.
@@ -246,7 +246,7 @@ class Laboratory:
         return statuses[pid], (self.streams / "stderr").read_text() + " ".join(left)
 
     def _before(self, name: str) -> Path:
-        """What a sweep needs, kept; several sweeps may need the same."""
+        """Folder of the runs that a sweep needs; several sweeps may share one."""
         first = next(other for other, sweep in SWEEPS.items() if sweep.before == SWEEPS[name].before)
         return self.kept / f"before {first}"
 

@@ -1,4 +1,4 @@
-"""What commands leave in a folder, and in what two such folders differ."""
+"""Results of commands in a folder, and the differences between two such folders."""
 
 import csv
 import json

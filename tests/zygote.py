@@ -37,7 +37,7 @@ def main():
 
 
 def run(request):
-    """What `python -m <module> <arguments>` would do."""
+    """Does as `python -m <module> <arguments>` would."""
     signal.alarm(request["timeout"])
     os.chdir(request["cwd"])
     os.environ.clear()

@@ -1,4 +1,4 @@
-"""What README and docs show: every command comes out as it stands there, or is marked with what it costs."""
+"""Commands in README and docs: each comes out as shown, or is marked with its cost."""
 
 import ast
 import re

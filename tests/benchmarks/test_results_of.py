@@ -1,4 +1,4 @@
-"""What the comparison of two folders of results sees, and what it leaves out."""
+"""Comparison of two folders of results: the differences it sees, and those it leaves out."""
 
 import json
 import shutil

@@ -74,7 +74,7 @@ def crafted(tmp_path, marker):
 
 
 def attacks(marker):
-    """What calls or imports something, beginning with what was shown to."""
+    """Targets that would call or import something, beginning with attacks that once worked."""
     write = f"open({str(marker)!r}, 'w').close()"
     return {
         "runstring": {"_target_": "numpy.testing.runstring", "astr": write, "dict": {}},

@@ -174,7 +174,7 @@ SCORES = {
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("name", SCORES)
 def test_the_expectation_over_all_samples_without_sampling(model, name):
-    """What depends on the noise by the samples alone has an expectation that is a finite sum."""
+    """An estimate that depends on the noise by the samples alone has a finite sum for its expectation."""
     make, samples = SCORES[name]
     vae = MODELS[model](2 if model == "binary" else 3)
     estimator = made(make, vae)

@@ -1,4 +1,4 @@
-"""What is ascended in place of the evidence lower bound: beta with a warm-up, and free bits."""
+"""Objectives in place of the evidence lower bound: beta with a warm-up, and free bits."""
 
 import json
 

@@ -165,7 +165,7 @@ def test_each_part_of_the_data_has_evaluation_noise_of_its_own(source):
 
 
 def trained():
-    """What uses ask of a trained model."""
+    """Stand-in for a trained model, with the attributes that applications use."""
     vae = linear_gaussian_vae()
     return SimpleNamespace(
         model=vae,

@@ -144,7 +144,7 @@ def test_the_window_begins_anew_when_full_and_survives_a_checkpoint():
 
 
 def test_a_term_that_some_steps_lack_is_averaged_over_the_others(monkeypatch):
-    """What memory holds that was not written to is no value of a step: here it would be NaN."""
+    """Memory that was never written to is no value of a step: here its content would be NaN."""
 
     def of_nan(make):
         return lambda *args, **kwargs: make(*args, **kwargs).fill_(math.nan)

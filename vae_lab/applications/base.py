@@ -1,4 +1,4 @@
-"""What a use of a trained model offers."""
+"""Applications of a trained model."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,13 +20,13 @@ class Shown:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a use of a trained model.
+    """Outcome of an application of a trained model.
 
     Args:
         metrics: By name.
         metric: The name of the one by which a sweep judges, the higher the better.
         shown: What the terminal shows.
-        notes: What must be said of the numbers.
+        notes: Caveats.
         details: Further entries of `metrics.json`.
         checkpoints: Those of other runs that it depends on.
     """

@@ -88,7 +88,7 @@ def _name(application: Application) -> str:
 def _entries(
     directory: RunDirectory, application: Application, model: TrainedModel, outcome: Outcome
 ) -> dict[str, Any]:
-    """What came of it, with the metrics of the run on its validation split, by which a sweep chooses."""
+    """Entries of the result, with the run's metrics on its validation split, by which a sweep chooses."""
     of_run = model.result
     validation = {name: value for name, value in of_run["metrics"].items() if name.startswith("validation/")}
     mine = directory.config

@@ -1,4 +1,4 @@
-"""What a finished run shows in the terminal."""
+"""Output of a finished run in the terminal."""
 
 import math
 from pathlib import Path

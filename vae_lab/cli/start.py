@@ -1,4 +1,4 @@
-"""What is checked before Hydra writes anything: where the result goes."""
+"""Checks before Hydra writes anything: where the result goes."""
 
 import os
 from collections.abc import Callable

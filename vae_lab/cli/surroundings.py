@@ -1,4 +1,4 @@
-"""What a command needs of its surroundings, whatever these are: streams that take any text, and a home."""
+"""Prepares any environment for a command: streams that take any text, and a home."""
 
 import io
 import logging

@@ -8,7 +8,7 @@ from vae_lab.errors import UserError
 
 
 class Rule(NamedTuple):
-    """What must not be.
+    """A condition on settings that makes a run impossible.
 
     Args:
         when: Whether it is, given what the rules of a table are about.

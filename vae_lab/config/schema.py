@@ -16,7 +16,7 @@ GROUPS = ("dataset", "model", "noise", "logger", "callbacks", *TRAINING_GROUPS)
 
 @dataclass
 class SweepConfig:
-    """What a file of `sweeps/` says of its sweep; an axis maps its key to its values.
+    """Schema of a file of `sweeps/`; an axis maps its key to its values.
 
     Args:
         name: Of the sweep.

@@ -1,4 +1,4 @@
-"""What every dataset offers."""
+"""Base class of the datasets."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -239,7 +239,7 @@ class SplitDataset:
 
     @property
     def redraw(self) -> Redraw | None:
-        """What draws training data anew at every step, if something does."""
+        """The transform that draws training data anew at every step, if any."""
         return self._redraw if self.binarize == "dynamic" or self.dequantize else None
 
     def _redraw(self, x: Tensor, uniform: Tensor) -> Tensor:

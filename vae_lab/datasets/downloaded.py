@@ -1,4 +1,4 @@
-"""What datasets share that torchvision downloads."""
+"""Base class of the datasets that torchvision downloads."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

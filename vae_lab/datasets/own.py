@@ -1,4 +1,4 @@
-"""What datasets of a user's own files share."""
+"""Base class of the datasets of a user's own files."""
 
 from collections.abc import Mapping, Sequence
 

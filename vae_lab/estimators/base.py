@@ -1,4 +1,4 @@
-"""What a gradient estimator is."""
+"""Base class of the gradient estimators."""
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -41,7 +41,7 @@ class Needs(Enum):
 
 
 class Estimate(NamedTuple):
-    """What an estimator returns, each entry but `state` of shape `(B,)` and in nats per datum.
+    """Output of an estimator, each entry but `state` of shape `(B,)` and in nats per datum.
 
     Args:
         surrogate: Its autograd gradient *is* the estimate of the gradient of the target, to be ascended.

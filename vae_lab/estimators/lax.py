@@ -93,7 +93,7 @@ class LAX(SingleSampleEstimator):
     def _loss(
         self, difference: Tensor, x: Tensor, z: Tensor, q: PosteriorDistribution, eps: Tensor
     ) -> Tensor:
-        """What the network is trained to make small, `(B,)`, with a graph to its parameters alone."""
+        """Loss of the network, `(B,)`, with a graph to its parameters alone."""
 
         def surrogate(parameters: tuple[Tensor, ...]) -> Tensor:
             own = q.with_parameters(*parameters)

@@ -1,4 +1,4 @@
-"""What the estimators of the importance-weighted bound share."""
+"""Base class of the estimators of the importance-weighted bound."""
 
 import math
 from typing import Literal, NamedTuple

@@ -129,7 +129,7 @@ class ScoreFunction(SingleSampleEstimator):
             part.update({key.removeprefix(f"{name}."): value for key, value in means.items()})
 
     def _kl_terms(self, vae: VAE, z: Tensor, q: PosteriorDistribution) -> Tensor:
-        """What the sampled part of the KL term is per latent dimension, `(K, B, D)`."""
+        """Sampled part of the KL term per latent dimension, `(K, B, D)`."""
         log_q = q.detach().log_prob_per_dimension(z) if self.kl == "sampled" else 0.0
         return log_q - vae.prior.log_prob_per_dimension(z)
 

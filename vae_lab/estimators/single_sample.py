@@ -1,4 +1,4 @@
-"""What the estimators of the single-sample bound share: the forms of the KL term."""
+"""Base class of the estimators of the single-sample bound, with the forms of the KL term."""
 
 from typing import Literal, NamedTuple
 
@@ -30,7 +30,7 @@ class BoundTerms(NamedTuple):
     penalty: Tensor
 
     def objective(self, beta: float) -> Tensor:
-        """What is averaged over samples, `(K, B)`: all but the part in closed form."""
+        """Integrand that is averaged over samples, `(K, B)`: all but the part in closed form."""
         return self.log_likelihood - beta * self.sampled_kl
 
     def bound(self, beta: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the evidence lower bound loses, and to what."""
+"""Splits the gap of the evidence lower bound into its causes."""
 
 import math
 from typing import NamedTuple

@@ -18,7 +18,7 @@ AT_A_TIME = 1000  # data
 
 @torch.no_grad()
 def latent_space(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[dict[str, Statistic], Tensor | None]:
-    r"""What q says of the latent space, and the KL term of each dimension.
+    r"""Statistics of q over the latent space, and the KL term of each dimension.
 
     `kl` is the rate, the mean of KL(q(z|x) || p(z)); `mutual_information` and `marginal_kl` are its two
     parts, the second being the distance of the aggregate posterior to the prior, KL(q(z) || p(z)); `mmd` is

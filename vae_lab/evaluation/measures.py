@@ -28,13 +28,13 @@ AT_A_TIME = 200  # data, at least
 
 
 class Measured(NamedTuple):
-    """What was measured of a model.
+    """Measurements of a model.
 
     Args:
         statistics: Means over the data, by name.
         terms: Measures of each datum, by name.
         kl_per_dimension: The mean KL term of each latent dimension, `(D,)`; None without a q.
-        notes: What must be said of the numbers.
+        notes: Caveats.
     """
 
     statistics: dict[str, Statistic]
@@ -45,7 +45,7 @@ class Measured(NamedTuple):
 
 @dataclass(frozen=True)
 class Measures:
-    """What is measured of a trained model.
+    """Measures of a trained model.
 
     Args:
         importance_samples: Each `K` of the importance-weighted bound, the largest giving the log-likelihood;

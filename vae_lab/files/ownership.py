@@ -21,7 +21,7 @@ _missing: set[Path] = set()  # those that were not there then
 
 
 class Mark(NamedTuple):
-    """What the mark of a folder says.
+    """The mark of a folder.
 
     Args:
         kind: The command whose result it holds, or `sweep`.

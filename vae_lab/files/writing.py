@@ -164,7 +164,7 @@ def _of_folder(folder: Path, names: list[str]) -> str:
 
 
 def _cached(place: Path, names: list[str], find: Callable[[], str]) -> str:
-    """What `find` gives, looked for anew only when a file has changed."""
+    """Result of `find`, which is called again only when a file has changed."""
     states = [os.stat(place / name) for name in names]
     listing = hashlib.sha256(b"1\n")  # the version of what is kept
     for name, state in zip(names, states, strict=True):

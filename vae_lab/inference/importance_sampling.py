@@ -18,7 +18,7 @@ MAX_WEIGHTS = 4_000_000  # held at a time, in float64
 
 
 class ImportanceSamples(NamedTuple):
-    """What `K` samples of q(z|x) say of each of `B` data, `(K, B)` in float64, in nats.
+    """Log-densities at `K` samples of q(z|x) for each of `B` data, `(K, B)` in float64, in nats.
 
     Args:
         log_weight: log p(x, z) - log q(z|x).

@@ -174,7 +174,7 @@ class VAE(nn.Module):
         return self.likelihood(self.decoder_outputs(z))
 
     def decoder_outputs(self, z: Tensor) -> Tensor:
-        """What the decoder gives the likelihood, `(K, B, likelihood.num_outputs * C, ...)`."""
+        """The decoder's outputs, `(K, B, likelihood.num_outputs * C, ...)`."""
         seen = for_network(z[..., : self.layer_dims[0]], self.decoder)
         outputs: Tensor = self.decoder(seen.flatten(0, 1)).unflatten(0, z.shape[:2])
         return single(outputs)

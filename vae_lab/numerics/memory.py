@@ -1,4 +1,4 @@
-"""What does not fit into the memory of this machine is refused while it is built, before it has values."""
+"""Refuses a model that does not fit into memory while it is built, before it has values."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What one gradient of an estimator costs."""
+"""Cost of one gradient of an estimator."""
 
 import statistics
 import time

@@ -1,4 +1,4 @@
-"""What gradients at an encoder's outputs become at its parameters, datum by datum."""
+"""Maps gradients at an encoder's outputs to its parameters, datum by datum."""
 
 from collections.abc import Callable, Iterator
 

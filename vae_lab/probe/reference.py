@@ -1,4 +1,4 @@
-"""What the bias of an estimator is judged against."""
+"""References that the bias of an estimator is judged against."""
 
 from vae_lab.estimators.base import Estimator
 from vae_lab.estimators.baselines.leave_one_out import LeaveOneOut

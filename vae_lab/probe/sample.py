@@ -1,4 +1,4 @@
-"""What the replicates of one estimator say of the variance and the mean of its gradient."""
+"""Sample of gradients of one estimator: the variance and the mean over its replicates."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What the figures of papers share: our curves, the longest run of each, beside the published ones."""
+"""Figures of our curves, the longest run of each, beside the published ones."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -43,7 +43,7 @@ def ours(manifest: Manifest, curves_of: Callable[[Path], list[pl.DataFrame]]) ->
 
 
 def rows_of(directory: Path) -> pl.DataFrame:
-    """What a run logged along its training."""
+    """Rows that a run logged along its training."""
     return pl.read_csv(directory / "metrics.csv", infer_schema_length=None)
 
 

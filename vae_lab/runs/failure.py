@@ -1,4 +1,4 @@
-"""What is left of an attempt at a run that made no result."""
+"""Files of an attempt at a run that made no result."""
 
 import json
 import logging

@@ -21,7 +21,7 @@ AGAIN = "the command that made it makes it again, from the last checkpoint"
 
 @dataclass(frozen=True, eq=False)
 class Result(Mapping[str, Any]):
-    """What the `metrics.json` of every command has; a mapping of all its entries, in their order.
+    """Result of a command, as in its `metrics.json`; a mapping of all entries, in their order.
 
     Args:
         metrics: By name.

@@ -155,7 +155,7 @@ def register_signature() -> None:
 
 @cache
 def _names() -> set[str]:
-    """What is called so is no path: parts of a dataset, and datasets."""
+    """Names that are no paths: of datasets and of their parts."""
     return {*options_of("dataset"), "train", "validation", "test", "left_out"}
 
 

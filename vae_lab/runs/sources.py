@@ -37,7 +37,7 @@ DIGITS = 16  # of a hash
 
 
 class Module(NamedTuple):
-    """What is read from a source.
+    """Facts read from a source file.
 
     Args:
         digest: Hash of its syntax tree.

@@ -1,4 +1,4 @@
-"""What a running sweep shows: a live table in a terminal, a line per event elsewhere."""
+"""Shows a running sweep: a live table in a terminal, a line per event elsewhere."""
 
 import time
 from collections import Counter

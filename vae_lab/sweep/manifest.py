@@ -1,4 +1,4 @@
-"""What a sweep consists of, in its own directory: `manifest.json`, from which all else about it is read."""
+"""Manifest of a sweep: `manifest.json` in its directory, from which all else about it is read."""
 
 import json
 import os
@@ -43,7 +43,7 @@ class Entry(NamedTuple):
 
     @property
     def label(self) -> str:
-        """What distinguishes the run from the others."""
+        """Label that distinguishes the run from the others."""
         return " ".join(f"{name}={value}" for name, value in self.point.items()) or self.directory.name
 
     @property
@@ -71,7 +71,7 @@ class Entry(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """What a sweep consists of.
+    """Definition of a sweep and its runs.
 
     Args:
         name: Of the sweep.
@@ -140,7 +140,7 @@ def known(directory: Path) -> Manifest | None:
 
 
 def grown(before: Manifest | None, by: Manifest) -> Manifest:
-    """What a sweep has, and what is asked for of it.
+    """Extends a sweep by the runs that are asked for.
 
     Raises:
         UserError: If both are not of one table.

@@ -121,7 +121,7 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
 
 
 def _before(master: DictConfig, settings: Mapping[str, Any]) -> manifest.Manifest | None:
-    """What the sweep of this name consists of, unless it is to begin anew."""
+    """Manifest of the sweep of this name, unless the sweep is to begin anew."""
     if settings["name"] is None or settings["anew"]:
         return None
     return manifest.known(Path(master.output_dir, "sweeps", sweep_name.checked(settings["name"])))
@@ -133,7 +133,7 @@ def _name(settings: Mapping[str, Any], axes: Sequence[str], jobs: Sequence[Job])
 
 
 def _base(context: HydraContext, master: DictConfig, fixed: Sequence[str]) -> Flat | None:
-    """What defines the runs apart from their axes; None where that is no configuration."""
+    """Definition of the runs apart from their axes; None where the settings are no configuration."""
     with suppress(Exception):
         return definition(compose(context.config_loader, master, fixed).cfg)
     return None
@@ -361,7 +361,7 @@ def _apart_from_seed(job: Job) -> str:
 
 
 def _without_data(master: DictConfig, settings: dict[str, Any], fixed: Sequence[str]) -> list[str]:
-    """What a sweep runs with instead where the files of its dataset are absent, unless the user chose one."""
+    """Overrides to run with where the dataset's files are absent, unless the user chose a dataset."""
     instead = [str(override) for override in settings.get("without_data", [])]
     chosen = any(word.lstrip("+").startswith("dataset=") for word in fixed)
     if not instead or chosen or "files" not in master.dataset:

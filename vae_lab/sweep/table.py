@@ -25,7 +25,7 @@ MIXTURES = {
 
 
 class Results(NamedTuple):
-    """What is known of a sweep.
+    """Results of a sweep.
 
     Args:
         manifest: What it consists of.
@@ -50,7 +50,7 @@ class Results(NamedTuple):
 
     @property
     def warnings(self) -> list[str]:
-        """What a reader of the table must know: results that were not obtained alike."""
+        """Caveats on the table: results that were not obtained alike."""
         mixed = [
             f"The runs mix {what}: {', '.join(str(value) for value in values)}."
             for column, what in MIXTURES.items()

@@ -65,7 +65,7 @@ def samples_of(model: TrainedModel, batch: Encoded, number: int, part: str = TES
 
 
 def notes_on_codes(model: TrainedModel) -> list[str]:
-    """What must be said of the codes."""
+    """Caveats on the codes."""
     vae = model.model
     assert isinstance(vae, VAE)
     if not model.parts.has_density:

@@ -1,4 +1,4 @@
-"""What trained models generate: the manifold of a two-dimensional latent space, and samples of the prior."""
+"""Figures of generated data: the manifold of a two-dimensional latent space, and samples of the prior."""
 
 from collections.abc import Sequence
 from pathlib import Path

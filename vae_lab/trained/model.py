@@ -46,7 +46,7 @@ def load(
 
 
 class TrainedModel:
-    """What a model is for: to encode, decode, draw and score data.
+    """A trained model: encodes, decodes, draws and scores data.
 
     Data have the shape and the scale of the run's dataset. All results are without gradients; `model` gives
     the module itself.

@@ -60,7 +60,7 @@ OF_MODEL = (  # rules on the settings and the model
 
 @dataclass(frozen=True)
 class RunParts:
-    """What every run is made of."""
+    """Parts of a run."""
 
     dataset: SplitDataset
     model: Model
@@ -87,7 +87,7 @@ class RunParts:
 
 @dataclass(frozen=True)
 class TrainingParts(RunParts):
-    """What a training is made of."""
+    """Parts of a training."""
 
     estimator: Estimator
     evaluation: Evaluation

@@ -196,7 +196,7 @@ def _is_met(proposal: Proposal) -> bool:
 
 
 def _names(offer: Offer) -> dict[str, Any]:
-    """What the messages name of an offer."""
+    """Values of an offer that the messages name."""
     parts = ("posterior", "prior", "likelihood", "noise")
     return {part: type(getattr(offer, part)).__name__ for part in parts} | {
         "model": offer.model,

@@ -1,4 +1,4 @@
-"""What is measured of a model, along training and at its end."""
+"""Measures of a model along training and at its end."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -70,7 +70,7 @@ class Evaluation:
                 raise ValueError(message)
 
     def _rules(self, vae: VAE, estimator: Estimator) -> list[tuple[bool, str]]:
-        """What must not be, with what to say of it; the first that holds counts."""
+        """Conditions that make a run impossible, each with its message; the first that holds counts."""
         no_encoder, table = not vae.has_encoder, vae.is_per_datum
         autoencoder = estimator.target == "reconstruction"
         needs_q = "needs q(z|x), and model/encoder=none has none; use evaluation=marginal_likelihood."
@@ -114,7 +114,7 @@ class Evaluation:
         ]
 
     def notes(self, vae: VAE | DensityModel, estimator: Estimator) -> list[str]:
-        """What must be said of the numbers."""
+        """Caveats."""
         notes: list[str] = []
         if isinstance(vae, DensityModel):
             return notes
@@ -159,7 +159,7 @@ class Evaluation:
     def at_the_end(
         self, vae: VAE | DensityModel, estimator: Estimator, batch: Batch, noise: NoiseSource
     ) -> dict[str, Tensor]:
-        """What is measured of the test part: as along training, and what takes longer."""
+        """Measures of the test part: those along training, and those that take longer."""
         terms = self.along_training(vae, estimator, batch, noise, "test")
         if isinstance(vae, DensityModel):
             return terms

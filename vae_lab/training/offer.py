@@ -1,4 +1,4 @@
-"""What a run offers an estimator, as far as needs and hints depend on it."""
+"""Features of a run that the needs of estimators and the hints depend on."""
 
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple

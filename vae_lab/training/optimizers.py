@@ -107,7 +107,7 @@ class OptimizerFactory:
         others: Iterable[torch.nn.Parameter],
         steps_per_epoch: int,
     ) -> dict[str, Any]:
-        """What `LightningModule.configure_optimizers` returns."""
+        """Value for `LightningModule.configure_optimizers`."""
         optimizer = self.optimizer(generative, others)
         if self.schedule is None:
             return {"optimizer": optimizer}

@@ -232,7 +232,7 @@ def _measure(directory: RunDirectory, parts: TrainingParts, module: VAEModule) -
 
 
 def _followed(directory: RunDirectory, select: str, metric: str) -> dict[str, float]:
-    """What was measured along training of the weights that are tested: the last ones, or those of the highest
+    """Metrics along training of the weights that are tested: the last ones, or those of the highest
     `metric`; on the validation split and on the training data that are followed.
     """
     of = ("validation/", "train_curve/")
@@ -243,7 +243,7 @@ def _followed(directory: RunDirectory, select: str, metric: str) -> dict[str, fl
 
 
 def _log_likelihood(parts: TrainingParts) -> str | None:
-    """What `test/log_likelihood` is."""
+    """Names the kind of estimate that `test/log_likelihood` is."""
     if isinstance(parts.model, DensityModel):
         return parts.model.log_likelihood
     number = parts.evaluation.importance_samples

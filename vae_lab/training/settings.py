@@ -50,7 +50,7 @@ FITS_ITSELF = (
 
 @dataclass(frozen=True)
 class Settings:
-    """What the configuration of a run says: each group as the object that it describes, named by its key.
+    """Settings of a run: each group as the object that its configuration describes, named by its key.
 
     Args:
         seed: Of every draw.
@@ -101,7 +101,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class TrainingSettings(Settings):
-    """What the configuration of a training says.
+    """Settings of a training.
 
     Args:
         estimator: Of the gradient.

@@ -1,4 +1,4 @@
-"""What a probe of codes found, by name and as a table."""
+"""Accuracies of classifiers on codes, by name and as a table."""
 
 from vae_lab.applications.base import Shown
 from vae_lab.applications.embed.figures import NAMES

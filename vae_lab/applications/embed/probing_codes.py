@@ -47,12 +47,12 @@ class Score(NamedTuple):
 
 
 class Probed(NamedTuple):
-    """What a probe found.
+    """Accuracies of classifiers of the codes, and of those that they are compared with.
 
     Args:
         scores: For every classifier, features and number of labels.
         chance: The accuracy of always saying the most frequent class.
-        notes: What must be said of the numbers.
+        notes: Caveats.
     """
 
     scores: list[Score]

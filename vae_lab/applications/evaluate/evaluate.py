@@ -86,7 +86,7 @@ class Evaluate(Application):
         )
 
     def _log_likelihood(self, model: TrainedModel) -> str:
-        """What `log_likelihood` is."""
+        """Names the kind of estimate that `log_likelihood` is."""
         if isinstance(model.model, DensityModel):
             return model.model.log_likelihood
         return f"L_{max(self.measures.importance_samples, default=0)}"

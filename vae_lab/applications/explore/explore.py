@@ -1,4 +1,4 @@
-"""What a model's latent space looks like."""
+"""Explores the latent space of a model."""
 
 import math
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ FEWEST = 3  # codes that make a plane
 
 
 class ExploreInputs(NamedTuple):
-    """What is looked at.
+    """Data that the figures are of.
 
     Args:
         split: The data.

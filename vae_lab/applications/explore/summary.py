@@ -1,4 +1,4 @@
-"""What is said of a latent space: metrics, a table and notes."""
+"""Summary of a latent space: metrics, a table and notes."""
 
 from collections.abc import Mapping
 

@@ -28,7 +28,7 @@ OF_THIS_COMMAND = {  # not taken over from a run
 
 @dataclass(frozen=True)
 class GradientsSettings:
-    """What the configuration of a measurement says.
+    """Settings of a measurement of gradients.
 
     Args:
         training: Settings of the training that makes the model.

@@ -1,4 +1,4 @@
-"""What ways to impute share."""
+"""Base class of the methods of imputation."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -26,7 +26,7 @@ class Imputed(NamedTuple):
 
 
 def joined(parts: Sequence[Imputed]) -> Imputed:
-    """What one way makes of all data, from those of some after another; on the CPU."""
+    """Joins the imputations of one method, batch after batch, to those of all data; on the CPU."""
     of_all = {
         name: torch.cat([part.diagnostics[name] for part in parts]).cpu() for name in parts[0].diagnostics
     }

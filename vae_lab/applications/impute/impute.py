@@ -1,4 +1,4 @@
-"""What a trained model makes of data of which pixels are missing."""
+"""Imputes missing pixels with a trained model."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,7 +168,7 @@ class Impute(Application):
     def _impute(
         self, model: TrainedModel, prepared: ImputeInputs, progress: Progress
     ) -> tuple[dict[str, Imputed], HeldOut | None]:
-        """What each method makes of the data, and log p(x_m|x_o) of what is held out, if something is."""
+        """Imputes by each method; also log p(x_m|x_o) of the pixels that are held out, if any."""
         assert isinstance(model.model, VAE)
         like, imputers = tensor_of(model.model), self._imputers()
         means = prepared.means.to(like)
@@ -196,7 +196,7 @@ class Impute(Application):
         return model.noise.of_part(self.data if self.data in PARTS else TEST)
 
     def _doubts(self, imputed: dict[str, Imputed], held_out: HeldOut | None) -> list[str]:
-        """What must be said of the importance weights."""
+        """Caveats on the importance weights."""
         if held_out is not None:
             _, sizes, in_doubt = held_out
             consequence = "log p(x_miss|x_obs) and imputations by them may be wrong there"
@@ -222,7 +222,7 @@ class Impute(Application):
         return fills[self.fill or as_trained]
 
     def _said(self, metrics: dict[str, float]) -> dict[str, str]:
-        """What must be known of each method's draws."""
+        """Diagnostics of each method's draws."""
         return {
             "importance_weighted": f"effective size {metrics.get('effective_sample_size', 0):,.0f} of "
             f"{self.importance_samples:,}",
@@ -230,7 +230,7 @@ class Impute(Application):
         }
 
     def _filled(self, metrics: dict[str, float], prepared: ImputeInputs) -> Shown:
-        """What is told where nothing is known of the truth."""
+        """Report where the missing pixels are unknown."""
         said = self._said(metrics)
         rows = [(name, said.get(name, "")) for name in self.methods]
         gaps = f"{prepared.seen.isnan().double().mean().item():.1%} of the pixels of {len(prepared.x):,} data"

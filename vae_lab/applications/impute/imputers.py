@@ -44,7 +44,7 @@ class Imputers:
     def __call__(
         self, vae: VAE, batch: Batch, fill: Fill, start: Tensor, noise: NoiseSource
     ) -> list[Imputed]:
-        """What each of the methods makes of some data.
+        """Imputes some data by each method.
 
         Args:
             vae: The model, of all pixels, with an amortised q.

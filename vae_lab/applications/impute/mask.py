@@ -22,7 +22,7 @@ WHITE = 127  # above which a pixel of an image is white
 
 
 def given_mask(key: str, missing: float | str, shape: Sequence[int], number: int, noise: NoiseSource) -> Mask:
-    """What each of some data misses.
+    """Masks of missing pixels, one for each datum.
 
     Args:
         key: The argument that says it, for messages.

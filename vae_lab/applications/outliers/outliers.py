@@ -206,7 +206,7 @@ class Outliers(Application):
         return scores
 
     def _doubts(self, prepared: OutlierInputs, both: Sequence[Mapping[str, np.ndarray]]) -> list[str]:
-        """What must be said of the importance weights, by which likelihoods are estimated."""
+        """Caveats on the importance weights, by which likelihoods are estimated."""
         if not set(prepared.scores) & set(OF_LIKELIHOOD):
             return []
         consequence = "they may look less likely than they are, and more importance_samples tell"
@@ -225,7 +225,7 @@ class Outliers(Application):
         return notes
 
     def _of_model(self, model: TrainedModel | DensityModel, part: Part) -> Iterator[dict[str, np.ndarray]]:
-        """What a model says of some data after another."""
+        """Scores of one model, batch after batch."""
         for x, numbers in part.batches():
             if isinstance(model, DensityModel):
                 found = {"negative_log_likelihood": -model.log_prob(x).double()}

@@ -28,7 +28,7 @@ def scores_of(model: VAE | DensityModel, has_density: bool) -> tuple[str, ...]:
 def outlier_scores(
     vae: VAE | DensityModel, batch: Batch, noise: NoiseSource, num_samples: int
 ) -> dict[str, Tensor]:
-    r"""What one model says of each datum, the higher the less it looks like what the model was trained on.
+    r"""Outlier scores of each datum under one model, high for data unlike the training data.
 
     `kl` is $\mathrm{KL}(q(z|x) \| p(z))$, in closed form where it has one; `negative_elbo` is
     $-\mathbb{E}_q[\log w]$ and `negative_log_likelihood` $-L_K$, both from the same samples;

@@ -1,4 +1,4 @@
-"""What a model offers that a VAE replaces."""
+"""Base classes of the models that a VAE replaces."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal

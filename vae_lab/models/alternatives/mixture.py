@@ -1,4 +1,4 @@
-"""What mixtures share: counts that can be, and the component that has died."""
+"""Parts that mixtures share: the check of their counts, and of components that have died."""
 
 import torch
 from torch import Tensor

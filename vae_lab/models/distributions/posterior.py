@@ -1,4 +1,4 @@
-"""What a posterior family offers."""
+"""Interface of the posterior families."""
 
 from collections.abc import Sequence
 from typing import Protocol

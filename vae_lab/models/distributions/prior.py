@@ -1,4 +1,4 @@
-"""What a prior offers."""
+"""Interface of the priors."""
 
 from collections.abc import Sequence
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""What a likelihood family offers."""
+"""Interface of the likelihood families."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -55,7 +55,7 @@ class Likelihood(nn.Module):
     is_over_pixels: bool = True
 
     def output_shape(self, data_shape: Sequence[int]) -> tuple[int, ...]:
-        """What the decoder must give for data of this shape.
+        """Shape of the decoder's outputs for data of this shape.
 
         Raises:
             ValueError: If they are no pixels.
@@ -68,7 +68,7 @@ class Likelihood(nn.Module):
         return (self.num_outputs * data_shape[0], *data_shape[1:])
 
     def measures(self, outputs: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """What else tells how good p(x|z) is, each a term per datum `(B,)`.
+        """Further measures of the quality of p(x|z), each a term per datum `(B,)`.
 
         Args:
             outputs: Of the decoder, for samples of q(z|x), `(K, B, ...)`.

@@ -1,4 +1,4 @@
-"""What networks between layers of latent variables share."""
+"""Base class of the networks between layers of latent variables."""
 
 from collections.abc import Callable, Sequence
 

@@ -7,6 +7,6 @@ from torch.func import functional_call
 
 
 def fixed(network: nn.Module, *inputs: Any) -> Any:
-    """What a network makes of its inputs, cut from the graph of its parameters and not from that of them."""
+    """Outputs of a network, cut from the graph of its parameters and not from that of its inputs."""
     parameters = {name: parameter.detach() for name, parameter in network.named_parameters()}
     return functional_call(network, parameters, inputs)

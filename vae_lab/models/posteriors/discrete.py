@@ -1,4 +1,4 @@
-"""What posteriors of discrete latent variables share."""
+"""Base class of the posteriors of discrete latent variables."""
 
 from typing import TypeGuard
 

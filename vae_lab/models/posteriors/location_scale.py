@@ -1,4 +1,4 @@
-"""What posteriors share that are a fixed distribution, moved and scaled."""
+"""Base class of the posteriors that are a fixed distribution, moved and scaled."""
 
 import math
 from dataclasses import dataclass, replace

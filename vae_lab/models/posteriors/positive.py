@@ -1,4 +1,4 @@
-"""What posteriors of positive latent variables share."""
+"""Base class of the posteriors of positive latent variables."""
 
 import math
 from collections.abc import Callable

@@ -43,7 +43,7 @@ class VampPrior(Prior):
         self.__dict__["recognition"] = (encoder, posterior)
 
     def _outputs(self) -> Tensor:
-        """What the encoder gives for the pseudo-inputs."""
+        """The encoder's outputs for the pseudo-inputs."""
         outputs: Tensor = self.__dict__["recognition"][0](self.pseudo_inputs.clamp(0, 1))
         return single(outputs)
 

@@ -119,7 +119,7 @@ def log_summary(logger: str, directory: str) -> bool:
 
 
 def imports() -> None:
-    """What the server imports."""
+    """Modules that the server imports."""
     global _server
     _server = os.getpid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the sweep's

@@ -1,4 +1,4 @@
-"""What the launchers do: compose the jobs, run them, and give Hydra their results."""
+"""Steps of every launcher: compose the jobs, run them, and give Hydra their results."""
 
 import errno
 import os

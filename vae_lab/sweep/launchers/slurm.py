@@ -31,7 +31,7 @@ BUSY_SECONDS = 10.0
 
 
 class SlurmTask:
-    """What submitit runs in each task of a job: one command line, as a process beside it.
+    """A task of a job, run by submitit: one command line, in a process of its own.
 
     On the signal that comes before a time-out or a preemption, submitit asks for a `checkpoint` and puts the
     job back into the queue, where the same line continues from the run's last checkpoint.
@@ -195,7 +195,7 @@ def _follow(task: Task, state: str) -> None:
 
 
 def _parameters(threads: int, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What submitit is told, beyond the resources that follow from the trainer."""
+    """Parameters of submitit, beyond the resources that follow from the trainer."""
     chosen = {
         "partition": settings["partition"],
         "time": settings["minutes"],
@@ -215,7 +215,7 @@ def _exports() -> list[str]:
 
 
 def _ask(*command: str) -> str | None:
-    """What a command of SLURM says; None if it fails, as `sacct` does without accounting."""
+    """Output of a command of SLURM; None if the command fails, as `sacct` does without accounting."""
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     except (OSError, subprocess.SubprocessError):

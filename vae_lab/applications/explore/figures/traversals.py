@@ -1,4 +1,4 @@
-"""What each latent dimension does: p(x|z) as one of them moves and the others stay."""
+"""Traversals: p(x|z) as one latent dimension moves and the others stay."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
