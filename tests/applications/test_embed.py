@@ -325,7 +325,10 @@ def test_all_runs_of_a_sweep(vae_lab, runs, tmp_path):
     assert "accuracy/linear/code/all" in table.columns
     process = vae_lab("embed", "runs=sizes", *FAST, "out=codes.parquet")
     assert process.returncode == 1
-    assert "out=codes.parquet is for one run, and would be replaced by each; leave it out." in process.stderr
+    assert (
+        "out=codes.parquet must be left out of a sweep, of which each run would replace the file."
+        in process.stderr
+    )
 
 
 def test_mistakes_leave_nothing(here, runs, tmp_path):

@@ -90,7 +90,7 @@ MISTAKES = {
     "optimizer.algorithm.eps=-1": "optimizer.algorithm cannot take a step with its settings (Invalid epsilon",
     "optimizer.algorithm.betas=[3,3]": "optimizer.algorithm cannot take a step with its settings (Invalid",
     "optimizer.algorithm.eps=nan": "optimizer.algorithm.eps must be finite, got nan.",
-    "+optimizer.algorithm.lr=-5": "optimizer.algorithm.lr must be left out, as it has no effect; use lr.",
+    "+optimizer.algorithm.lr=-5": "optimizer.algorithm.lr has no effect; use lr.",
     "optimizer=sgd optimizer.algorithm.momentum=3": (
         "optimizer.algorithm.momentum must be at least 0 and below 1, got 3."
     ),
@@ -355,7 +355,7 @@ def test_a_truncated_checkpoint_and_a_missing_one(vae_lab, tmp_path):
     process = vae_lab("train", *SHORT)
     assert process.returncode == 1
     assert "last.ckpt is truncated or corrupt" in process.stderr
-    assert "Delete it, or say rerun=true, to begin again." in process.stderr
+    assert "Delete it, or pass rerun=true, to begin again." in process.stderr
     last.unlink()
     assert vae_lab("train", *SHORT).returncode == 0
     metrics = '"metrics": '

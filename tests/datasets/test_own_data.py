@@ -667,7 +667,7 @@ def test_a_batch_of_cifar10_runs_nothing(tmp_path):
     first = next(iter(of_files))
     (tmp_path / first).write_bytes(pickle.dumps({"data": Touches(tmp_path / "executed"), "labels": []}))
     of_files[first] = writing.checksum(tmp_path / first, "md5")  # which a stranger's configuration may name
-    with pytest.raises(ValueError, match=r"files must hold arrays, but one names posix\.system"):
+    with pytest.raises(ValueError, match=r"files must hold arrays alone, got posix\.system"):
         dataset("cifar10", tmp_path, of_files).setup()
     assert not (tmp_path / "executed").exists()
 

@@ -209,7 +209,7 @@ def test_the_probe_measures_one_table():
         ),
         (
             ["dataset=breast_cancer", "model=logistic_regression", "model/encoder=mlp"],
-            "model.encoder: it is made for the whole datum, .* use model/encoder=constant or dataset.rows",
+            "model.encoder needs the whole datum, .* use model/encoder=constant or dataset.rows",
         ),
         (
             ["dataset=breast_cancer", "model=logistic_regression", "estimator=wake_sleep"],

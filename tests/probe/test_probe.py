@@ -245,7 +245,7 @@ def test_wake_sleep_is_measured_at_the_data_that_it_dreams():
     vae, batch = model(), images()
     rows = Probe(vae, batch, NoiseSource(0), 200, chunk=50).measure({"it": WakeSleep()})
     by_group = {row.group: row for row in rows}
-    assert by_group["outputs"].status == "it encodes other data than the batch"
+    assert by_group["outputs"].status == "encodes other data than the batch"
     assert math.isnan(by_group["outputs"].trace)
     encoder, decoder = by_group["encoder"], by_group["decoder"]
     assert (encoder.status, encoder.path) == ("ok", "replicates")

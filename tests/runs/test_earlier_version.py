@@ -66,7 +66,7 @@ def test_an_unfinished_run_of_it_is_not_continued(earlier, here, vae_lab):
     refused = here("train", *SETTINGS, f"hydra.run.dir={path}")
     assert refused.returncode == 1
     assert "holds an unfinished run of an earlier version" in refused.stderr
-    assert "say rerun=true" in refused.stderr
+    assert "pass rerun=true" in refused.stderr
     assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
     assert vae_lab("train", *SETTINGS, f"hydra.run.dir={path}", "rerun=true").returncode == 0
 

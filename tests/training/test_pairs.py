@@ -97,7 +97,7 @@ def is_probed(vae, estimator):
     batch = Batch(X, torch.arange(2))
     rows = Probe(vae, batch, noise, num_replicates=2, chunk=2).measure({"own": estimator})
     for row in rows:
-        encodes_others = row.status == "it encodes other data than the batch"
+        encodes_others = row.status == "encodes other data than the batch"
         assert row.status == "ok" or (encodes_others and row.group.startswith("outputs")), row.status
     assert any(row.status == "ok" for row in rows)
     return True

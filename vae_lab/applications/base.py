@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from vae_lab.trained.model import TrainedModel
 
-Progress = Callable[[int, int], None]  # is told how many are done, and of how many
+Progress = Callable[[int, int], None]  # called with how many are done, and of how many
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def explain(error: Exception, config_name: str) -> str | None:
         return str(mistake)
     if _is_full(error):
         return (
-            "the disk is full. Make space and give the same command again: it continues from the last "
+            "the disk is full. Make space and give the same command again, to continue from the last "
             "checkpoint."
         )
     if (large := too_large(error)) is not None:

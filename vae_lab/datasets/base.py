@@ -72,7 +72,7 @@ class SplitDataset:
             the same ones, keyed by datum and `split_seed`; they are NaN. The test part is complete.
 
     Attributes:
-        notes: What must be said of the data.
+        notes: Caveats on the data.
         incomplete: Whether pixels are missing, as far as is known.
         sees_parts: Whether a training step sees some rows of a datum.
 

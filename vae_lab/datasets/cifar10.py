@@ -46,7 +46,7 @@ class _ArraysOnly(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module.partition(".")[0], name) not in _OF_ARRAYS:
-            raise ValueError(f"files must hold arrays, but one names {module}.{name}.")
+            raise ValueError(f"files must hold arrays alone, got {module}.{name}.")
         return _OF_ARRAYS["numpy", name]
 
 

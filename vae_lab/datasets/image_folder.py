@@ -192,7 +192,7 @@ class ImageFiles:
         try:
             with Image.open(path, formats=FORMATS) as image:
                 if image.mode.startswith(DEEP):
-                    raise OSError("it has more than 256 grey levels")
+                    raise OSError("more than 256 grey levels")
                 most = max(height, width)  # it may be turned yet
                 image.draft(MODES[channels], (most, most))  # a JPEG is decoded no larger than it must be
                 upright = _on_white(ImageOps.exif_transpose(image)).convert(MODES[channels])

@@ -124,7 +124,7 @@ class Measures:
             vae: The model.
             batch: The data, with their numbers in the split.
             noise: Source of evaluation noise.
-            progress: Is told how many data are done.
+            progress: Called with the number of data that are done.
         """
         terms = self._terms(vae, batch, noise, progress)
         trust = self._trust(terms)
@@ -229,8 +229,8 @@ def _notes(
         notes += [f"q fitted to {len(gap.trust.in_doubt):,} data: {note}" for note in of_fitted]
     if "mutual_information" in statistics and statistics["mutual_information"].value > math.log(number) - 1:
         notes.append(
-            f"mutual_information is at most log {number:,} = {math.log(number):.3f} for so many data: so "
-            "near to it, it may be too low and marginal_kl too high"
+            f"mutual_information is at most log {number:,} = {math.log(number):.3f} for so many data; so "
+            "near to this limit, mutual_information may be too low and marginal_kl too high"
         )
     if "active_units" in statistics and statistics["active_units"].value == 0:
         notes.append("posterior collapse: no latent dimension is active")

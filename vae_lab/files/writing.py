@@ -20,7 +20,7 @@ from vae_lab.errors import UserError
 LARGE = 1e9  # bytes of which the user is told that they are read
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow would hand others to programs
 RESULTS = (".vae_lab.json", ".hydra")  # what lies in folders of results alone
-LEFT_SECONDS = 86_400.0  # after which a draft is taken for left behind, whoever made it
+LEFT_SECONDS = 86_400.0  # after which a draft is considered left behind, whoever made it
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 

@@ -142,4 +142,4 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _say_halved(rows: int) -> None:
-    warnings.warn(f"memory does not hold {2 * rows} decoder rows, so that it gets {rows}.", stacklevel=3)
+    warnings.warn(f"memory does not hold {2 * rows} decoder rows; going on with {rows}.", stacklevel=3)

@@ -27,7 +27,7 @@ def minibatch_traces(
 
     m(x) is the gradient of a datum averaged over the noise, estimated twice from independent halves of the
     replicates, so that the noise left in them adds nothing to the expectation; c is the mean over the data,
-    known independently. The data of a minibatch are taken for independent draws.
+    known independently. The data of a minibatch are treated as independent draws.
 
     Args:
         objective: Of an estimator that does not couple data.

@@ -20,7 +20,7 @@ from vae_lab.probe.sample import Groups, NotFiniteGradientError, Sample
 
 ROUNDING = 32  # units of the least digit, within which two gradients are the same
 NAN = float("nan")
-NOTHING = {"nothing": NoiseSpec("uniform", 2, (1,))}  # what replicates are told apart by that need no noise
+NOTHING = {"nothing": NoiseSpec("uniform", 2, (1,))}  # numbers replicates that need no noise
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ class Probe:
             return
         for group, names in self.groups.items():
             if group not in sample.groups:
-                yield self._row(name, estimator, group, cost, "it encodes other data than the batch")
+                yield self._row(name, estimator, group, cost, "encodes other data than the batch")
                 continue
             trace, (low, high) = sample.trace(group), sample.interval(group)
             values = _lengths(blocks, reference, names, tests, self.jacobian.outputs.dtype)

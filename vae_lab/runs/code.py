@@ -125,12 +125,12 @@ def notes_on(result: Mapping[str, Any]) -> list[str]:
     """Notes on a finished result of which the code or the libraries are others now."""
     code = result.get("code")
     if not code:
-        return ["it is unknown by which code this was made; rerun=code does it again."]
+        return ["the code behind this result is unknown; rerun=code repeats the run."]
     notes = []
     if differing := changed(code):
-        notes.append(f"the code has changed since: {listed(differing)}; rerun=code does it again.")
+        notes.append(f"the code has changed since: {listed(differing)}; rerun=code repeats the run.")
     elif len(code.get("history", [])) > 1:
-        notes.append("other code made a part of this; rerun=code does it again.")
+        notes.append("other code made a part of this result; rerun=code repeats the run.")
     there = result.get("packages", {})
     versions = [
         f"{name} {there[name]} (now {now})"
@@ -138,7 +138,7 @@ def notes_on(result: Mapping[str, Any]) -> list[str]:
         if name in there and (now := _version(name)) != there[name]
     ]
     if versions:
-        notes.append(f"this was made with {', '.join(versions)}; rerun=true does it again.")
+        notes.append(f"this result was made with {', '.join(versions)}; rerun=true repeats the run.")
     return notes
 
 

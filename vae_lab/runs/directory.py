@@ -156,7 +156,7 @@ class RunDirectory:
                 )
             raise UserError(
                 f"{self.path} holds a run of another configuration: {key} is {there} there and {here} "
-                "here. Choose another hydra.run.dir, or say rerun=true to replace it."
+                "here. Choose another hydra.run.dir, or pass rerun=true to replace it."
             )
 
     @contextmanager
@@ -222,19 +222,19 @@ class RunDirectory:
                 if self.metrics_json.is_file():
                     return
                 raise UserError(
-                    f"{self.path} holds an unfinished run of an earlier version, which this one cannot go on "
-                    "with. Choose another hydra.run.dir, or say rerun=true to replace it."
+                    f"{self.path} holds an unfinished run of an earlier version, which cannot be continued "
+                    "here. Choose another hydra.run.dir, or pass rerun=true to replace it."
                 )
             raise UserError(
                 f"{self.path} holds an unfinished run of another configuration, or of other data. Choose "
-                "another hydra.run.dir, or say rerun=true to replace it."
+                "another hydra.run.dir, or pass rerun=true to replace it."
             )
 
     def check_origin(self, checkpoint: Path, origin: Mapping[str, Any]) -> None:
         """Raises `UserError` if a checkpoint in this directory names a run of another family."""
         if origin and origin["family"] not in {self.family, *self._families_by_path()}:
             raise UserError(
-                f"{checkpoint} is of another run, {origin['signature']}. Delete it, or say rerun=true, to "
+                f"{checkpoint} is of another run, {origin['signature']}. Delete it, or pass rerun=true, to "
                 "begin again."
             )
 

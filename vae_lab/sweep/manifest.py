@@ -149,15 +149,15 @@ def grown(before: Manifest | None, by: Manifest) -> Manifest:
         return by
     if before.base is not None and before.base.get("format", FORMAT) != FORMAT:
         raise UserError(
-            f"sweep {by.name} is of an earlier version: status, figures and runs={by.name} read it, but it "
-            "cannot grow. Choose another sweep.name, or add sweep.anew=true to make its runs again beside "
-            "those that it has, which are kept."
+            f"sweep {by.name} is of an earlier version: status, figures and runs={by.name} read it, but no "
+            "run can be added. Choose another sweep.name, or add sweep.anew=true to make all runs again; "
+            "the earlier ones are kept."
         )
     if (difference := _difference(before, by)) is not None:
         what, there, here = difference
         raise UserError(
-            f"sweep {by.name} cannot grow by this: {what} is {there} in it and {here} here. Choose another "
-            "sweep.name, or add sweep.anew=true to leave the runs that it has out of its table."
+            f"sweep {by.name} cannot grow by these runs: {what} is {there} there and {here} here. Choose "
+            "another sweep.name, or add sweep.anew=true to leave the earlier runs out of its table."
         )
     there = {entry.directory for entry in before.entries}
     entries = [*before.entries, *(entry for entry in by.entries if entry.directory not in there)]

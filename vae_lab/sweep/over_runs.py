@@ -11,7 +11,7 @@ from vae_lab.runs.result import result_of
 from vae_lab.sweep import manifest
 from vae_lab.sweep.axes import Axis, Point
 
-OF_CODES = ("embed", "explore")  # commands that need codes alone, which autoencoders have too
+COMMANDS_ON_CODES = ("embed", "explore")  # commands that need codes alone, which autoencoders have too
 
 
 def over_runs(
@@ -59,7 +59,7 @@ def _is_plain(axis: Axis) -> bool:
 
 
 def _apart(name: str, others: Collection[str]) -> str:
-    """The name of an axis of the runs, told apart from an axis of what goes over them."""
+    """The name of an axis of the runs, distinct from an axis of the command on them."""
     return f"run_{name}" if name in others else name
 
 
@@ -76,7 +76,7 @@ def _of_sweep(sweep: str, output_dir: str, command: str) -> tuple[list[Axis], li
             print(f"note: {entry.label} is left out: {entry.state()[1]}.")
     if len(done) < len(made.entries):
         print(f"note: {len(done)} of the {len(made.entries)} runs of {made.name} are done, and are measured.")
-    models = [entry for entry in done if command in OF_CODES or _has_density(entry)]
+    models = [entry for entry in done if command in COMMANDS_ON_CODES or _has_density(entry)]
     if not models:
         raise UserError(f"runs={sweep} are autoencoders, which have no p(x) to measure.")
     if len(models) < len(done):

@@ -65,7 +65,9 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
     if any(axis.key == "runs" for axis in of):
         raise UserError("runs takes the name of a sweep or a list: write runs=[...] with brackets.")
     if master.get("out") is not None:
-        raise UserError(f"out={master.out} is for one run, and would be replaced by each; leave it out.")
+        raise UserError(
+            f"out={master.out} must be left out of a sweep, of which each run would replace the file."
+        )
     every = points(of)
     if master.get("runs") is not None:
         of, every = over_runs(master.runs, str(master.output_dir), of, every, command)
@@ -203,10 +205,10 @@ def _tell_of_other_code(done: Sequence[Job]) -> None:
     others = [result for result in results if not is_as_now(result)]
     if others:
         parts = dict.fromkeys(part for result in others for part in changed(result.code))
-        what = listed(list(parts)) or "it did so while they were made"
+        what = listed(list(parts)) or "while the runs were made"
         print(
             f"note: the code of {len(others)} of the {len(done)} finished runs has changed since: {what}; "
-            "rerun=code does these again."
+            "rerun=code repeats these runs."
         )
 
 

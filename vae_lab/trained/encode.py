@@ -78,7 +78,7 @@ def notes_on_codes(model: TrainedModel) -> list[str]:
         )
     elif not vae.posterior.has_mean:
         notes.append(
-            f"{type(vae.posterior).__name__} has no closed mean or scale: mean is where it takes the middle "
+            f"{type(vae.posterior).__name__} has no closed mean or scale: mean is the sample at the middle "
             "of its noise; samples=1000 tells more"
         )
     if vae.is_per_datum:

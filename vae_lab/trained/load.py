@@ -61,12 +61,12 @@ def load_trained(directory: Path) -> Trained:
         notes.append("the run is of an earlier version, which recorded no checksum of its weights")
     elif recorded != checksum(path):
         raise UserError(
-            f"{path} is not the checkpoint that was tested, but another run's or a later one; say rerun=true "
-            "to vae-lab train with the same configuration."
+            f"{path} is not the checkpoint that was tested, but another run's or a later one; pass "
+            "rerun=true to vae-lab train with the same configuration."
         )
     if result.definition.get("format") != FORMAT:
         notes.append(
-            "the run is of an earlier version and is read as it is; the command that made it makes it again, "
+            "the run is of an earlier version and is read unchanged; the same command makes a new one, "
             "under another signature"
         )
     parts.model.load_state_dict(weights_of_model(checkpoint))

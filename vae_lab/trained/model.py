@@ -196,7 +196,7 @@ class TrainedModel:
 
     def _check_density(self) -> None:
         if not self.parts.has_density:
-            raise ValueError("an autoencoder has no p(x): it can encode and decode.")
+            raise ValueError("an autoencoder has no p(x), and can only encode and decode.")
 
     def batch(self, x: Tensor, numbers: Tensor | None = None) -> Batch:
         """Data beside the model, with their numbers among those that share its noise, from 0 unless given.

@@ -76,7 +76,7 @@ class RunParts:
             UserError: If it is none.
         """
         if not isinstance(self.model, VAE):
-            raise UserError(f"{type(self.model).__name__} is no VAE: it has neither z nor a bound.")
+            raise UserError(f"{type(self.model).__name__} has no latent variables.")
         return self.model
 
     @property
@@ -213,7 +213,7 @@ def _model(settings: Settings) -> Model:
     networks = isinstance(model, VAE) and model.is_amortized and not isinstance(model.encoder, Constant)
     if dataset.sees_parts and networks:
         raise UserError(
-            "model.encoder: it is made for the whole datum, of which a training step sees dataset.rows; use "
+            "model.encoder needs the whole datum, of which a training step sees dataset.rows; use "
             "model/encoder=constant or dataset.rows=null."
         )
     return model
@@ -227,7 +227,7 @@ def _prepare_callback(key: str, callback: pl.Callback, model: Model, settings: S
 
 
 def _check_support(model: Model, dataset: SplitDataset) -> list[str]:
-    """Checks that the model can score the data; gives what must be said of its log-likelihoods."""
+    """Checks that the model can score the data; returns caveats on its log-likelihoods."""
     scorer = model.likelihood if isinstance(model, VAE) else model
     data = dataset.data
     if isinstance(model, VAE) and model.prior.needs_encoder:

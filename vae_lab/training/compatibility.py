@@ -20,11 +20,11 @@ from vae_lab.training.hints import Proposal, alternatives, use
 from vae_lab.training.offer import Offer
 
 NEEDS_NETWORK = (
-    "it measures gradients of a network q(z|x), which model/encoder=none or per_datum and models other than "
+    "needs a network q(z|x), which model/encoder=none or per_datum and models other than "
     "VAEs do not have; use another."
 )
 
-MISSING_HINT = "these miss pixels (dataset.missing, or values that are not a number)"
+MISSING_HINT = "pixels are missing (dataset.missing, or values that are not a number)"
 
 
 class Requirement(NamedTuple):
@@ -251,14 +251,14 @@ def prepare_probe(
         UserError: If it cannot; the message names the key, that of an estimator being its entry in `keys`.
     """
     if not vae.is_amortized:
-        raise UserError(f"{key}: {NEEDS_NETWORK}")
+        raise UserError(f"{key} {NEEDS_NETWORK}")
     if vae.prior.needs_encoder:
         raise UserError(
-            f"{key}: it takes the encoder's gradient through q(z|x) alone, and {type(vae.prior).__name__} "
+            f"{key} needs an encoder in q(z|x) alone, and {type(vae.prior).__name__} "
             "has the encoder in p(z) too; use another model/prior."
         )
     if dataset.incomplete:
-        raise UserError(f"{key}: it measures gradients on complete data, and {MISSING_HINT}.")
+        raise UserError(f"{key} needs complete data, and {MISSING_HINT}.")
     try:
         settings.check(dataset)
     except ValueError as error:
@@ -268,12 +268,10 @@ def prepare_probe(
         specs = estimator.noise_spec(vae, _one_datum(dataset))
         if any(spec.shared for spec in specs.values()):
             raise UserError(
-                f"{keys[name]}: it draws weights for a whole batch, and the probe measures datum by datum."
+                f"{keys[name]} draws weights for a whole batch, and the probe measures datum by datum."
             )
         if not specs:
-            raise UserError(
-                f"{keys[name]}: it uses no noise, so that its gradient has no variance to measure."
-            )
+            raise UserError(f"{keys[name]} uses no noise, so that its gradient has no variance to measure.")
 
 
 def _check_noise(specs: Mapping[str, NoiseSpec], key: str, noise: NoiseSource) -> None:

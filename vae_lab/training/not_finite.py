@@ -56,4 +56,6 @@ def _help(module: Any, name: str, value: float) -> str:
 def _of_gradient(module: pl.LightningModule) -> str:
     """Help where the terms are finite and the gradient is not."""
     double = str(module.trainer.precision).startswith("64")
-    return f"its objective is: use another estimator{'' if double else ', or trainer.precision=64-true'}"
+    return (
+        f"the objective is finite: use another estimator{'' if double else ', or trainer.precision=64-true'}"
+    )

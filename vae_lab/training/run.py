@@ -132,11 +132,11 @@ def _resume(directory: RunDirectory, parts: TrainingParts, module: VAEModule, co
     if path.exists() and not directory.metrics_csv.is_file():
         raise UserError(
             f"{directory.metrics_csv} is missing, which holds what was measured up to the last checkpoint; "
-            "put it back, or say rerun=true to begin again."
+            "put it back, or pass rerun=true to begin again."
         )
     if step > parts.trainer.max_steps:
         raise UserError(
-            f"{path} is of a longer run: at step {step} of {parts.trainer.max_steps}. Delete it, or say "
+            f"{path} is of a longer run: at step {step} of {parts.trainer.max_steps}. Delete it, or pass "
             "rerun=true, to begin again."
         )
     if checkpoint[CHECKSUM] is None:
@@ -154,7 +154,7 @@ def _of_this_run(directory: RunDirectory, path: Path) -> dict[str, Any]:
     try:
         checkpoint = load_checkpoint(path)
     except ValueError as error:
-        raise UserError(f"{error} Delete it, or say rerun=true, to begin again.") from error
+        raise UserError(f"{error} Delete it, or pass rerun=true, to begin again.") from error
     directory.check_origin(path, checkpoint["vae_lab"].get("origin", {}))
     return checkpoint
 

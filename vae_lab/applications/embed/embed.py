@@ -128,7 +128,7 @@ class Embed(Application):
             )
 
     def _labelled(self, dataset: SplitDataset) -> tuple[tuple[Split, Split] | None, list[str]]:
-        """The training and the test data of the probe, and what must be said of them."""
+        """The training and the test data of the probe, and caveats on them."""
         parts = [
             _some(dataset.measured_part(name), most)
             for name, most in (("train", self.max_train), ("test", TESTED))

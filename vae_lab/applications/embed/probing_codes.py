@@ -101,7 +101,7 @@ class ProbingClassifiers:
         Args:
             train: The training data.
             test: The test data.
-            progress: Is told how many classifiers are done, and of how many.
+            progress: Called with the number of classifiers that are done, and of all.
         """
         every = len(train.labels)
         numbers = sorted({*self.numbers, every})

@@ -11,13 +11,13 @@ from vae_lab.applications.explore.view import MOST, LatentView
 def outcome(
     view: LatentView, in_plane: Mapping[str, float], labels: Tensor | None, notes: list[str]
 ) -> Outcome:
-    """All that came of looking at a latent space.
+    """Outcome of the exploration of a latent space.
 
     Args:
         view: The latent space.
         in_plane: What was measured in the plane.
         labels: Of the codes, where there are any.
-        notes: What must be said of the numbers.
+        notes: Caveats.
     """
     dimensions = view.codes.dimensions
     kl = [] if dimensions.kl is None else dimensions.kl.tolist()

@@ -104,9 +104,9 @@ class LatentView:
             return []
         if not self.is_normal:
             kind = type(self.vae.prior).__name__ if self.has_prior else "none"
-            return [f"manifold.png is left out: it needs a standard normal prior, and this model has {kind}"]
+            return [f"manifold.png needs a standard normal prior, and this model has {kind}"]
         if len(self.model.data_shape) != 3:
-            return ["manifold.png is left out: the data are no images"]
+            return ["manifold.png needs images, and the data are none"]
         images = self.decode(manifold_points(SIDE)).clamp(0, 1)
         mosaics([("means of p(x|z), z through the quantiles of the prior", images, SIDE)], path)
         return []

@@ -138,8 +138,8 @@ def weights_at(state: State, trained: RunDirectory, parts: TrainingParts) -> tup
         here, there = (tuple(side[name].shape) if name in side else "not there" for side in (fresh, weights))
         if here != there:
             raise UserError(
-                f"at={state.name}: {state.checkpoint} is of another model: {name} is {there} in it and "
-                f"{here} here; give the model that it was trained with, or run=<its run>."
+                f"at={state.name}: {state.checkpoint} is of another model: {name} is {there} there and "
+                f"{here} here; give the model of that training, or run=<its run>."
             )
     return checkpoint["vae_lab"]["samples"], weights
 

@@ -38,7 +38,7 @@ class ImputeInputs(NamedTuple):
         numbers: Of the data in their part, `(N,)`.
         train: Some training data, for the nearest neighbours.
         means: Of all training data, `(*data_shape)`.
-        notes: What must be said.
+        notes: Caveats.
     """
 
     x: Tensor

@@ -75,8 +75,8 @@ def _of_file(key: str, path: Path, shape: Sequence[int], number: int) -> Mask:
         return _same(key, str(path), mask.expand(whole))
     if tuple(mask.shape) not in ((number, *whole), (number, *without_channels)):
         raise UserError(
-            f"{key}: {path} has the shape {tuple(mask.shape)}; it must be {whole}, that of a datum, or "
-            f"{(number, *whole)}, that of all data."
+            f"{key}: {path} must have the shape {whole}, that of a datum, or "
+            f"{(number, *whole)}, that of all data, got {tuple(mask.shape)}."
         )
     if mask.shape[1:] != whole:
         mask = mask.unsqueeze(1).expand(-1, *shape)

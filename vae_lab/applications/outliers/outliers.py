@@ -209,7 +209,7 @@ class Outliers(Application):
         """Caveats on the importance weights, by which likelihoods are estimated."""
         if not set(prepared.scores) & set(OF_LIKELIHOOD):
             return []
-        consequence = "they may look less likely than they are, and more importance_samples tell"
+        consequence = "their likelihoods may be too low, and more importance_samples tell"
         notes = []
         for kind, scores in zip(("inliers", "outliers"), both, strict=True):
             for prefix, of in {"": "", "background/": " by the background"}.items():

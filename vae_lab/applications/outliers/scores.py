@@ -11,10 +11,10 @@ from vae_lab.models.alternatives.base import DensityModel
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource
 
-OF_CODES = ("kl", "negative_elbo", "reconstruction_error")  # which need a q(z|x)
+ENCODER_SCORES = ("kl", "negative_elbo", "reconstruction_error")  # which need a q(z|x)
 OF_LIKELIHOOD = ("negative_log_likelihood", "likelihood_ratio", "typicality")  # which need a p(x)
 OF_WEIGHTS = ("effective_sample_size", "in_doubt")
-SCORES = (*OF_CODES, *OF_LIKELIHOOD)
+SCORES = (*ENCODER_SCORES, *OF_LIKELIHOOD)
 
 
 def scores_of(model: VAE | DensityModel, has_density: bool) -> tuple[str, ...]:

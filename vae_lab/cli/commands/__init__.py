@@ -38,12 +38,12 @@ COMMANDS = {
     "gradients": Command(
         "measure variance, bias and cost of gradient estimators at a state of a model", "gradients"
     ),
-    "outliers": Command("tell outliers from inliers by the scores of a trained model", "application"),
+    "outliers": Command("detect outliers by scores of a trained model", "application"),
     "sweep": Command(
         "run a question from sweeps/ to its table and its figure; alone: list the questions", "sweep", False
     ),
     "status": Command("show how the runs of a sweep stand, here or at SLURM", "status", False),
-    "figures": Command("collect and draw a sweep again, as far as it is done", "figures", False),
+    "figures": Command("collect and draw again the finished runs of a sweep", "figures", False),
 }
 
 

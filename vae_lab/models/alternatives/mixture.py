@@ -27,6 +27,6 @@ def check_alive(held: Tensor, fewest: float) -> None:
     dead = torch.nonzero(~(held >= fewest)).flatten().tolist()
     if dead:
         raise ValueError(
-            f"num_components={len(held)}: component {dead[0]} has died, it holds {held[dead[0]].item():.2g} "
+            f"num_components={len(held)}: component {dead[0]} has died, with {held[dead[0]].item():.2g} "
             f"of {held.sum().item():.0f} data ({len(dead)} such); use fewer components, or another seed."
         )

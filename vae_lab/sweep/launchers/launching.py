@@ -86,7 +86,7 @@ def run_on_slurm(
         with LiveTable(_name(master), len(tasks)) as board:
             slurm.wait_for_jobs(tasks, submitted, board.show)
     else:
-        print(f"vae-lab status {directory} shows how they stand, vae-lab figures {directory} what they found")
+        print(f"vae-lab status {directory} shows their progress, vae-lab figures {directory} their results")
     return [_returned(task) for task in tasks]
 
 

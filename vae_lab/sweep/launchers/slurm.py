@@ -48,7 +48,7 @@ class SlurmTask:
 
     def __call__(self) -> str:
         while (status := self._run()) == Busy.exit_status:
-            time.sleep(BUSY_SECONDS)  # its former self, on a node that is lost, is soon taken for dead
+            time.sleep(BUSY_SECONDS)  # the earlier process, on a node that is lost, is soon considered dead
         if status:
             raise RuntimeError(why(Path(self.directory), status))
         return self.directory
