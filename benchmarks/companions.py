@@ -1,4 +1,4 @@
-"""Further options that an option needs, so that a model with it can be trained on the digits."""
+"""Options that another needs, so that a model with it can be trained on the digits."""
 
 BINARY = ["model/posterior=bernoulli", "model/prior=bernoulli"]
 GREY = ["dataset.binarize=none", "dataset.dequantize=true"]

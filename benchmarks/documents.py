@@ -62,13 +62,13 @@ class Block:
     marks: list[tuple[str, str, str]]
 
     def mark(self, kind: str) -> str | None:
-        """Text of a comment of this kind, empty if the comment is its kind alone; None without one."""
+        """The text of a comment of a kind; empty where there is none."""
         return next((text for name, _, text in self.marks if name == kind), None)
 
 
 @dataclass
 class Step:
-    """A command line or the Python of a block, to be run.
+    """A step to be run: a command line, or the Python of a block.
 
     Args:
         block: Where it stands.
@@ -89,7 +89,7 @@ class Step:
 
     @property
     def words(self) -> list[str]:
-        """Words after `vae-lab`; none for other commands."""
+        """The words after `vae-lab`; none for other commands."""
         words = shlex.split(self.text.replace("pip install uv && uv run ", ""), comments=True)
         return words[1:] if words[:1] == ["vae-lab"] else []
 
@@ -119,7 +119,7 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 def steps(page: Path) -> Iterator[Step]:
-    """Steps of a page, in order.
+    """The steps of a page, in order.
 
     Raises:
         ValueError: If a block is neither run nor marked.
@@ -183,7 +183,7 @@ Runner = Callable[[list[str], str | None], str]
 
 
 class Pages:
-    """Runs the steps of the pages in one folder.
+    """The steps of the pages, run in one folder.
 
     Args:
         run: Runs the words after `vae-lab`, or a program, and gives what was printed.
@@ -259,7 +259,7 @@ def _unit(number: str) -> float:
 
 
 def updated(step: Step, printed: list[str]) -> dict[int, str]:
-    """Lines to replace the lines shown: those printed under the same names."""
+    """The lines that should be shown: those that were printed under the same names."""
     replaced: dict[int, str] = {}
     place = 0
     for number, line in step.shown.items():
@@ -271,7 +271,7 @@ def updated(step: Step, printed: list[str]) -> dict[int, str]:
 
 
 def _name(line: str) -> str:
-    """Beginning of a line, up to its first number."""
+    """The beginning of a line, up to its first number."""
     match = re.match(r"\s*([^\d±-]*)", line)
     return " ".join(match[1].split()[:2]) if match else ""
 

@@ -67,7 +67,7 @@ def _of_seed_1(here: Path) -> set[str]:
 
 
 def tree(top: Path) -> dict[str, str]:
-    """Content of a folder: the kind of each path, or a hash of its content."""
+    """The content of a folder: of each path its kind, or a hash of its content."""
     found = {}
     for folder, names, files in os.walk(os.fsencode(top)):
         for name in names + files:
@@ -91,7 +91,7 @@ def _content(path: bytes) -> str:
 
 
 def faults(drawn: Input, ended: Ended, before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """Faults of a command: contradictions between its exit status, its output and its files."""
+    """The faults of an outcome."""
     wrong = []
     new = sorted(path for path in after.keys() - before.keys() if not _is_cache(path))
     touched = sorted(

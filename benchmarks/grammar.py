@@ -11,7 +11,7 @@ from typing import Any
 from companions import COMPANIONS
 from omegaconf import OmegaConf
 
-from vae_lab.cli.main import COMMANDS
+from vae_lab.config.commands import COMMANDS
 from vae_lab.files.paths import CONF, SWEEPS
 
 FAST = [
@@ -134,7 +134,7 @@ DATA = [
 
 @dataclass
 class Input:
-    """A command line to try.
+    """An input to be tried.
 
     Args:
         kind: Of the grammar.
@@ -173,7 +173,7 @@ def leaves() -> dict[str, Any]:
 
 
 def _loaded(path: str | Path) -> Any:
-    """Content of a file of the configuration."""
+    """The content of a file of the configuration."""
     return OmegaConf.to_container(OmegaConf.load(CONF / path))
 
 
@@ -364,7 +364,7 @@ def flags(chance: random.Random) -> Input:
 
 
 def no_command(chance: random.Random) -> Input:
-    """Draws a word that is no command, or a command without its arguments."""
+    """Words that are no command, or a command without the words that it needs."""
     first = chance.choice(
         ["version", "help", "Train", "trian", "--version", "", word(chance), *COMMANDS, *WORDS]
     )
@@ -482,7 +482,7 @@ def sweeps(chance: random.Random) -> Input:
 
 
 def completion(chance: random.Random) -> Input:
-    """Draws a shell's request for completion, or one for help."""
+    """Questions of the shell for completion, and help."""
     line = (
         "vae-lab " + chance.choice([*COMMANDS, *WORDS]) + " " + chance.choice(["", "mod", "model=", *WORDS])
     )

@@ -45,7 +45,7 @@ TRAINED = ["train", "-m", *SHORT, "seed=0,1", "sweep.name=mine"]
 
 
 class Sweep(NamedTuple):
-    """A sweep to disturb.
+    """A kind of run that is disturbed.
 
     Args:
         words: The command, after `vae-lab`.
@@ -153,7 +153,7 @@ class Laboratory:
         shutil.copytree(self.here, self.kept / name, symlinks=True)
 
     def round(self, name: str, number: int) -> dict[str, Any]:
-        """Disturbs a sweep, and records the outcome."""
+        """Disturbs a sweep, and tells what came of it."""
         if name not in self.seconds:
             self.prepare(name)
         since = processor_seconds()
@@ -246,7 +246,7 @@ class Laboratory:
         return statuses[pid], (self.streams / "stderr").read_text() + " ".join(left)
 
     def _before(self, name: str) -> Path:
-        """Folder of the runs that a sweep needs; several sweeps may share one."""
+        """Runs that a sweep needs, kept; several sweeps may need the same."""
         first = next(other for other, sweep in SWEEPS.items() if sweep.before == SWEEPS[name].before)
         return self.kept / f"before {first}"
 
@@ -290,7 +290,7 @@ def serve(seed: int, kills: int, numbers: Iterator[int], earlier: Counter[str], 
         numbers: Of the rounds.
         earlier: How many kills each kind of run has had.
         top: A folder to work in.
-        log: The file that each round is written to.
+        log: Where each round is told.
     """
     top.mkdir()
     (top / "home").mkdir()

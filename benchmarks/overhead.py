@@ -1,4 +1,4 @@
-"""Time that a run of a sweep takes beyond its training, in a warm slot.
+"""The cost of a run of a sweep beyond its training, in a warm slot.
 
 Runs a sweep of short runs one after another, and takes the time from one result to the next less the seconds
 that the run itself counted as training: what is left is start, data, evaluation, figures and files.

@@ -1,4 +1,4 @@
-"""Results of commands in a folder, and the differences between two such folders."""
+"""The files that commands leave in a folder, and the differences of two such folders."""
 
 import csv
 import json

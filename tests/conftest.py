@@ -1,4 +1,4 @@
-"""Fixtures of all tests: the data folder, a small model, and the command line as a user types it."""
+"""Fixtures that tests share: the data folder, a small model, and the command line as a user types it."""
 
 import json
 import logging
@@ -270,7 +270,7 @@ def results(tmp_path):
 
 
 def result(directory):
-    """Reads the `metrics.json` of a run or a measurement."""
+    """The `metrics.json` of a run or a measurement."""
     return json.loads((directory / "metrics.json").read_text())
 
 

@@ -99,6 +99,21 @@ def test_a_circle_is_found():
     assert circle({"a": ["b", "c"], "b": ["c"]}) is None
 
 
+def test_a_configuration_ends_at_the_settings():
+    """Rooms between the command line and the mathematics see no `cfg`, but where it becomes settings."""
+    rooms = ("datasets", "tracking", "figures", "training", "trained", "applications", "reproductions")
+    words = {"cfg", "DictConfig", "OmegaConf", "compose"}
+    readers = {
+        name
+        for name, path in SOURCES.items()
+        if room(name) in (*MATHEMATICS, *rooms)
+        and words & {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
+    }
+    settings = {f"vae_lab.{name}.settings" for name in ("training", "applications", "applications.gradients")}
+    stored = {"vae_lab.trained.load", "vae_lab.trained.data"}  # a run's frozen one, and an option's by name
+    assert readers == settings | stored
+
+
 @pytest.mark.parametrize("name", MATHEMATICS)
 def test_mathematics_imports_no_lightning_hydra_or_tracker(name):
     modules = [module for module in SOURCES if room(module) == name]

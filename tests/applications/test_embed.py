@@ -46,13 +46,15 @@ class InMemory(SplitDataset):
 
 def trained(vae, x, labels=None, estimator=None, fit_steps=400):
     """A model as it comes back from a finished run."""
+    estimator = estimator or Reparameterized()
     of_training = dict.fromkeys(["tracking", "optimizer", "settings", "trainer"])
     parts = TrainingParts(
         dataset=InMemory(x, labels),
         model=vae,
+        has_density=estimator.has_density,
         noise=NoiseSource(0),
         notes=[],
-        estimator=estimator or Reparameterized(),
+        estimator=estimator,
         evaluation=Evaluation(fit=FitPosterior(num_steps=fit_steps)),
         **of_training,
     )
@@ -325,10 +327,7 @@ def test_all_runs_of_a_sweep(vae_lab, runs, tmp_path):
     assert "accuracy/linear/code/all" in table.columns
     process = vae_lab("embed", "runs=sizes", *FAST, "out=codes.parquet")
     assert process.returncode == 1
-    assert (
-        "out=codes.parquet must be left out of a sweep, of which each run would replace the file."
-        in process.stderr
-    )
+    assert "out=codes.parquet is for one run, and would be replaced by each; leave it out." in process.stderr
 
 
 def test_mistakes_leave_nothing(here, runs, tmp_path):

@@ -117,7 +117,8 @@ def test_mistakes_leave_nothing(here, vae_lab, trained, tmp_path):
         (["run=nowhere"], "run=nowhere is neither a run's directory nor a signature"),
         (["runs=nowhere"], "nowhere is not the directory of a sweep"),
         (["runs=a,b"], "runs takes the name of a sweep or a list: write runs=[...] with brackets."),
-        (["run=59e074444826"], "a signature that reads as a number needs quotes"),
+        (["run=59e074444826"], "run=59e074444826 is neither a run's directory nor a signature"),
+        (["run=1e999"], "a signature that reads as a number needs quotes"),
         (["runs=[]"], "runs must name a sweep or hold runs, got []."),
         (
             [f"run={run}", "measures.importance_samples=[0]"],

@@ -320,7 +320,7 @@ KINDS = {
     "mixture": (
         ["model/prior=gaussian_mixture", "estimator.kl=sampled", "model.latent_dim=2"],
         FIGURES,
-        "manifold.png needs a standard normal prior, and this model has GaussianMixture",
+        "manifold.png is left out: needs a standard normal prior, and this model has GaussianMixture",
     ),
     "table": (
         ["model/encoder=per_datum", "evaluation.fit.num_steps=5", "trainer.evaluate_at=end"],

@@ -57,7 +57,9 @@ class Drawing:
         self.data = Splits(split, split, Split(test))
         dataset = SimpleNamespace(measured_part=lambda name: getattr(self.data, name))
         self.parts = SimpleNamespace(has_density=True, dataset=dataset)
-        self.model = SimpleNamespace(sample_spec=lambda: {"pixels": NoiseSpec("uniform", 1, (1,))})
+        self.model = SimpleNamespace(
+            has_latents=True, sample_spec=lambda shape: {"pixels": NoiseSpec("uniform", 1, (1,))}
+        )
         self.noise = SimpleNamespace(seed=0)
         self.data_shape = tuple(train.shape[1:])
         self.result = {"signature": "0" * 12}

@@ -42,6 +42,17 @@ def test_a_fresh_model(vae_lab, tmp_path):
     assert other.returncode == 0
 
 
+def test_a_run_keeps_its_own_noise_and_evaluation(vae_lab, tmp_path):
+    own = ("noise=antithetic", "estimator.num_samples=2", "evaluation.importance_samples=3")
+    trained = vae_lab("train", *QUICK, *own, "logger=none")
+    assert trained.returncode == 0, trained.stderr
+    run = only(tmp_path / "outputs" / "runs")
+    process = vae_lab("gradients", *SMALL, "estimators=pathwise", f"run={run.name}", "at=[0,last]")
+    assert process.returncode == 0, process.stderr
+    measured = pl.read_parquet(only(tmp_path / "outputs" / "gradients") / "gradients.parquet")
+    assert measured["run"].unique().to_list() == [run.name]
+
+
 def test_along_a_training_that_it_makes_and_from_the_finished_run(vae_lab, tmp_path):
     process = vae_lab("gradients", *SMALL, *QUICK, "estimators=pathwise", "at=[0,1200,last]")
     assert process.returncode == 0, process.stderr
@@ -62,7 +73,7 @@ def test_along_a_training_that_it_makes_and_from_the_finished_run(vae_lab, tmp_p
     assert vae_lab("gradients", *SMALL, "estimators=pathwise", f"at={checkpoint}").returncode == 0
     other = vae_lab("gradients", *SMALL, f"at={checkpoint}", "model.latent_dim=3")
     assert other.returncode == 1
-    assert "is of another model: decoder.layers.0.weight is (128, 8) there and (128, 3) here" in other.stderr
+    assert "is of another model: decoder.layers.0.weight is (128, 8) in it and (128, 3) here" in other.stderr
     contrary = vae_lab("gradients", *SMALL, f"run={run.name}", "at=last", "model.latent_dim=3")
     assert "run= gives the model and its training: leave out model.latent_dim=3." in contrary.stderr
     small = vae_lab("gradients", *SMALL, "estimators=pathwise", f"at={checkpoint}", "dataset.batch_size=10")
@@ -85,7 +96,7 @@ MISTAKES = {
     "estimators.rloo.num_samples=1": "estimators.rloo.num_samples must be at least 2 for baseline=leave_one",
     "estimators.rao_blackwell.kl=analytic": "estimators.rao_blackwell.rao_blackwell needs kl=sampled",
     "estimators.rlo.num_samples=4": "estimators.rlo does not exist; did you mean rloo?",
-    "+estimator@estimators.plain=autoencoder": "estimators.plain uses no noise, so that its gradient",
+    "+estimator@estimators.plain=autoencoder": "estimators.plain: uses no noise, so that its gradient",
     "noise=antithetic": "estimators.reparameterized_analytic: num_samples must be even for antithetic pairs",
     "noise=antithetic estimators=importance_weighted": (
         "estimators.iwae: needs independent samples, and AntitheticNoise makes those of a datum dependent"

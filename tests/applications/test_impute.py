@@ -153,7 +153,7 @@ def test_a_datum_is_imputed_alike_whatever_stands_beside_it(vae_lab, run, tmp_pa
         (["missing=all.npy"], "missing=all.npy hides everything of a datum."),
         (["missing=nothing.png"], "missing=nothing.png hides nothing of a datum."),
         (["missing=one.npy"], "missing=one.npy hides everything of datum 7."),
-        (["missing=small.npy"], "must have the shape (1, 8, 8), that of a datum, or (360, 1, 8"),
+        (["missing=small.npy"], "has the shape (4, 4); must have (1, 8, 8), that of a datum, or (360, 1, 8"),
         (["missing=grey.npy"], "must hold true and false, or 1 and 0."),
         (["missing=spoilt.png"], "spoilt.png cannot be read"),
         (["missing=0.5", "steps=1"], "steps must be at least 2, got 1."),

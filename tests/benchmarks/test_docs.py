@@ -1,4 +1,4 @@
-"""Commands in README and docs: each comes out as shown, or is marked with its cost."""
+"""README and docs: every command comes out as it stands there, or is marked with what it costs."""
 
 import ast
 import re
@@ -9,8 +9,8 @@ import pytest
 from conftest import REPOSITORY
 
 from vae_lab.cli.commands.sweep import _compose, _restricting, _settings
-from vae_lab.cli.main import COMMANDS
 from vae_lab.config import schema
+from vae_lab.config.commands import COMMANDS
 from vae_lab.files.paths import ROOT, SWEEPS
 from vae_lab.runs import signature
 

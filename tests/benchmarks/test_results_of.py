@@ -1,4 +1,4 @@
-"""Comparison of two folders of results: the differences it sees, and those it leaves out."""
+"""The comparison of two folders of results: differences that it sees, and those that it leaves out."""
 
 import json
 import shutil

@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
-from vae_lab.cli.main import main
+from vae_lab.cli.main import _as_hydra_reads, main
 from vae_lab.config.explain import explain, readable_message
 from vae_lab.config.options import groups
 from vae_lab.config.suggest import KEYS, OPTIONS, keys_like, options_like
@@ -21,8 +21,8 @@ WORDS = {  # what is typed, what is to be written instead
     "seed =1": "write seed=1.",
     "seed= 1": "write seed=1.",
     "seed = 1": "write seed=1.",
-    "285b4cd9f55f": "285b4cd9f55f needs a key; write run=285b4cd9f55f.",
-    "outputs/runs/285b4cd9f55f/": "needs a key; write run=outputs/runs/285b4cd9f55f/.",
+    "285b4cd9f55f": "285b4cd9f55f cannot be read: a key is missing; write run=285b4cd9f55f.",
+    "outputs/runs/285b4cd9f55f/": "a key is missing; write run=outputs/runs/285b4cd9f55f/.",
     "estimator._target_=own.Mine estimator.scale=2": "option that is chosen; write +estimator.scale=2.",
     "seed": "seed needs a value; write seed=VALUE.",
     "seed model=mlp": "seed needs a value; write seed=VALUE.",
@@ -229,3 +229,19 @@ def test_long_words_lose_their_middle():
         == f"key must be int, got {'x' * 100}…{'x' * 99}."
     )
     assert len(shortened("x" * 500, 100)) == 101
+
+
+@pytest.mark.parametrize(
+    ("word", "read"),
+    [
+        ("run=59e074444826", "run='59e074444826'"),
+        ("run=012345678901", "run='012345678901'"),
+        ("+runs=[59e074444826,285b4cd9f55f]", "+runs=['59e074444826',285b4cd9f55f]"),
+        ("background=59e074444826", "background='59e074444826'"),
+        ("run='59e074444826'", "run='59e074444826'"),
+        ("run=outputs/runs/59e074444826", "run=outputs/runs/59e074444826"),
+        ("trainer.max_samples=100000000000", "trainer.max_samples=100000000000"),
+    ],
+)
+def test_a_signature_is_never_read_as_a_number(word, read):
+    assert _as_hydra_reads([word])[-1] == read

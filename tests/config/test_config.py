@@ -10,8 +10,8 @@ from conftest import REPOSITORY, built
 from hydra import compose, initialize_config_dir
 from test_own_data import small_cifar10, small_omniglot, write_images
 
-from vae_lab.cli.commands import COMMANDS
 from vae_lab.config import schema
+from vae_lab.config.commands import COMMANDS
 from vae_lab.config.instantiate import instantiate
 from vae_lab.errors import UserError
 from vae_lab.estimators.base import Estimator
@@ -55,7 +55,7 @@ def test_every_folder_of_options_is_tested():
 
 
 def test_what_stands_outside_the_groups_is_a_command_or_common_to_several():
-    common = {"command", "of_run", "elbo", "direct_fit"}
+    common = {"command", "application", "elbo", "direct_fit"}
     of_commands = {name for name in COMMANDS if COMMANDS[name].has_configuration}
     assert {path.stem for path in CONF.glob("*.yaml")} == of_commands | common
 

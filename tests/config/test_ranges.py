@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from vae_lab.config.ranges import LEAST, MOST, check_range
+from vae_lab.config.ranges import MAXIMUM, MINIMUM, check_range
 from vae_lab.errors import UserError
 from vae_lab.files.paths import CONF
 from vae_lab.numerics import memory
@@ -50,7 +50,7 @@ def test_the_table_is_about_the_classes_of_this_package():
 
 def test_every_name_of_the_table_is_a_key():
     text = "\n".join(path.read_text() for path in CONF.rglob("*.yaml"))
-    assert [name for name in (*MOST, *LEAST) if not re.search(rf"\b{name}:", text)] == []
+    assert [name for name in (*MAXIMUM, *MINIMUM) if not re.search(rf"\b{name}:", text)] == []
 
 
 def test_networks_that_do_not_fit(monkeypatch):
@@ -88,7 +88,7 @@ def test_optimizers_that_take_steps(algorithm, schedule):
     ("algorithm", "schedule", "message"),
     [
         (partial(torch.optim.Adam, betas=(3, 3)), None, "algorithm cannot take a step with its settings"),
-        (partial(torch.optim.Adam, lr=1.0), None, "algorithm.lr has no effect; use lr"),
+        (partial(torch.optim.Adam, lr=1.0), None, "algorithm.lr must be left out, as it has no effect"),
         (partial(torch.optim.SGD, nesterov=True), None, "algorithm cannot take a step with its settings"),
         (
             torch.optim.Adam,

@@ -74,7 +74,7 @@ def crafted(tmp_path, marker):
 
 
 def attacks(marker):
-    """Targets that would call or import something, beginning with attacks that once worked."""
+    """Targets that call or import something, beginning with those that were shown to."""
     write = f"open({str(marker)!r}, 'w').close()"
     return {
         "runstring": {"_target_": "numpy.testing.runstring", "astr": write, "dict": {}},
@@ -616,3 +616,11 @@ def test_a_sweep_of_odd_kinds_is_damaged(tmp_path, change):
         manifest.read_manifest(tmp_path)
     (tmp_path / "slurm.json").write_text("[1]")
     assert slurm.numbers(tmp_path) == {}
+
+
+def test_the_page_names_the_list_of_what_is_trusted(monkeypatch, tmp_path):
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    place = f"~/{trust._store().relative_to(tmp_path)}"
+    page = (ROOT / "docs" / "security.md").read_text()
+    assert re.findall(r"`(~/[^`]*)`", page) == [place, place]

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 
 from vae_lab.config import schema
 from vae_lab.config.instantiate import instantiate
-from vae_lab.datasets import PPCA, Digits
+from vae_lab.datasets import PPCA, BreastCancer, Digits
 from vae_lab.datasets.base import SplitDataset, split_off
 from vae_lab.datasets.batches import EvaluationBatches, TrainingBatches
 from vae_lab.errors import UserError
@@ -273,3 +273,30 @@ def test_a_missing_file_is_downloaded_where_it_can_be(real_data, tmp_path, monke
         type(mnist), "fetch", lambda self, folder: shutil.copytree(DATA / "MNIST", folder / "MNIST")
     )
     assert len(mnist.data.test.x) == 10000
+
+
+def test_the_table_of_breast_cancer_is_standardised():
+    x = BreastCancer().data.train.x[0]
+    assert x.shape == (569, 32)
+    assert x[:, :30].mean(0).abs().max() < 1e-6
+    assert (x[:, :30].var(0, correction=0) - 1).abs().max() < 1e-5
+    assert (x[:, 30] == 1).all()
+    assert x[:, 31].sum() == 357  # benign
+
+
+def test_rows_of_the_table_are_drawn_anew_by_seed_and_step():
+    data = BreastCancer(rows=100)
+    x, count = data.data.train.x, 150
+
+    def batches(seed, first=0):
+        return [b.x for b in TrainingBatches(x, 1, count, first, seed, redraw=data.redraw)]
+
+    drawn = batches(3)
+    assert all(torch.equal(a, b) for a, b in zip(drawn[5:], batches(3, first=5), strict=True))
+    assert not torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], batches(4)[0])
+    places = [(batch[0].unsqueeze(1) == x[0]).all(-1).nonzero()[:, 1] for batch in drawn]
+    assert all(len(rows) == len(rows.unique()) == 100 for rows in places)
+    share, times = 100 / 569, torch.cat(places).bincount(minlength=569) / count
+    error = (share * (1 - share) / count) ** 0.5
+    assert ((times - share) / error).square().mean() == pytest.approx(1, abs=5 * (2 / 569) ** 0.5)

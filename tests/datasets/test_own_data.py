@@ -337,10 +337,10 @@ def test_usual_names_of_parts(tmp_path, folders, parts):
         (["train", "Training", "test"], "Training, train in .* look like one part, train; leave one there"),
         (["train", "eval", "test"], "eval, test in .* look like one part, test"),
         (["test", "val"], "test, val in .* looks like a part, and no folder like the training part"),
-        (["cats", "testing"], "testing in .* looks like a part, .* put all folders into one named train if"),
+        (["cats", "testing"], "testing in .* looks like a part, .* put classes into one folder named train"),
         (
             ["bus", "train"],
-            "bus beside train in .* would be left out; .* put all into one named train if they",
+            "bus beside train in .* would be left out; .* put classes into one folder named",
         ),
         (
             ["trainA", "trainB", "testA"],

@@ -244,7 +244,7 @@ def test_whatever_needs_complete_data_names_what_does_not(vae_lab, tmp_path, wor
     process = vae_lab("train", "dataset.missing=0.5", *words, "logger=none")
     assert process.returncode == 1
     said = " ".join(process.stderr.split())
-    assert "needs complete data, and pixels are missing (dataset.missing, or values that are not a" in said
+    assert "needs complete data, and these data miss pixels (dataset.missing, or values that are" in said
     assert "estimator=miwae" in said
     assert "Traceback" not in said
     assert not list(tmp_path.glob("outputs/runs/*"))

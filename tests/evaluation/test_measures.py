@@ -173,7 +173,7 @@ def test_a_chunk_that_memory_does_not_hold_is_halved(monkeypatch):
         parts = list(importance_samples(vae, batch, NOISE, 120, chunk_rows=160))
     assert torch.allclose(torch.cat([part.log_weight for part in parts], dim=1), whole)
     assert max(sizes[-10:]) <= 20
-    assert str(warned[-1].message) == "memory does not hold 40 decoder rows; going on with 20."
+    assert str(warned[-1].message) == "memory does not hold 40 decoder rows; the rest goes on with 20."
 
 
 def test_another_error_of_the_decoder_is_no_lack_of_memory(monkeypatch):

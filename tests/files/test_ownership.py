@@ -361,11 +361,11 @@ class TestGrowth:
 
     @pytest.mark.parametrize(
         ("change", "message"),
-        [({"command": "evaluate"}, "sweep.command is train there and evaluate here"),
-         ({"metric": "test/kl"}, "sweep.metric is the bound there and test/kl here"),
-         ({"roles": {"lr": "scientific"}}, "what varies is seed there and lr here"),
-         ({"base": {"lr": 2}}, "lr is 1 there and 2 here"),
-         ({"base": {"lr": 1, "new": 5}}, "new is None there and 5 here")],
+        [({"command": "evaluate"}, "sweep.command is train in it and evaluate here"),
+         ({"metric": "test/kl"}, "sweep.metric is the bound in it and test/kl here"),
+         ({"roles": {"lr": "scientific"}}, "what varies is seed in it and lr here"),
+         ({"base": {"lr": 2}}, "lr is 1 in it and 2 here"),
+         ({"base": {"lr": 1, "new": 5}}, "new is None in it and 5 here")],
     )  # fmt: skip
     def test_another_table_is_refused_by_its_difference(self, tmp_path, change, message):
         before = self.sweep(**{"0": tmp_path / "0"})
@@ -374,7 +374,7 @@ class TestGrowth:
 
     def test_one_point_is_one_run(self, tmp_path):
         before = self.sweep(**{"0": tmp_path / "a", "1": tmp_path / "b"})
-        with pytest.raises(UserError, match="seed=1 is run b there and run c here"):
+        with pytest.raises(UserError, match="seed=1 is run b in it and run c here"):
             manifest.grown(before, self.sweep(**{"1": tmp_path / "c"}))
 
     def test_a_manifest_that_says_the_same_is_not_written_again(self, tmp_path):
@@ -408,7 +408,7 @@ def test_a_sweep_of_a_name_grows_and_leaves_what_is_not_its_own(vae_lab, tmp_pat
     assert vae_lab(*command, "seed=0,1,2").returncode == 0
     assert tree(tmp_path) == before
     refused = vae_lab(*command, "seed=3", "trainer.max_epochs=2")
-    assert "trainer.max_epochs is 1 there and 2 here" in refused.stderr
+    assert "trainer.max_epochs is 1 in it and 2 here" in refused.stderr
     assert tree(tmp_path) == before
     anew = vae_lab(*command, "seed=1,2", "sweep.anew=true")
     assert anew.returncode == 0, anew.stderr

@@ -275,7 +275,7 @@ def _raster(shape):
         (lambda: fitted(IndependentPixels(SHAPE, Gaussian()), torch.ones(9, *SHAPE)), "no density for 6"),
         (
             lambda: check_alive(torch.tensor([5.0, 0.2, 0.1]), 0.5),
-            "component 1 has died, with 0.2 of 5 d",
+            "component 1 has died: holds 0.2 of 5 d",
         ),
         (lambda: fitted(GaussianMixture(SHAPE, 40), real(50).round()), "has died|lets a covariance collapse"),
         (lambda: Recurrent(SHAPE, 1, hidden=0), "hidden must be at least 1, got 0"),
@@ -384,7 +384,7 @@ def test_a_density_of_binary_data_is_said_to_be_one():
 )
 def test_bad_configurations(words, message):
     with pytest.raises(UserError, match=re.escape(message)):
-        built(words)
+        built(*words.split())
 
 
 @pytest.mark.parametrize("words", [["model=ppca"], ["-m", "model=ppca,linear", "dataset=ppca"]])

@@ -10,6 +10,7 @@ from vae_lab.models.likelihoods import (
     Beta,
     Categorical,
     ContinuousBernoulli,
+    Cost,
     DiscretizedLogistic,
     FixedGaussian,
     Gaussian,
@@ -247,3 +248,22 @@ def test_what_is_said_of_odd_pairs():
         DiscretizedLogistic(levels=3),
     ):
         assert said(likelihood, [0, 0.5]) == []
+
+
+@pytest.mark.parametrize(
+    ("function", "k", "expected"),
+    [
+        ("quadratic", 3.0, lambda m, s: (m - 3) ** 2 + s**2),
+        ("bell", 2.0, lambda m, s: math.exp(-2 * m**2 / (1 + 4 * s**2)) / math.sqrt(1 + 4 * s**2)),
+        ("cosine", 1.5, lambda m, s: math.cos(1.5 * m) * math.exp(-((1.5 * s) ** 2) / 2)),
+    ],
+)
+def test_the_expectation_of_a_cost_has_its_closed_form(function, k, expected):
+    """E f(z) for z ~ N(m, s^2) in each dimension, by quadrature on a fine grid."""
+    m, s = torch.tensor([0.3, -0.7], dtype=torch.float64), 0.8
+    grid = torch.linspace(-8, 8, 4001, dtype=torch.float64)
+    weights = td.Normal(0.0, 1.0).log_prob(grid).exp()
+    z = (m + s * grid.unsqueeze(-1)).unsqueeze(1)  # (K, 1, D)
+    log_prob = Cost(2, function, k)(z).log_prob(torch.zeros(1, 5)).squeeze(1)
+    found = -(weights @ log_prob) / weights.sum()
+    assert found.item() == pytest.approx(sum(expected(each, s) for each in m.tolist()), rel=1e-9)

@@ -11,7 +11,6 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_expit, logsumexp
 
 from vae_lab.datasets import BreastCancer
-from vae_lab.datasets.batches import TrainingBatches
 from vae_lab.errors import UserError
 from vae_lab.estimators import Reparameterized
 from vae_lab.inference.annealed import AnnealedImportanceSampling, annealed_log_likelihood
@@ -42,15 +41,6 @@ def regression(x, posterior, values):
     return vae, Batch(x, torch.arange(1))
 
 
-def test_the_table_is_standardised():
-    x = BreastCancer().data.train.x[0]
-    assert x.shape == (569, 32)
-    assert x[:, :30].mean(0).abs().max() < 1e-6
-    assert (x[:, :30].var(0, correction=0) - 1).abs().max() < 1e-5
-    assert (x[:, 30] == 1).all()
-    assert x[:, 31].sum() == 357  # benign
-
-
 def test_the_mean_over_all_minibatches_is_the_whole():
     x = table([0, 1, 2])[:, 100:106]
     w = torch.tensor([0.3, -1.0, 0.5], dtype=torch.float64, requires_grad=True)
@@ -64,24 +54,6 @@ def test_the_mean_over_all_minibatches_is_the_whole():
     assert parts.mean().item() == pytest.approx(whole.item(), rel=1e-12)
     gradients = [torch.autograd.grad(each, w, retain_graph=True)[0] for each in (parts.mean(), whole)]
     assert torch.allclose(*gradients, rtol=1e-12)
-
-
-def test_minibatches_are_drawn_anew_by_seed_and_step():
-    data = BreastCancer(rows=100)
-    x, count = data.data.train.x, 150
-
-    def batches(seed, first=0):
-        return [b.x for b in TrainingBatches(x, 1, count, first, seed, redraw=data.redraw)]
-
-    drawn = batches(3)
-    assert all(torch.equal(a, b) for a, b in zip(drawn[5:], batches(3, first=5), strict=True))
-    assert not torch.equal(drawn[0], drawn[1])
-    assert not torch.equal(drawn[0], batches(4)[0])
-    places = [(batch[0].unsqueeze(1) == x[0]).all(-1).nonzero()[:, 1] for batch in drawn]
-    assert all(len(rows) == len(rows.unique()) == 100 for rows in places)
-    share, times = 100 / 569, torch.cat(places).bincount(minlength=569) / count
-    error = (share * (1 - share) / count) ** 0.5
-    assert ((times - share) / error).square().mean() == pytest.approx(1, abs=5 * (2 / 569) ** 0.5)
 
 
 def test_the_bound_of_a_given_q():
@@ -209,7 +181,7 @@ def test_the_probe_measures_one_table():
         ),
         (
             ["dataset=breast_cancer", "model=logistic_regression", "model/encoder=mlp"],
-            "model.encoder needs the whole datum, .* use model/encoder=constant or dataset.rows",
+            "model.encoder: needs the whole datum, .* use model/encoder=constant or dataset.rows",
         ),
         (
             ["dataset=breast_cancer", "model=logistic_regression", "estimator=wake_sleep"],

@@ -1,3 +1,4 @@
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -7,7 +8,7 @@ from scipy.stats import kstest
 
 from vae_lab.applications.evaluate.evaluate import Evaluate
 from vae_lab.applications.impute.impute import Impute
-from vae_lab.applications.outliers.outliers import _one_batch
+from vae_lab.applications.outliers.scorer import scorer_of
 from vae_lab.evaluation.measures import Measures
 from vae_lab.models.vae import Batch
 from vae_lab.noise import EVALUATION_BLOCK, AntitheticNoise, NoiseSource, NoiseSpec, permutation
@@ -165,12 +166,13 @@ def test_each_part_of_the_data_has_evaluation_noise_of_its_own(source):
 
 
 def trained():
-    """Stand-in for a trained model, with the attributes that applications use."""
+    """The part of a trained model that applications ask for."""
     vae = linear_gaussian_vae()
     return SimpleNamespace(
         model=vae,
         noise=NoiseSource(0),
-        parts=SimpleNamespace(has_density=True),
+        parts=SimpleNamespace(has_density=True, vae=vae),
+        checkpoint=Path("last.ckpt"),
         batch=lambda x, numbers: Batch(x, numbers),
         with_posterior=lambda batch, part: vae,
         encode=lambda x, numbers, part: vae.encode(Batch(x, numbers)),
@@ -185,7 +187,8 @@ def test_what_uses_draw_for_a_datum_is_keyed_by_its_part(monkeypatch):
         for part in ("test", "train")
         for each in encoded(model, batch.x, part=part)
     ]
-    scores = [_one_batch(model, *batch, 5, part)["negative_log_likelihood"] for part in ("test", "outliers")]
+    of_batch = scorer_of(model, 5).of_batch
+    scores = [of_batch(*batch, part)["negative_log_likelihood"] for part in ("test", "outliers")]
     for first, second in (codes, scores):
         assert not (first == second).any()
     monkeypatch.setattr(Measures, "__call__", lambda measures, vae, data, noise, progress: seen.append(noise))

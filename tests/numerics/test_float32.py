@@ -340,7 +340,7 @@ def moved(vae, extreme):
 
 
 def of_estimator(make, vae, equal):
-    """Function to compare, and its parameters: the surrogate and its gradient for one batch and noise."""
+    """The compared values and their parameters: the surrogate and its gradient for one batch and noise."""
     estimator = test_estimators.made(make, vae)
     module = torch.nn.ModuleDict({"vae": vae, "estimator": estimator})
     x = torch.tensor([[1.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.3, 1.0]]).reshape(2, 1, 2, 2)

@@ -115,7 +115,7 @@ def cfg_of_training(cfg):
 
 
 def measurement(directory, function, k):
-    """Output of `vae-lab gradients` for means of 10 samples whose variances are 1 % too high."""
+    """Results as of `vae-lab gradients`, of means of 10 samples whose variances are 1 % too high."""
     rows = [
         {"estimator": name, "group": group, "num_samples": 10}
         | {key: part * exact_variance(name, function, parameter, k) / 10 for key, part in PARTS.items()}

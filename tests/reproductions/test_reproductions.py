@@ -11,8 +11,8 @@ from conftest import of_sweep
 from vae_lab.errors import UserError
 from vae_lab.figures.manifold import manifold_points
 from vae_lab.reproductions import published
-from vae_lab.reproductions.kingma2014.figure2 import AT
-from vae_lab.reproductions.published_curves import averaged, compare
+from vae_lab.reproductions.kingma2014.figure2 import COMPARED_AT
+from vae_lab.reproductions.published_curves import averaged, compare_curves
 from vae_lab.trained.load import load_trained
 
 ON_DIGITS = ["dataset=digits", "model.encoder.hidden=[20]", "model.decoder.hidden=[20]"]
@@ -20,7 +20,7 @@ SHORT = ["logger=none", "trainer.max_samples=2000", "trainer.evaluate_at=[500,20
 
 
 def test_published_curves_hold_what_the_paper_says():
-    figure2 = published.table("kingma2014_figure2")
+    figure2 = published.published_points("kingma2014_figure2")
     assert figure2.select("dataset", "latent_dim").unique().height == 9
     assert set(figure2["algorithm"]) == {"aevb", "wake_sleep"}
     plateau = figure2.filter(
@@ -30,10 +30,10 @@ def test_published_curves_hold_what_the_paper_says():
         pl.col("training_samples") > 1e6,
     )
     assert plateau["lower_bound_nats"].is_between(565, 573).all()  # for each latent size
-    table1 = published.table("burda2016_table1")
+    table1 = published.published_points("burda2016_table1")
     assert table1.height == 12
     assert (table1["nll_nats"].is_between(82, 87)).all()
-    figure3 = published.table("kingma2014_figure3")
+    figure3 = published.published_points("kingma2014_figure3")
     assert set(figure3["algorithm"]) == {"aevb", "wake_sleep", "mcem"}
     assert set(figure3["train_size"]) == {1000, 50000}
 
@@ -58,7 +58,7 @@ def test_a_missing_or_malformed_file_is_one_message(tmp_path, text, message):
         (tmp_path / "kingma2014").mkdir()
         (tmp_path / "kingma2014" / "figure2.csv").write_text(text)
     with pytest.raises(UserError, match=message):
-        published.table("kingma2014_figure2", tmp_path)
+        published.published_points("kingma2014_figure2", tmp_path)
 
 
 def curve(values, algorithm="aevb", split="test"):
@@ -78,7 +78,7 @@ def curve(values, algorithm="aevb", split="test"):
 def test_the_comparison_is_made_where_both_curves_are():
     ours = pl.concat([curve([-200.0, -150.0]), curve([-210.0, -160.0], split="train_running")])
     theirs = pl.concat([curve([-190.0, -153.0, -138.0]), curve([-220.0, -155.0, -139.0], split="train")])
-    table = compare(ours, theirs, AT, {"test": "test", "train_running": "train"}.get)
+    table = compare_curves(ours, theirs, COMPARED_AT, {"test": "test", "train_running": "train"}.get)
     assert table.filter(pl.col("split") == "test")["training_samples"].to_list() == [3e5, 1e6]
     assert table.filter(pl.col("training_samples") == 1e6)["difference"].to_list() == [3.0, -5.0]
     between = table.filter(pl.col("split") == "test", pl.col("training_samples") == 3e5)

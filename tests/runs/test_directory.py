@@ -4,7 +4,7 @@ import pytest
 from conftest import composed
 from omegaconf import OmegaConf
 
-from vae_lab.cli.commands import COMMANDS
+from vae_lab.config.commands import COMMANDS
 from vae_lab.errors import UserError
 from vae_lab.files.writing import checksum, write_atomically
 from vae_lab.runs import earlier
@@ -12,8 +12,6 @@ from vae_lab.runs.directory import RunDirectory
 from vae_lab.runs.failure import remove_if_unused
 from vae_lab.runs.result import Result
 from vae_lab.runs.signature import (
-    FILES_IN_COMMAND,
-    NOT_DEFINING_IN_COMMAND,
     NOT_DEFINING_IN_GROUP,
     definition,
     family,
@@ -21,6 +19,8 @@ from vae_lab.runs.signature import (
     signature,
 )
 from vae_lab.tracking import MetricsCsv
+
+CONFIGURED = [name for name, command in COMMANDS.items() if command.has_configuration]
 
 
 @pytest.mark.parametrize(
@@ -51,16 +51,15 @@ def with_key(cfg, key, value):
     return signature(cfg)
 
 
-def test_every_command_with_a_configuration_names_the_keys_that_define_nothing():
-    assert set(NOT_DEFINING_IN_COMMAND) == {name for name in COMMANDS if COMMANDS[name].has_configuration}
-    assert {kind_of(of_command(name)) for name in NOT_DEFINING_IN_COMMAND} == set(NOT_DEFINING_IN_COMMAND)
+def test_the_command_of_a_configuration_is_known():
+    assert [kind_of(of_command(name)) for name in CONFIGURED] == CONFIGURED
 
 
-@pytest.mark.parametrize("command", NOT_DEFINING_IN_COMMAND)
+@pytest.mark.parametrize("command", CONFIGURED)
 def test_a_key_that_defines_nothing_for_a_command_does_for_another(command):
-    for key in set().union(*NOT_DEFINING_IN_COMMAND.values()):
+    for key in set().union(*(each.not_defining for each in COMMANDS.values())):
         defines = with_key(of_command(command), key, 1) != with_key(of_command(command), key, 2)
-        assert defines == (key not in NOT_DEFINING_IN_COMMAND[command]), key
+        assert defines == (key not in COMMANDS[command].not_defining), key
 
 
 @pytest.mark.parametrize("group", NOT_DEFINING_IN_GROUP)
@@ -74,14 +73,14 @@ def test_a_key_that_defines_nothing_in_a_group_does_in_another(group):
             assert changes == (key not in NOT_DEFINING_IN_GROUP[group]), (other, key)
 
 
-@pytest.mark.parametrize("command", NOT_DEFINING_IN_COMMAND)
+@pytest.mark.parametrize("command", CONFIGURED)
 def test_a_file_that_a_key_names_enters_by_what_it_holds_for_its_command(command, tmp_path):
     path = tmp_path / "x.npy"
     path.write_bytes(b"data")
-    for key in set().union(*FILES_IN_COMMAND.values()):
+    for key in set().union(*(each.files for each in COMMANDS.values())):
         cfg = of_command(command)
         OmegaConf.update(cfg, key, str(path), force_add=True)
-        assert (f"{key}_content" in definition(cfg)) == (key in FILES_IN_COMMAND.get(command, ())), key
+        assert (f"{key}_content" in definition(cfg)) == (key in COMMANDS[command].files), key
 
 
 def test_a_class_from_outside_in_the_place_of_a_command_has_the_keys_of_all():

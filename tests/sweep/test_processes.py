@@ -1,6 +1,5 @@
 """The processes that a command starts, and what they make of their surroundings."""
 
-import errno
 import os
 import select
 import subprocess
@@ -16,7 +15,6 @@ from omegaconf import OmegaConf
 
 from hydra_plugins.vae_lab_plugins.processes import ProcessesLauncher
 from vae_lab.cli import surroundings
-from vae_lab.config.explain import explain
 from vae_lab.config.overrides import literal
 from vae_lab.errors import UserError
 from vae_lab.files import writing
@@ -301,33 +299,3 @@ def test_w_and_b_keeps_its_files_where_it_may(tmp_path, monkeypatch):
         "WANDB_CACHE_DIR": str(tmp_path / "wandb")
     }
     monkeypatch.delenv("WANDB_CACHE_DIR")
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (OSError(errno.EMFILE, "Too many open files"), "no more files can be opened; raise the limit"),
-        (OSError(errno.EAGAIN, "Resource temporarily unavailable"), "the machine gives no further process"),
-        (
-            FileNotFoundError(errno.ENOENT, "No usable temporary directory found in [...]"),
-            "set TMPDIR to one",
-        ),
-        (MemoryError(), "the memory does not suffice; make"),
-        (
-            RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB (GPU 0)"),
-            "does not suffice: 21.5 GB are",
-        ),
-        (
-            RuntimeError("[enforce fail] you tried to allocate 5000000000 bytes."),
-            "suffice: 5.0 GB are asked for",
-        ),
-        (
-            TypeError('empty(): "Overflow when unpacking long long\\nframe #0'),
-            "the memory does not suffice; make",
-        ),
-        (RuntimeError("another"), None),
-    ],
-)
-def test_what_the_machine_lacks_is_one_sentence(error, said):
-    found = explain(error, "train")
-    assert (found is None) if said is None else said in found

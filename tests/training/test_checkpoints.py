@@ -18,7 +18,7 @@ from vae_lab.trained import load as loading
 from vae_lab.training import TrainerFactory
 from vae_lab.training.build import build_run
 from vae_lab.training.checkpoint import CHECKSUM, load_checkpoint, with_checksum
-from vae_lab.training.options import ALLOWED, INSTEAD, check_options
+from vae_lab.training.options import ALLOWED, REPLACEMENTS, check_options
 from vae_lab.training.run import run
 from vae_lab.training.settings import Settings
 
@@ -159,11 +159,11 @@ def test_a_finished_runs_weights_are_verified_when_they_are_loaded(short, other,
 
 def test_every_argument_of_lightnings_trainer_is_allowed_or_has_something_in_its_stead():
     arguments = set(inspect.signature(pl.Trainer.__init__).parameters) - {"self"}
-    assert arguments == {*ALLOWED, *INSTEAD}
-    assert not set(ALLOWED) & set(INSTEAD)
+    assert arguments == {*ALLOWED, *REPLACEMENTS}
+    assert not set(ALLOWED) & set(REPLACEMENTS)
 
 
-@pytest.mark.parametrize("name", INSTEAD)
+@pytest.mark.parametrize("name", REPLACEMENTS)
 def test_an_argument_that_means_something_else_here_is_refused(name):
     with pytest.raises(ValueError, match=f"^options must not hold {name}; .*"):
         TrainerFactory(max_epochs=1, options={name: 1})
@@ -171,7 +171,7 @@ def test_an_argument_that_means_something_else_here_is_refused(name):
 
 def test_what_is_named_in_its_stead_exists():
     cfg = composed()
-    words = {word.strip(",.:").partition("=")[0] for text in INSTEAD.values() for word in text.split()}
+    words = {word.strip(",.:").partition("=")[0] for text in REPLACEMENTS.values() for word in text.split()}
     keys = {word for word in words if word.startswith(("trainer.", "dataset."))}
     assert len(keys) > 8
     for key in keys:
@@ -187,7 +187,7 @@ def test_what_is_named_in_its_stead_exists():
         ({"gradient_clip_algorithm": "norm"}, "needs options.gradient_clip_val"),
         ({"deterministic": 1}, "options.deterministic must be true or false or warn, got 1."),
         ({"detect_anomaly": "yes"}, "options.detect_anomaly must be true or false, got 'yes'."),
-        ({"sync_batchnorm": True}, "options.sync_batchnorm has no effect on one process; leave it out"),
+        ({"sync_batchnorm": True}, "options.sync_batchnorm must be left out for one process"),
     ],
 )
 def test_values_of_options(options, message):

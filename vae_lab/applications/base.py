@@ -1,4 +1,4 @@
-"""Applications of a trained model."""
+"""The base of applications of a trained model."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from vae_lab.trained.model import TrainedModel
 
-Progress = Callable[[int, int], None]  # called with how many are done, and of how many
+Progress = Callable[[int, int], None]  # is told how many are done, and of how many
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class Shown:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Outcome of an application of a trained model.
+    """The outcome of an application of a trained model.
 
     Args:
         metrics: By name.
         metric: The name of the one by which a sweep judges, the higher the better.
         shown: What the terminal shows.
-        notes: Caveats.
+        notes: What must be said of the numbers.
         details: Further entries of `metrics.json`.
         checkpoints: Those of other runs that it depends on.
     """
@@ -44,9 +44,11 @@ class Application:
 
     Attributes:
         needs_pixels: Whether the model must describe pixels.
+        needs_density: Whether autoencoders, which have no p(x), are left out where it goes over a sweep.
     """
 
     needs_pixels: ClassVar[bool] = True
+    needs_density: ClassVar[bool] = True
 
     def prepare(self, model: TrainedModel) -> Any:
         """The data that it needs, with everything checked that can be; writes nothing.

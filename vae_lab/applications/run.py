@@ -12,7 +12,6 @@ from vae_lab.applications.settings import ApplicationSettings
 from vae_lab.errors import UserError
 from vae_lab.files.ownership import published, written_whole
 from vae_lab.files.writing import checksum
-from vae_lab.models.likelihoods.base import Likelihood
 from vae_lab.noise import NoiseSource
 from vae_lab.runs.code import name_of
 from vae_lab.runs.directory import RunDirectory
@@ -71,13 +70,10 @@ def _carry_out(
 
 
 def _check_pixels(application: Application, model: TrainedModel) -> None:
-    likelihood = getattr(model.model, "likelihood", None)
-    if not isinstance(likelihood, Likelihood) or not application.needs_pixels:
-        return
-    if not likelihood.is_over_pixels:
+    if application.needs_pixels and not model.model.is_over_pixels:
         raise UserError(
             f"run={model.result['signature']}: {_name(application)} is for models of pixels, and "
-            f"{type(likelihood).__name__} describes none; use vae-lab evaluate."
+            f"{model.model.scorer_name} describes none; use vae-lab evaluate."
         )
 
 
@@ -88,7 +84,7 @@ def _name(application: Application) -> str:
 def _entries(
     directory: RunDirectory, application: Application, model: TrainedModel, outcome: Outcome
 ) -> dict[str, Any]:
-    """Entries of the result, with the run's metrics on its validation split, by which a sweep chooses."""
+    """Entries of the result, with the validation metrics of the run, by which a sweep chooses."""
     of_run = model.result
     validation = {name: value for name, value in of_run["metrics"].items() if name.startswith("validation/")}
     mine = directory.config
@@ -97,6 +93,7 @@ def _entries(
         "signature": directory.signature,
         "run": of_run["signature"],
         "estimator": of_run["estimator"],
+        "has_density": model.parts.has_density,
         "metric": outcome.metric,
         "metrics": validation | outcome.metrics,
         "shown": None if shown is None else {"columns": list(shown.columns), "rows": list(shown.rows)},

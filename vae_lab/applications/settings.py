@@ -42,7 +42,7 @@ ROOT_RULES = (
 
 @dataclass(frozen=True)
 class ApplicationSettings:
-    """Settings of a command on a trained model.
+    """The configuration of a command on a trained model.
 
     Args:
         application: What is done with the model, with the command's own arguments.

@@ -1,16 +1,20 @@
 """The command line: `vae-lab <command> [Hydra overrides]`."""
 
 import os
+import re
 import sys
 from importlib.metadata import version
 from typing import NoReturn
 
 from vae_lab.cli import surroundings
-from vae_lab.cli.commands import COMMANDS, main_of
+from vae_lab.cli.commands import main_of
+from vae_lab.config.commands import COMMANDS
 from vae_lab.errors import UserError, did_you_mean, on_one_line, shortened
 from vae_lab.sweep.launchers.with_parent import die_with_parent
 
 FLAGS = ("-m", "--multirun", "-h", "--help", "--hydra-help", "--resolve")  # that take no value
+NAMES_OF_RUNS = ("run", "runs", "background")  # keys
+NUMBER_LIKE_SIGNATURE = re.compile(r"(?<![\w.'\"/-])(?=\d+(e\d+)?(?!\w))[\de]{12}(?![\w.'\"/-])")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -105,7 +109,7 @@ def _check_flags(command: str, arguments: list[str]) -> None:
     if read.hydra_help and read.overrides:
         raise UserError(f"--hydra-help takes no overrides: vae-lab {command} --hydra-help.")
     if flags:
-        from vae_lab.config.explain import unknown_flag
+        from vae_lab.config.unknown_key import unknown_flag
 
         following = [*arguments, None][arguments.index(flags[0]) + 1]
         raise unknown_flag(flags[0], following, command)
@@ -119,16 +123,19 @@ def _leave_out_current_folder() -> None:
 
 def _as_hydra_reads(arguments: list[str]) -> list[str]:
     """Flags before overrides, between which Hydra takes them for mistakes; the folder of a frozen
-    configuration from here, where Hydra would look for it inside the package; paths with ~ as whole ones.
+    configuration from here, where Hydra would look for it inside the package; paths with ~ as whole ones;
+    a signature of digits as a word, where Hydra would read a number.
 
     Example:
         >>> _as_hydra_reads(["seed=1", "-m", "model.latent_dim=2,3"])
         ['-m', 'seed=1', 'model.latent_dim=2,3']
         >>> _as_hydra_reads(["runs=latent_dim"])
         ['-m', 'runs=latent_dim']
+        >>> _as_hydra_reads(["run=59e074444826"])
+        ["run='59e074444826'"]
     """
     flags = [word for word in arguments if word in FLAGS]
-    others = [_with_home(word) for word in arguments if word not in flags]
+    others = [_with_words(_with_home(word)) for word in arguments if word not in flags]
     is_multirun = {"-m", "--multirun"} & set(flags)
     if not is_multirun and any(word.startswith("runs=") for word in others):
         flags += ["-m"]  # each of the runs is a job
@@ -146,6 +153,14 @@ def _with_home(word: str) -> str:
     from vae_lab.config.overrides import literal
 
     return f"{key}={','.join(literal(os.path.expanduser(each)) for each in value.split(','))}"
+
+
+def _with_words(word: str) -> str:
+    """An override that names runs, with quotes around the signatures that would be read as numbers."""
+    key, equals, value = word.partition("=")
+    if key.lstrip("+") not in NAMES_OF_RUNS:
+        return word
+    return key + equals + NUMBER_LIKE_SIGNATURE.sub(r"'\g<0>'", value)
 
 
 def _usage() -> str:

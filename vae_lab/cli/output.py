@@ -1,4 +1,4 @@
-"""Output of a finished run in the terminal."""
+"""The output of a finished run in the terminal."""
 
 import math
 from pathlib import Path
@@ -16,7 +16,7 @@ from vae_lab.sweep.show import plain_console
 EXPECTED = {"test/elbo", "test/reconstruction", "test/kl", "test/log_likelihood"}  # of most models
 
 
-EVIDENCE = 0.05  # a p-value below which an estimator is considered biased
+EVIDENCE = 0.05  # a p-value below which an estimator is taken for biased
 
 LOG_LIKELIHOODS = {"exact": "exact", "predictive": "of the predictive density"}
 
@@ -46,7 +46,7 @@ EVALUATED = {  # in this order; K, G and A stand for the numbers of samples, and
 
 def show_done(what: str, result: Result) -> None:
     """Says that a result is there already, and what differs now from what made it."""
-    print(f"{what}; rerun=true repeats the run.")
+    print(f"{what}; rerun=true does it again.")
     for note in notes_on(result):
         print(f"note: {note}")
 
@@ -145,7 +145,7 @@ def _add_measure(table: Table, result: Result, split: str, name: str, note: str)
 
 
 def show_use(result: Result, directory: Path) -> None:
-    """Prints the result of an application of a trained model."""
+    """Prints what came of a use of a trained model."""
     console = plain_console()
     if shown := result["shown"]:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
@@ -205,7 +205,7 @@ def _gradient_table(rows: list[dict[str, Any]]) -> Table:
         )
     marks = {_mark(row) for row in rows if row["status"] == "ok"}
     said = {
-        "*": "* biased by design",
+        "*": "* biased, as declared",
         "!": f"! biased by evidence: p below {percent(EVIDENCE)} for all rows together",
     }
     if captions := [text for mark, text in said.items() if mark in marks]:

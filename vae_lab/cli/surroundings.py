@@ -1,4 +1,4 @@
-"""Prepares any environment for a command: streams that take any text, and a home."""
+"""Surroundings that a command needs, whatever they are at first: streams that take any text, and a home."""
 
 import io
 import logging

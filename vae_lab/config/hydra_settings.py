@@ -29,7 +29,7 @@ AS_THEY_ARE = (
     "hydra/hydra_logging=default",
 )
 WITHOUT_SENSE = ("hydra.verbose=null", "hydra.run.dir=null")
-OF_LIGHTNING = "hydra.job.name="  # in the command lines of the further processes of a run
+LIGHTNING_NAME = "hydra.job.name="  # in the command lines of the further processes of a run
 
 
 def check_hydra_settings(words: Sequence[str]) -> None:
@@ -49,7 +49,7 @@ def check_hydra_settings(words: Sequence[str]) -> None:
             raise UserError(
                 f"{said.partition('=')[0]} must be a plain value; hydra/launcher= chooses a class."
             )
-        if not said.startswith((*CHOSEN, OF_LIGHTNING)) or said in WITHOUT_SENSE:
+        if not said.startswith((*CHOSEN, LIGHTNING_NAME)) or said in WITHOUT_SENSE:
             key = said.partition("=")[0]
             raise UserError(f"{said if key in NAMES else key} is not to be set{did_you_mean(key, NAMES)}")
 

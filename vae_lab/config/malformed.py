@@ -25,7 +25,7 @@ def malformed(error: OverrideParseException, words: Sequence[str]) -> str:
         if fix != word and _is_read(fix):
             return f"{word} cannot be read: {reason}; write {_for_shell(fix)}."
     if RUN.fullmatch(word):
-        return f"{word} needs a key; write run={word}."
+        return f"{word} cannot be read: a key is missing; write run={word}."
     if re.fullmatch(r"[\w./@+]+", word):
         return f"{word} needs a value; write {word}=VALUE."
     return f"{word} cannot be read: {_reason(error)}"
@@ -53,7 +53,7 @@ def _fixes(word: str, before: Sequence[str], after: Sequence[str]) -> Iterator[t
 
 def _reason(error: OverrideParseException) -> str:
     said = " ".join(line.strip() for line in str(error.message).splitlines() if line.strip())
-    return said.removesuffix(f"Error parsing override '{error.override}'") or "the form must be key=value."
+    return said.removesuffix(f"Error parsing override '{error.override}'") or "not of the form key=value."
 
 
 def _open(text: str) -> str:

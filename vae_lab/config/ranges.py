@@ -14,7 +14,7 @@ COUNT = 10**6
 SAMPLES = 1e15  # training samples
 
 # The largest value of an argument of this package, by its name.
-MOST: Mapping[str, float] = {
+MAXIMUM: Mapping[str, float] = {
     "latent_dim": 10**5,
     "hidden": 10**5,
     "layer_dims": 10**5,
@@ -57,7 +57,7 @@ MOST: Mapping[str, float] = {
     "repeats": 10**4,
     "imputations": 10**4,
 }
-LEAST: Mapping[str, float] = {"split_seed": 0, "tolerance": 0}
+MINIMUM: Mapping[str, float] = {"split_seed": 0, "tolerance": 0}
 # Shares and the like, of torch's classes too: at least the first, below the second.
 BELOW: Mapping[str, tuple[float, float]] = {"momentum": (0, 1), "gamma": (1e-6, 10), "T_max": (1, SAMPLES)}
 
@@ -95,11 +95,11 @@ def _check_number(value: float, name: str, full_key: str, of_package: bool) -> N
     whole = isinstance(value, int)
     if not whole and not math.isfinite(value):
         raise UserError(f"{full_key} must be finite, got {value}.")
-    most = MOST.get(name, 2**53 if whole else LARGEST) if of_package else LARGEST
+    most = MAXIMUM.get(name, 2**53 if whole else LARGEST) if of_package else LARGEST
     if value > most:
         raise UserError(f"{full_key} must be at most {_limit(most)}, got {_shown(value)}.")
-    if of_package and value < LEAST.get(name, value):
-        raise UserError(f"{full_key} must be at least {LEAST[name]:g}, got {_shown(value)}.")
+    if of_package and value < MINIMUM.get(name, value):
+        raise UserError(f"{full_key} must be at least {MINIMUM[name]:g}, got {_shown(value)}.")
     if value < -LARGEST or (whole and value < -(2**53)):
         raise UserError(f"{full_key} must be a number that is nearer to 0, got {_shown(value)}.")
     if 0 < abs(value) < 1 / LARGEST:

@@ -8,12 +8,12 @@ from vae_lab.errors import UserError
 
 
 class Rule(NamedTuple):
-    """A condition on settings that makes a run impossible.
+    """A condition that makes a run impossible.
 
     Args:
         when: Whether it is, given what the rules of a table are about.
         key: The one that is wrong.
-        message: What to say after the key; fields in braces are of what the rules are about.
+        message: What to say after the key; fields in braces, in the key too, are of what the rules are about.
     """
 
     when: Callable[[Any], bool]
@@ -35,7 +35,7 @@ def check_rules(rules: Iterable[Rule], **about: Any) -> None:
     """
     for rule in rules:
         if rule.when(SimpleNamespace(**about)):
-            raise UserError(f"{rule.key} {rule.message.format(**about)}")
+            raise UserError(f"{rule.key} {rule.message}".format(**about))
 
 
 def differs(path: str, value: Any) -> Callable[[Any], bool]:

@@ -16,7 +16,7 @@ GROUPS = ("dataset", "model", "noise", "logger", "callbacks", *TRAINING_GROUPS)
 
 @dataclass
 class SweepConfig:
-    """Schema of a file of `sweeps/`; an axis maps its key to its values.
+    """The settings of a sweep in a file of `sweeps/`; an axis maps its key to its values.
 
     Args:
         name: Of the sweep.

@@ -185,7 +185,7 @@ def _listed(text: str) -> list[str]:
 
 @cache
 def _named_in_configuration() -> tuple[str, ...]:
-    """Targets named by the files of `conf/` and `sweeps/`, which are a part of the installation."""
+    """Targets in the files of `conf/` and `sweeps/`, which are a part of the installation."""
     paths = [path for folder in (CONF, SWEEPS) for path in sorted(folder.rglob("*.yaml"))]
     return tuple(named_in(line for path in paths for line in path.read_text().splitlines()))
 

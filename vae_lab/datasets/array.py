@@ -134,8 +134,8 @@ class Array(OwnDataset):
         looks_so = len(shape) == 4 and shape[3] in CHANNELS and shape[1] not in CHANNELS
         if self.channels_last is None and looks_so:
             raise UserError(
-                f"dataset.path: images of shape {shape[1:]} seem to have their channels last; set "
-                "dataset.channels_last=true, or false for channels first."
+                f"dataset.path: images of shape {shape[1:]} seem to have their channels last; pass "
+                "dataset.channels_last=true, or false if not."
             )
         if self.channels_last and len(shape) != 4:
             raise UserError(f"dataset.channels_last=true is for images (N, H, W, C), got {shape}.")
@@ -167,7 +167,7 @@ class StoredArray:
                 for start, end in _runs(places.numpy()):
                     file.seek(self.offset + int(places[start]) * rows.shape[1])
                     if file.readinto(rows[start:end].data) != rows[start:end].nbytes:
-                        raise OSError("the file is shorter than before")
+                        raise OSError("shorter than before")
         except OSError as error:
             raise UserError(f"dataset.path: {self.path} cannot be read any more ({error}).") from error
         if self.dtype.itemsize > 1:
@@ -229,7 +229,7 @@ def _stored(path: Path, file: IO[bytes], what: str) -> StoredArray:
         )
     end = file.tell() + dtype.itemsize * int(np.prod(shape))
     if end > path.stat().st_size:
-        raise UserError(f"dataset.path: {what} is truncated: the header promises {end} bytes at least.")
+        raise UserError(f"dataset.path: {what} is truncated: it should have {end} bytes at least.")
     if not shape or 0 in shape:
         raise UserError(f"dataset.path: {what} is an array without data, of shape {shape}.")
     return StoredArray(path, file.tell(), dtype, shape)

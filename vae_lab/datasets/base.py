@@ -1,4 +1,4 @@
-"""Base class of the datasets."""
+"""The base of datasets: three parts, and the batches made of them."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -72,7 +72,8 @@ class SplitDataset:
             the same ones, keyed by datum and `split_seed`; they are NaN. The test part is complete.
 
     Attributes:
-        notes: Caveats on the data.
+        figure_side: Images along each side of a figure of a two-dimensional latent space.
+        notes: What must be said of the data.
         incomplete: Whether pixels are missing, as far as is known.
         sees_parts: Whether a training step sees some rows of a datum.
 
@@ -84,6 +85,7 @@ class SplitDataset:
 
     levels: int | None = None  # grey levels of the images
     sees_parts: bool = False
+    figure_side: int = 20
     notes: Sequence[str] = ()
     scale: float = 255.0  # by which grey levels are divided
 
@@ -239,7 +241,7 @@ class SplitDataset:
 
     @property
     def redraw(self) -> Redraw | None:
-        """The transform that draws training data anew at every step, if any."""
+        """The function that draws training data anew at every step, or None."""
         return self._redraw if self.binarize == "dynamic" or self.dequantize else None
 
     def _redraw(self, x: Tensor, uniform: Tensor) -> Tensor:

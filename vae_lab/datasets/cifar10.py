@@ -45,12 +45,12 @@ class _ArraysOnly(pickle.Unpickler):
     """Makes arrays and plain values alone, since a pickle can call anything that it names."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module.partition(".")[0], name) not in _OF_ARRAYS:
+        if (module.partition(".")[0], name) not in _ARRAY_MAKERS:
             raise ValueError(f"files must hold arrays alone, got {module}.{name}.")
-        return _OF_ARRAYS["numpy", name]
+        return _ARRAY_MAKERS["numpy", name]
 
 
-_OF_ARRAYS = {
+_ARRAY_MAKERS = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     ("numpy", "_reconstruct"): np.empty(0).__reduce__()[0],

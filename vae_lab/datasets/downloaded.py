@@ -1,4 +1,4 @@
-"""Base class of the datasets that torchvision downloads."""
+"""The base of datasets that torchvision downloads."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -28,6 +28,7 @@ class FreyFace(SplitDataset):
     """
 
     levels = 256
+    figure_side = 10  # as in figure 4 of Kingma & Welling (2014)
 
     def __init__(
         self,

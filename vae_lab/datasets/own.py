@@ -1,4 +1,4 @@
-"""Base class of the datasets of a user's own files."""
+"""Helpers for datasets of a user's own files."""
 
 from collections.abc import Mapping, Sequence
 

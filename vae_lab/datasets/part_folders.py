@@ -37,7 +37,7 @@ def part_folders(images: Iterable[str], root: Path) -> dict[str, str]:
     if "train" not in found.values():
         raise UserError(
             f"dataset.path: {_listed(found)} in {root} looks like a part, and no folder like the training "
-            "part; name that train, or put folders of classes into one named train."
+            "part; name the training part train, or put classes into one folder named train."
         )
     folders = {part: [name for name in found if found[name] == part] for part in PARTS}
     for part, names in folders.items():
@@ -48,7 +48,7 @@ def part_folders(images: Iterable[str], root: Path) -> dict[str, str]:
     if unknown := sorted(below[""] - set(found)):
         raise UserError(
             f"dataset.path: {_listed(unknown)} beside {folders['train'][0]} in {root} would be left out; its "
-            "folders must be train, validation and test; put folders of classes into one named train."
+            "folders must be train, validation and test; put classes into one folder named train."
         )
     return {part: names[0] for part, names in folders.items() if names}
 

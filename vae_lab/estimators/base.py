@@ -1,4 +1,4 @@
-"""Base class of the gradient estimators."""
+"""The base of gradient estimators."""
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -41,7 +41,7 @@ class Needs(Enum):
 
 
 class Estimate(NamedTuple):
-    """Output of an estimator, each entry but `state` of shape `(B,)` and in nats per datum.
+    """The value of an estimator, each entry but `state` of shape `(B,)` and in nats per datum.
 
     Args:
         surrogate: Its autograd gradient *is* the estimate of the gradient of the target, to be ascended.
@@ -83,6 +83,11 @@ class Estimator(nn.Module):
     requires: frozenset[Needs] = frozenset({Needs.BOUND, Needs.ENCODER, Needs.COMPLETE_DATA})
     has_weight_prior: bool = False
     updates_per_batch: int = 1
+
+    @property
+    def has_density(self) -> bool:
+        """Whether a p(x) is trained; reconstructions alone, as of autoencoders, are a bound of none."""
+        return self.target != "reconstruction"
 
     def noise_spec(self, vae: VAE, batch: Batch) -> dict[str, NoiseSpec]:
         """The noise that a call needs, by name."""

@@ -96,7 +96,7 @@ class DeltaMethod(SingleSampleEstimator):
         return surrogate
 
     def _coefficient(self, plain: Tensor, control: Tensor) -> Tensor | float:
-        """Coefficient of the control variate, `(K, B, D)` or a number."""
+        """The coefficient of the control variate, `(K, B, D)` or a number."""
         if not self.optimal_scaling:
             return 1.0
         own, of_control = plain.double(), control.double()

@@ -93,7 +93,7 @@ class LAX(SingleSampleEstimator):
     def _loss(
         self, difference: Tensor, x: Tensor, z: Tensor, q: PosteriorDistribution, eps: Tensor
     ) -> Tensor:
-        """Loss of the network, `(B,)`, with a graph to its parameters alone."""
+        """The loss of the network, `(B,)`, with a graph to its parameters alone."""
 
         def surrogate(parameters: tuple[Tensor, ...]) -> Tensor:
             own = q.with_parameters(*parameters)

@@ -1,4 +1,4 @@
-"""Base class of the estimators of the importance-weighted bound."""
+"""The base of estimators of the importance-weighted bound."""
 
 import math
 from typing import Literal, NamedTuple

@@ -12,8 +12,8 @@ from vae_lab.estimators.single_sample import KL, SingleSampleEstimator
 from vae_lab.models.distributions.posterior import PosteriorDistribution
 from vae_lab.models.vae import VAE, Batch
 
-OF_RAO_BLACKWELL = {Needs.FACTORISED_POSTERIOR, Needs.FACTORISED_PRIOR}
-OF_OPTIMAL_SCALING = {Needs.FACTORISED_POSTERIOR, Needs.INDEPENDENT_SAMPLES}
+RAO_BLACKWELL_NEEDS = {Needs.FACTORISED_POSTERIOR, Needs.FACTORISED_PRIOR}
+OPTIMAL_SCALING_NEEDS = {Needs.FACTORISED_POSTERIOR, Needs.INDEPENDENT_SAMPLES}
 
 
 class ScoreFunction(SingleSampleEstimator):
@@ -69,8 +69,8 @@ class ScoreFunction(SingleSampleEstimator):
         self.optimal_scaling = optimal_scaling
         comparing = [name for name, part in self.parts.items() if Needs.INDEPENDENT_SAMPLES in part.requires]
         comparing += ["optimal_scaling"] if optimal_scaling else []
-        self.requires |= OF_RAO_BLACKWELL if rao_blackwell else set()
-        self.requires |= OF_OPTIMAL_SCALING if optimal_scaling else set()
+        self.requires |= RAO_BLACKWELL_NEEDS if rao_blackwell else set()
+        self.requires |= OPTIMAL_SCALING_NEEDS if optimal_scaling else set()
         self.requires = self.requires.union(*(part.requires for part in self.parts.values()))
         self.bias = next((part.bias for part in self.parts.values() if part.bias), None)
         if rao_blackwell and kl == "analytic":
@@ -129,7 +129,7 @@ class ScoreFunction(SingleSampleEstimator):
             part.update({key.removeprefix(f"{name}."): value for key, value in means.items()})
 
     def _kl_terms(self, vae: VAE, z: Tensor, q: PosteriorDistribution) -> Tensor:
-        """Sampled part of the KL term per latent dimension, `(K, B, D)`."""
+        """The sampled part of the KL term per latent dimension, `(K, B, D)`."""
         log_q = q.detach().log_prob_per_dimension(z) if self.kl == "sampled" else 0.0
         return log_q - vae.prior.log_prob_per_dimension(z)
 

@@ -1,4 +1,4 @@
-"""Base class of the estimators of the single-sample bound, with the forms of the KL term."""
+"""The base of estimators of the single-sample bound: the forms of the KL term."""
 
 from typing import Literal, NamedTuple
 
@@ -30,7 +30,7 @@ class BoundTerms(NamedTuple):
     penalty: Tensor
 
     def objective(self, beta: float) -> Tensor:
-        """Integrand that is averaged over samples, `(K, B)`: all but the part in closed form."""
+        """The objective of each sample, `(K, B)`: all but the part in closed form."""
         return self.log_likelihood - beta * self.sampled_kl
 
     def bound(self, beta: float) -> Tensor:

@@ -9,7 +9,7 @@ from vae_lab.models.distributions.posterior import PosteriorDistribution
 
 CHUNK = 20_000_000  # numbers at a time
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-FEWEST = 16  # data that make blocks of four
+MIN_DATA = 16  # data that make blocks of four
 
 
 @torch.no_grad()
@@ -63,8 +63,8 @@ def maximum_mean_discrepancy(z: Tensor, prior: Tensor) -> Tensor:
     Raises:
         ValueError: If there are fewer than 16 samples.
     """
-    if len(z) < FEWEST:
-        raise ValueError(f"the distance needs at least {FEWEST} data, got {len(z)}.")
+    if len(z) < MIN_DATA:
+        raise ValueError(f"the distance needs at least {MIN_DATA} data, got {len(z)}.")
     size = math.isqrt(len(z))
     whole = len(z) // size * size
     pairs = zip(z[:whole].double().split(size), prior[:whole].double().split(size), strict=True)

@@ -8,7 +8,6 @@ from torch import Tensor
 from vae_lab.models.likelihoods import FixedGaussian, ScalarGaussian
 from vae_lab.models.networks import Linear
 from vae_lab.models.posteriors.discrete import is_enumerable
-from vae_lab.models.priors import StandardNormal
 from vae_lab.models.vae import VAE
 
 CHUNK = 64  # values of the latent variables at a time
@@ -32,7 +31,7 @@ def is_linear_gaussian(vae: VAE) -> bool:
         isinstance(vae.decoder, Linear)
         and likelihood
         and isinstance(vae.likelihood.mean_activation, torch.nn.Identity)
-        and isinstance(vae.prior, StandardNormal)
+        and vae.prior.is_standard_normal
     )
 
 

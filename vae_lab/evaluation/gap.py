@@ -1,4 +1,4 @@
-"""Splits the gap of the evidence lower bound into its causes."""
+"""The gap between log p(x) and the evidence lower bound, and its causes."""
 
 import math
 from typing import NamedTuple

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.evaluation.active_units import ActiveUnits, posterior_means
-from vae_lab.evaluation.aggregate_posterior import FEWEST, maximum_mean_discrepancy, mutual_information
+from vae_lab.evaluation.aggregate_posterior import MIN_DATA, maximum_mean_discrepancy, mutual_information
 from vae_lab.inference.terms import Statistic, Term, of_unknown_error, statistic
 from vae_lab.models.distributions.posterior import PosteriorDistribution
 from vae_lab.models.vae import VAE, Batch
@@ -18,7 +18,7 @@ AT_A_TIME = 1000  # data
 
 @torch.no_grad()
 def latent_space(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[dict[str, Statistic], Tensor | None]:
-    r"""Statistics of q over the latent space, and the KL term of each dimension.
+    r"""Summary of the latent space under q, and the KL term of each dimension.
 
     `kl` is the rate, the mean of KL(q(z|x) || p(z)); `mutual_information` and `marginal_kl` are its two
     parts, the second being the distance of the aggregate posterior to the prior, KL(q(z) || p(z)); `mmd` is
@@ -51,7 +51,7 @@ def latent_space(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[dict[str, 
         "marginal_kl": Statistic(rate.value - information.value, monte_carlo_error=math.nan),
         **_active_units(vae, batch, pieces, noise),
     }
-    if len(batch.x) >= FEWEST:
+    if len(batch.x) >= MIN_DATA:
         order = permutation(len(batch.x), seed=0, purpose="blocks", epoch=0)  # data may be sorted by class
         statistics["mmd"] = statistic(
             of_unknown_error(maximum_mean_discrepancy(z[0, order].to(prior), prior[0]))

@@ -18,9 +18,9 @@ from vae_lab.inference.annealed import AnnealedImportanceSampling, annealed_log_
 from vae_lab.inference.importance_sampling import CHUNK_ROWS
 from vae_lab.inference.terms import Statistic, Term, difference, join, statistic
 from vae_lab.inference.weights import Trust
-from vae_lab.models.alternatives.base import DensityModel
+from vae_lab.models.generative import GenerativeModel
 from vae_lab.models.likelihoods.support import is_on_levels
-from vae_lab.models.vae import VAE, Batch
+from vae_lab.models.vae import VAE, Batch, has_latents
 from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, random_subset
 from vae_lab.numerics.streamed import subsample
 
@@ -34,7 +34,7 @@ class Measured(NamedTuple):
         statistics: Means over the data, by name.
         terms: Measures of each datum, by name.
         kl_per_dimension: The mean KL term of each latent dimension, `(D,)`; None without a q.
-        notes: Caveats.
+        notes: What must be said of the numbers.
     """
 
     statistics: dict[str, Statistic]
@@ -45,7 +45,7 @@ class Measured(NamedTuple):
 
 @dataclass(frozen=True)
 class Measures:
-    """Measures of a trained model.
+    """The choice of measurements of a trained model.
 
     Args:
         importance_samples: Each `K` of the importance-weighted bound, the largest giving the log-likelihood;
@@ -87,9 +87,9 @@ class Measures:
     def _numbers(self) -> list[int]:
         return sorted(set(self.importance_samples))
 
-    def check(self, vae: VAE | DensityModel) -> None:
+    def check(self, vae: GenerativeModel) -> None:
         """Raises `ValueError` if the model lacks what is asked, or nothing is left to be measured."""
-        if isinstance(vae, DensityModel):
+        if not has_latents(vae):
             if self.annealed is not None:
                 raise ValueError(
                     f"annealed is for a VAE, and {type(vae).__name__} has log p(x) itself; use "
@@ -113,7 +113,7 @@ class Measures:
 
     def __call__(
         self,
-        vae: VAE | DensityModel,
+        vae: GenerativeModel,
         batch: Batch,
         noise: NoiseSource,
         progress: Callable[[int], None] = lambda done: None,
@@ -124,7 +124,7 @@ class Measures:
             vae: The model.
             batch: The data, with their numbers in the split.
             noise: Source of evaluation noise.
-            progress: Called with the number of data that are done.
+            progress: Is told how many data are done.
         """
         terms = self._terms(vae, batch, noise, progress)
         trust = self._trust(terms)
@@ -133,18 +133,17 @@ class Measures:
                 terms[name] = _without_error(terms[name], trust)
         statistics = {name: statistic(term) for name, term in terms.items() if name != "pareto_shape"}
         kl, gap = None, None
-        if isinstance(vae, VAE):
+        if has_latents(vae):
             if self.latent_space and vae.is_amortized:
                 others, kl = latent_space(vae, batch, noise)
                 statistics |= others
             gap = self._gap(vae, batch, noise)
             of_some = ({} if gap is None else gap.terms) | self._annealed(vae, batch, noise, terms)
             statistics |= {name: statistic(term) for name, term in of_some.items()}
-        scorer = vae.likelihood if isinstance(vae, VAE) else vae
         judged = next((name for name in ("exact_log_likelihood", "log_likelihood") if name in terms), None)
         looked_at = subsample(batch.x)
         is_complete = not bool(looked_at.isnan().any())
-        if judged and is_complete and scorer.levels is not None and is_on_levels(looked_at, scorer.levels):
+        if judged and is_complete and vae.levels is not None and is_on_levels(looked_at, vae.levels):
             statistics["bits_per_dimension"] = _in_bits(statistics[judged], batch.x.shape[1:].numel())
         return Measured(statistics, terms, kl, _notes(vae, len(batch.x), statistics, trust, gap))
 
@@ -160,7 +159,7 @@ class Measures:
         return Trust(shapes, sizes, self._numbers[-1])
 
     def _terms(
-        self, vae: VAE | DensityModel, batch: Batch, noise: NoiseSource, progress: Callable[[int], None]
+        self, vae: GenerativeModel, batch: Batch, noise: NoiseSource, progress: Callable[[int], None]
     ) -> dict[str, Term]:
         size = max(AT_A_TIME, self.chunk_rows // EVALUATION_BLOCK)
         pieces = [slice(start, start + size) for start in range(0, len(batch.x), size)]
@@ -172,8 +171,8 @@ class Measures:
             progress(min(size * len(parts), len(batch.x)))
         return join(parts)
 
-    def _of_each(self, vae: VAE | DensityModel, batch: Batch, noise: NoiseSource) -> dict[str, Term]:
-        if isinstance(vae, DensityModel):
+    def _of_each(self, vae: GenerativeModel, batch: Batch, noise: NoiseSource) -> dict[str, Term]:
+        if not has_latents(vae):
             with torch.no_grad():
                 return {"log_likelihood": Term(vae.log_prob(batch.x).double())}
         terms = {}
@@ -214,14 +213,14 @@ def _without_error(term: Term, trust: Trust) -> Term:
 
 
 def _notes(
-    vae: VAE | DensityModel,
+    vae: GenerativeModel,
     number: int,
     statistics: Mapping[str, Statistic],
     trust: Trust | None,
     gap: Gap | None,
 ) -> list[str]:
     notes = []
-    if isinstance(vae, VAE) and trust is not None and "exact_log_likelihood" not in statistics:
+    if has_latents(vae) and trust is not None and "exact_log_likelihood" not in statistics:
         remedy = "measures=annealed tells" if vae.prior.support == "real" else "more samples tell"
         notes += trust.notes(f"log_likelihood may be too low there, its s.e. MC is unknown, and {remedy}")
     if gap is not None:
@@ -229,8 +228,8 @@ def _notes(
         notes += [f"q fitted to {len(gap.trust.in_doubt):,} data: {note}" for note in of_fitted]
     if "mutual_information" in statistics and statistics["mutual_information"].value > math.log(number) - 1:
         notes.append(
-            f"mutual_information is at most log {number:,} = {math.log(number):.3f} for so many data; so "
-            "near to this limit, mutual_information may be too low and marginal_kl too high"
+            f"mutual_information is at most log {number:,} = {math.log(number):.3f} for so many data: so "
+            "near to the limit, mutual_information may be too low and marginal_kl too high"
         )
     if "active_units" in statistics and statistics["active_units"].value == 0:
         notes.append("posterior collapse: no latent dimension is active")

@@ -12,7 +12,7 @@ from vae_lab.errors import UserError
 from vae_lab.files.writing import is_left_behind, own_suffix, write_atomically
 
 MARK = ".vae_lab.json"
-OF_A_RESULT = (".hydra", ".family-", ".lease", "manifest.json", "metrics.json")  # begin its names
+RESULT_PREFIXES = (".hydra", ".family-", ".lease", "manifest.json", "metrics.json")  # begin its names
 TREES = "wandb/"  # begins the names of folders that are removed as a whole; all other names are files
 STAGING = ".new-"  # begins the name of a folder whose files are about to take their places
 
@@ -21,7 +21,7 @@ _missing: set[Path] = set()  # those that were not there then
 
 
 class Mark(NamedTuple):
-    """The mark of a folder.
+    """The content of a folder's mark.
 
     Args:
         kind: The command whose result it holds, or `sweep`.
@@ -98,7 +98,7 @@ def _others(folder: Path) -> list[str]:
 def _is_strange(folder: Path) -> bool:
     """Whether a marked folder holds files but nothing of a result: then its mark is a copy."""
     others = _others(folder)
-    return bool(others) and not any(name.startswith(OF_A_RESULT) for name in others)
+    return bool(others) and not any(name.startswith(RESULT_PREFIXES) for name in others)
 
 
 def accept(folder: Path, kind: str) -> None:

@@ -17,10 +17,10 @@ from typing import Any
 
 from vae_lab.errors import UserError
 
-LARGE = 1e9  # bytes of which the user is told that they are read
+LARGE_FILE_BYTES = 1e9  # bytes of which the user is told that they are read
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow would hand others to programs
 RESULTS = (".vae_lab.json", ".hydra")  # what lies in folders of results alone
-LEFT_SECONDS = 86_400.0  # after which a draft is considered left behind, whoever made it
+LEFT_SECONDS = 86_400.0  # after which a draft is taken for left behind, whoever made it
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
@@ -164,7 +164,7 @@ def _of_folder(folder: Path, names: list[str]) -> str:
 
 
 def _cached(place: Path, names: list[str], find: Callable[[], str]) -> str:
-    """Result of `find`, which is called again only when a file has changed."""
+    """The value of `find`, looked for anew only when a file has changed."""
     states = [os.stat(place / name) for name in names]
     listing = hashlib.sha256(b"1\n")  # the version of what is kept
     for name, state in zip(names, states, strict=True):
@@ -174,7 +174,7 @@ def _cached(place: Path, names: list[str], find: Callable[[], str]) -> str:
     known = _known(_store())
     if known.get(key, {}).get("listing") == now:
         return known[key]["content"]
-    if (size := sum(state.st_size for state in states)) > LARGE:
+    if (size := sum(state.st_size for state in states)) > LARGE_FILE_BYTES:
         print(f"looking once at the {size / 1e9:.1f} GB in {place}", file=sys.stderr)
     found = find()
     known = _known(_store()) | {key: {"listing": now, "content": found}}

@@ -15,7 +15,7 @@ from vae_lab.noise import NoiseSource, NoiseSpec
 
 Initial = Literal["prior", "encoder"]
 CHUNK_ROWS = 2000  # chains at a time: as many as stay in a CPU's cache
-PILOTS = 4  # chains of each datum that tune the step sizes
+NUM_PILOT_CHAINS = 4  # chains of each datum that tune the step sizes
 STEEPNESS = 4.0  # of the schedule
 
 
@@ -110,7 +110,7 @@ class _Path:
 
     def tuned(self) -> list[Tensor]:
         """Step sizes of each temperature, `(B,)`, found by chains that serve nothing else."""
-        z = self._begin("pilot", PILOTS)
+        z = self._begin("pilot", NUM_PILOT_CHAINS)
         size, sizes = torch.full_like(z[0, :, 0], 0.1), []
         for number, beta in enumerate(self.betas[1:], start=1):
             z, size = self._transition("pilot", number, beta, z, size, tune=True)

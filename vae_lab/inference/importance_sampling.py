@@ -18,7 +18,7 @@ MAX_WEIGHTS = 4_000_000  # held at a time, in float64
 
 
 class ImportanceSamples(NamedTuple):
-    """Log-densities at `K` samples of q(z|x) for each of `B` data, `(K, B)` in float64, in nats.
+    """Log-densities of `K` samples of q(z|x) for each of `B` data, `(K, B)` in float64, in nats.
 
     Args:
         log_weight: log p(x, z) - log q(z|x).
@@ -142,4 +142,6 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _say_halved(rows: int) -> None:
-    warnings.warn(f"memory does not hold {2 * rows} decoder rows; going on with {rows}.", stacklevel=3)
+    warnings.warn(
+        f"memory does not hold {2 * rows} decoder rows; the rest goes on with {rows}.", stacklevel=3
+    )

@@ -9,14 +9,14 @@ from torch import Tensor
 from vae_lab.numerics.percent import percent
 
 UNRELIABLE = 0.7  # a shape above which the mean of the weights converges too slowly to be estimated
-FEWEST = (
+MIN_EFFECTIVE_SAMPLES = (
     10  # effective samples, below which the log of the mean is too low by about 1 / (2 * 10) nats or more
 )
-RULED = 3  # effective samples, below which one or two weights rule the sum, by chance never
-MOST_RULED = 0.01  # share of the data with so few: their log-likelihoods may be too low by many nats
+DOMINATED_BELOW = 3  # effective samples, below which one or two weights rule the sum, by chance never
+MAX_DOMINATED_SHARE = 0.01  # share of the data with so few: their log-likelihoods may be too low by many nats
 PRIOR_WEIGHT, PRIOR_SHAPE = 10, 0.5  # so many weights' worth of belief in this shape
 LEAST_TAIL = 5  # weights above the cutoff, to which a shape can be fitted
-LIGHT = 0.1  # share of the sum that fewer of them may hold: by as many nats it may be off
+LIGHT_SHARE = 0.1  # share of the sum that fewer of them may hold: by as many nats it may be off
 TINY = 1e-300
 
 
@@ -56,9 +56,9 @@ class Trust(NamedTuple):
     @property
     def is_doubtful(self) -> bool:
         """Whether that is too many, or those are whose sum one or two weights rule."""
-        least = min(RULED, fewest(self.num_samples) / 2)
+        least = min(DOMINATED_BELOW, fewest(self.num_samples) / 2)
         ruled = (self.effective_sample_size < least).double().mean().item()
-        return self.share_in_doubt > tolerated(self.num_samples) or ruled > MOST_RULED
+        return self.share_in_doubt > tolerated(self.num_samples) or ruled > MAX_DOMINATED_SHARE
 
     def notes(self, consequence: str) -> list[str]:
         """One sentence if the weights of too many data cannot be trusted; what follows comes last."""
@@ -69,7 +69,7 @@ class Trust(NamedTuple):
 
 def fewest(num_samples: int) -> float:
     """The effective sample size below which the weights of `num_samples` samples cannot be trusted."""
-    return min(FEWEST, num_samples / 2)
+    return min(MIN_EFFECTIVE_SAMPLES, num_samples / 2)
 
 
 def tolerated(num_samples: int) -> float:
@@ -192,7 +192,7 @@ def pareto_shape(log_weight: Tensor) -> Tensor:
         chosen = counts == count
         shapes[chosen] = _fitted_shape(exceedances[-count:, chosen])
     above = torch.where(largest > cutoff, largest.exp(), 0).sum(0)
-    light = (counts < LEAST_TAIL) & (above < LIGHT * scaled.exp().sum(0))
+    light = (counts < LEAST_TAIL) & (above < LIGHT_SHARE * scaled.exp().sum(0))
     return torch.where(light | (exceedances[-1] <= 1e-10), -math.inf, shapes)
 
 

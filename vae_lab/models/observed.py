@@ -10,7 +10,7 @@ from vae_lab.models.likelihoods.base import Likelihood, PixelDistribution
 from vae_lab.models.vae import VAE, Batch
 
 Fill = Tensor | float | Callable[[Tensor], Tensor]
-ANYWHERE = 0.5  # a value that every likelihood can score
+PLACEHOLDER = 0.5  # a value that every likelihood can score
 
 
 def of_observed(vae: VAE, fill: Fill = 0.0) -> VAE:
@@ -111,7 +111,7 @@ class ObservedPixels:
 
     def log_prob_per_pixel(self, x: Tensor) -> Tensor:
         # Scored somewhere and then left out, since the gradient at NaN would be NaN in spite of a zero.
-        nats = self.pixels.log_prob_per_pixel(filled(x, ANYWHERE))
+        nats = self.pixels.log_prob_per_pixel(filled(x, PLACEHOLDER))
         return torch.where(x.isnan(), torch.zeros_like(nats), nats)
 
     def sample(self, eps: Tensor) -> Tensor:

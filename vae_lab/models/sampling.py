@@ -7,17 +7,14 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from vae_lab.models.alternatives.base import DensityModel
-from vae_lab.models.vae import VAE
+from vae_lab.models.generative import GenerativeModel
 from vae_lab.noise import NoiseSource, NoiseSpec
 
 MIN_TIMING_SECONDS = 0.02  # seconds, at least
 
 
 @torch.no_grad()
-def draw_data(
-    model: VAE | DensityModel, data_shape: Sequence[int], number: int
-) -> tuple[Tensor | None, float]:
+def draw_data(model: GenerativeModel, data_shape: Sequence[int], number: int) -> tuple[Tensor | None, float]:
     """Data that the model draws, always from the same noise, and the seconds for each of them.
 
     Args:
@@ -29,7 +26,7 @@ def draw_data(
         `(number, *data_shape)` and the seconds; None and nan if its likelihood cannot be sampled.
     """
     try:
-        spec = sample_spec(model, data_shape)
+        spec = model.sample_spec(data_shape)
     except ValueError:
         return None, math.nan
     noise = noise_for(spec, number, seed=0, like=tensor_of(model))
@@ -41,16 +38,7 @@ def draw_data(
     return x, min(times) / number
 
 
-def sample_spec(model: VAE | DensityModel, data_shape: Sequence[int]) -> dict[str, NoiseSpec]:
-    """The noise that the model needs for each datum that it draws, by name.
-
-    Raises:
-        ValueError: If its likelihood cannot be sampled.
-    """
-    return model.sample_spec(data_shape) if isinstance(model, VAE) else model.sample_spec()
-
-
-def tensor_of(model: VAE | DensityModel) -> Tensor:
+def tensor_of(model: GenerativeModel) -> Tensor:
     """One of its tensors, which tells its device and its type."""
     tensor: Tensor = next(iter(model.state_dict().values()))
     return tensor

@@ -2,14 +2,15 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from torch import Tensor, nn
 
 from vae_lab.models.distributions.posterior import Posterior, PosteriorDistribution
 from vae_lab.models.distributions.prior import Prior
+from vae_lab.models.generative import GenerativeModel
 from vae_lab.models.likelihoods.base import Likelihood, PixelDistribution
-from vae_lab.models.networks import NoEncoder, PerDatum
+from vae_lab.models.networks import Constant, NoEncoder, PerDatum
 from vae_lab.noise import NoiseSource, NoiseSpec
 from vae_lab.numerics.precision import for_network, single
 
@@ -59,7 +60,7 @@ class Batch(NamedTuple):
         )
 
 
-class VAE(nn.Module):
+class VAE(GenerativeModel):
     r"""A latent variable model p(z) p(x|z) with an inference model q(z|x).
 
     $$\log w(x, z) = \log p(x|z) + \log p(z) - \log q(z|x)$$
@@ -94,6 +95,9 @@ class VAE(nn.Module):
         torch.Size([3, 5])
     """
 
+    has_latents = True
+    likelihood: Likelihood
+
     def __init__(
         self,
         encoder: nn.Module,
@@ -107,39 +111,37 @@ class VAE(nn.Module):
         self.encoder = encoder
         self.decoder = decoder
         self.posterior = posterior
-        self.likelihood = likelihood
+        self.describe_by(likelihood)
         self.prior = prior
         self.latent_dim = latent_dim
         self.layer_dims = list(prior.layer_dims) or [latent_dim]
 
     def generative_parameters(self) -> list[nn.Parameter]:
-        """The parameters of the model p(x, z)."""
         parts = (self.decoder, self.likelihood, self.prior)
         return [parameter for part in parts for parameter in part.parameters()]
 
     def inference_parameters(self) -> list[nn.Parameter]:
-        """The parameters of q(z|x)."""
         return [*self.encoder.parameters(), *self.posterior.parameters()]
 
     @property
-    def num_parameters(self) -> int:
-        """How many numbers are trained."""
-        return sum(parameter.numel() for parameter in self.parameters())
+    def scorer_name(self) -> str:
+        return type(self.likelihood).__name__
 
     @property
     def has_encoder(self) -> bool:
-        """Whether there is a q(z|x), and with it a bound."""
         return not isinstance(self.encoder, NoEncoder)
 
     @property
     def is_amortized(self) -> bool:
-        """Whether q(z|x) is a function of x, which serves every datum."""
         return self.has_encoder and not self.is_per_datum
 
     @property
     def is_per_datum(self) -> bool:
-        """Whether q has parameters of its own for each training datum."""
         return isinstance(self.encoder, PerDatum)
+
+    @property
+    def encodes_whole_data(self) -> bool:
+        return self.is_amortized and not isinstance(self.encoder, Constant)
 
     def with_encoder(self, encoder: nn.Module) -> "VAE":
         """The same model, its parameters shared, with another encoder."""
@@ -174,17 +176,12 @@ class VAE(nn.Module):
         return self.likelihood(self.decoder_outputs(z))
 
     def decoder_outputs(self, z: Tensor) -> Tensor:
-        """The decoder's outputs, `(K, B, likelihood.num_outputs * C, ...)`."""
+        """The decoder's outputs, which the likelihood takes, `(K, B, likelihood.num_outputs * C, ...)`."""
         seen = for_network(z[..., : self.layer_dims[0]], self.decoder)
         outputs: Tensor = self.decoder(seen.flatten(0, 1)).unflatten(0, z.shape[:2])
         return single(outputs)
 
     def sample_spec(self, data_shape: Sequence[int]) -> dict[str, NoiseSpec]:
-        """The noise that `sample` needs for each datum, by name.
-
-        Raises:
-            ValueError: If the likelihood cannot be sampled.
-        """
         return {"prior": self.prior.noise_spec(1), "pixels": self.likelihood.sample_spec(data_shape)}
 
     def sample(self, noise: Mapping[str, Tensor]) -> Tensor:
@@ -198,3 +195,8 @@ class VAE(nn.Module):
     def log_weight(self, x: Tensor, z: Tensor, q: PosteriorDistribution) -> Tensor:
         """The log importance weight log p(x, z) - log q(z|x) of shape `(K, B)`."""
         return self.log_joint(x, z) - q.log_prob(z)
+
+
+def has_latents(model: GenerativeModel) -> TypeGuard[VAE]:
+    """Whether the model says that there are latent variables; a type checker then knows those of a VAE."""
+    return model.has_latents

@@ -1,4 +1,4 @@
-"""Refuses a model that does not fit into memory while it is built, before it has values."""
+"""Refusal of what does not fit into the memory of this machine, while it is built."""
 
 import os
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-COPIES = 2  # of each parameter while it is trained: itself and its gradient, at least
+COPIES_IN_TRAINING = 2  # of each parameter while it is trained: itself and its gradient, at least
 
 
 def total() -> int:
@@ -31,7 +31,7 @@ def fitting(what: str) -> Iterator[None]:
 
     def add(module: nn.Module, name: str, parameter: Tensor | None) -> None:
         nonlocal size
-        size += 0 if parameter is None else COPIES * parameter.numel() * parameter.element_size()
+        size += 0 if parameter is None else COPIES_IN_TRAINING * parameter.numel() * parameter.element_size()
         _check(size, what)
 
     hook = register_module_parameter_registration_hook(add)

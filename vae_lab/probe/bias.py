@@ -10,9 +10,9 @@ from scipy.stats import norm
 from torch import Tensor
 
 BLOCKS = 16  # of replicates
-WAYS = 2 ** (BLOCKS - 1)  # to flip their signs: to flip all changes nothing
+NUM_SIGN_FLIPS = 2 ** (BLOCKS - 1)  # to flip their signs: to flip all changes nothing
 LEVEL, POWER = 0.05, 0.8
-LEAST = 1e-300  # a p-value, so that its z-score is finite
+SMALLEST_P_VALUE = 1e-300  # a p-value, so that its z-score is finite
 MOST_DIMENSIONS = 1e4  # of Fisher's distribution, beyond which nothing changes
 
 
@@ -49,16 +49,16 @@ def p_value(gram: Tensor) -> float:
     if len(gram) < BLOCKS or not gram.trace() > 0:
         return float("nan")
     share = _share_of_longer(gram)
-    if share > 1.5 / WAYS:
+    if share > 1.5 / NUM_SIGN_FLIPS:
         return share
     trace, dimensions = _spread(gram)
     ratio = float(gram.sum()) / BLOCKS / trace if trace > 0 else float("inf")
-    return float(min(share, max(fisher.sf(ratio, dimensions, dimensions * (BLOCKS - 1)), LEAST)))
+    return float(min(share, max(fisher.sf(ratio, dimensions, dimensions * (BLOCKS - 1)), SMALLEST_P_VALUE)))
 
 
 def z_score(p: float) -> float:
     """The quantile of the standard normal distribution that a p-value stands for; finite for p = 1 too."""
-    return float(norm.isf(p - 0.5 / WAYS if p > 0.75 / WAYS else p))
+    return float(norm.isf(p - 0.5 / NUM_SIGN_FLIPS if p > 0.75 / NUM_SIGN_FLIPS else p))
 
 
 def detectable(gram: Tensor, tests: int) -> float:

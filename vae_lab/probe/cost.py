@@ -1,4 +1,4 @@
-"""Cost of one gradient of an estimator."""
+"""The cost of one gradient of an estimator."""
 
 import statistics
 import time

@@ -1,4 +1,4 @@
-"""Maps gradients at an encoder's outputs to its parameters, datum by datum."""
+"""Gradients at an encoder's outputs carried to its parameters, datum by datum."""
 
 from collections.abc import Callable, Iterator
 

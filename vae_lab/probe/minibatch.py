@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from vae_lab.models.vae import Batch
+from vae_lab.probe.groups import Groups
 from vae_lab.probe.intervals import FEWEST_DATA, UNKNOWN, of_signed_variance
 from vae_lab.probe.jacobian import CHUNK_NUMBERS
 from vae_lab.probe.replicates import Objective, per_datum_gradients
-from vae_lab.probe.sample import Groups
 
 
 def minibatch_traces(
@@ -27,7 +27,7 @@ def minibatch_traces(
 
     m(x) is the gradient of a datum averaged over the noise, estimated twice from independent halves of the
     replicates, so that the noise left in them adds nothing to the expectation; c is the mean over the data,
-    known independently. The data of a minibatch are treated as independent draws.
+    known independently. The data of a minibatch are taken for independent draws.
 
     Args:
         objective: Of an estimator that does not couple data.

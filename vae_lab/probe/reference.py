@@ -1,4 +1,4 @@
-"""References that the bias of an estimator is judged against."""
+"""References against which the bias of an estimator is judged."""
 
 from vae_lab.estimators.base import Estimator
 from vae_lab.estimators.baselines.leave_one_out import LeaveOneOut

@@ -1,4 +1,4 @@
-"""Sample of gradients of one estimator: the variance and the mean over its replicates."""
+"""Replicates of one estimator's gradient: their mean and variance."""
 
 from collections.abc import Mapping
 
@@ -7,12 +7,11 @@ from torch import Tensor
 
 from vae_lab.estimators.base import Needs
 from vae_lab.models.vae import Batch
+from vae_lab.probe.groups import Groups
 from vae_lab.probe.intervals import FEWEST_DRAWS, FEWEST_REPLICATES, UNKNOWN, of_variance
 from vae_lab.probe.jacobian import EncoderJacobian
 from vae_lab.probe.moments import Moments
 from vae_lab.probe.replicates import Objective, stacked
-
-Groups = dict[str, list[str]]
 
 
 class NotFiniteGradientError(ValueError):
@@ -76,7 +75,7 @@ class Sample:
             blocks: The block that each replicate belongs to, `(R,)`.
 
         Raises:
-            NotFiniteError: If a gradient is NaN or infinite.
+            NotFiniteGradientError: If a gradient is NaN or infinite.
         """
         at_outputs, of_parameters = self._replicates(draws)
         if self.wants_variances:
@@ -118,6 +117,10 @@ class Sample:
         shares = torch.cat(self.shares[group]).numpy()
         few = len(shares) < FEWEST_REPLICATES or len(shares) * len(self.batch.x) < FEWEST_DRAWS
         return UNKNOWN if few else of_variance(self.trace(group), shares)
+
+    def is_per_datum(self, group: str) -> bool:
+        """Whether the structure of the encoder gave a group's variance."""
+        return self.by_datum and group.startswith(("encoder", "outputs"))
 
     def _replicates(self, draws: list[dict[str, Tensor]]) -> tuple[Tensor, dict[str, Tensor]]:
         """Gradients at the outputs, of the minibatch mean, `(R, B, P)`, and by the other parameters."""

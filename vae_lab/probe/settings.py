@@ -9,7 +9,8 @@ from vae_lab.datasets.batches import TrainingBatches
 from vae_lab.estimators.base import Estimator
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource, permutation
-from vae_lab.probe.probe import Measurement, Probe
+from vae_lab.probe.measurement import Measurement
+from vae_lab.probe.probe import Probe
 from vae_lab.probe.warm_up import warm_up
 
 SplitName = Literal["train", "validation", "test"]

@@ -43,7 +43,6 @@ def _row(name: str, result: Result) -> dict[str, Any]:
     if "parameters" not in result:
         raise UserError("sweep.figure=model_zoo is for a sweep of vae-lab train.")
     score = result.metrics.get("test/log_likelihood")
-    is_autoencoder = result["estimator"] == "Autoencoder"  # which has no p(x) to sample from
     return {
         "model": name,
         "dataset": _data(result),
@@ -51,7 +50,7 @@ def _row(name: str, result: Result) -> dict[str, Any]:
         "training, s": result["timing"]["training_seconds"],
         "log-likelihood": score,
         "which is": None if score is None else result["log_likelihood"],
-        "sampling, ms": None if is_autoencoder else 1e3 * result["timing"]["sampling_seconds"],
+        "sampling, ms": 1e3 * result["timing"]["sampling_seconds"] if result.has_density else None,
     }
 
 
@@ -60,7 +59,7 @@ def _data(result: Result) -> str:
     config = result.config
     variant = [str(config[key]) for key in VARIANT if config.get(key) not in (None, False)]
     density = ["density"] if any(" is a density" in note for note in result.notes) else []
-    return ", ".join([common.class_of(config, "dataset"), *variant, *density])
+    return ", ".join([common.class_name(config, "dataset"), *variant, *density])
 
 
 def _columns(row: dict[str, Any], datasets: list[str]) -> dict[str, Any]:

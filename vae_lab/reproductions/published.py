@@ -50,7 +50,7 @@ COLUMNS = {
 }
 
 
-def table(name: str, folder: Path = FOLDER) -> pl.DataFrame:
+def published_points(name: str, folder: Path = FOLDER) -> pl.DataFrame:
     """The points of a published figure, or the rows of a table, in nats per datum.
 
     Raises:
@@ -64,5 +64,5 @@ def table(name: str, folder: Path = FOLDER) -> pl.DataFrame:
     except pl.exceptions.PolarsError as error:
         raise UserError(f"{path} is malformed: {str(error).splitlines()[0]}.") from error
     if rows.columns != list(columns) or rows.null_count().sum_horizontal().item():
-        raise UserError(f"{path} is malformed: every row must have {', '.join(columns)}.")
+        raise UserError(f"{path} is malformed: every row must hold {', '.join(columns)} in every row.")
     return rows

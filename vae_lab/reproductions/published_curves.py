@@ -1,6 +1,6 @@
-"""Figures of our curves, the longest run of each, beside the published ones."""
+"""Figures of papers: our curves, the longest run of each, beside the published ones."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from vae_lab.datasets import MNIST, Digits, FreyFace
+from vae_lab.estimators import MonteCarloEM, Reparameterized, WakeSleep
 from vae_lab.files.markdown import markdown_table
 from vae_lab.runs.families import longer_and_shorter
 from vae_lab.runs.result import result_of
 from vae_lab.sweep.manifest import Manifest
 
-ALGORITHMS = {"Reparameterized": "aevb", "WakeSleep": "wake_sleep", "MonteCarloEM": "mcem"}
+ALGORITHMS: dict[type, str] = {Reparameterized: "aevb", WakeSleep: "wake_sleep", MonteCarloEM: "mcem"}
 NAMES = {"aevb": "AEVB", "wake_sleep": "wake-sleep", "mcem": "Monte Carlo EM"}
 COLOURS = {"aevb": "#0b5cad", "wake_sleep": "#c44e2b", "mcem": "#3b8a4e"}
-DATASETS = {"MNIST": "mnist", "FreyFace": "frey_face", "Digits": "digits"}
+DATASETS: dict[type, str] = {MNIST: "mnist", FreyFace: "frey_face", Digits: "digits"}
 TITLES = {"mnist": "MNIST", "frey_face": "Frey Face", "digits": "digits"}
 SPLITS = {"test": "test", "train": "training", "train_running": "training, running average"}
 
@@ -43,13 +45,27 @@ def ours(manifest: Manifest, curves_of: Callable[[Path], list[pl.DataFrame]]) ->
 
 
 def rows_of(directory: Path) -> pl.DataFrame:
-    """Rows that a run logged along its training."""
+    """The metrics that a run logged along its training."""
     return pl.read_csv(directory / "metrics.csv", infer_schema_length=None)
 
 
-def class_of(config: Mapping[str, Any], group: str) -> str:
-    """The class that a group of a run's configuration names."""
+def class_name(config: Mapping[str, Any], group: str) -> str:
+    """Name of the class of a group of a run's configuration."""
     return str(config[f"{group}._target_"]).rpartition(".")[2]
+
+
+def class_of(config: Mapping[str, Any], group: str, kinds: Iterable[type]) -> type | None:
+    """Which of the classes a group of a run's configuration is of; None if of none of them.
+
+    A class is known by its name within its group, in whichever module an earlier version had it.
+    """
+    return {kind.__name__: kind for kind in kinds}.get(class_name(config, group))
+
+
+def published_name(config: Mapping[str, Any], group: str, names: Mapping[type, str]) -> str:
+    """The published name of the class of a group of a run's configuration, or that of the class itself."""
+    kind = class_of(config, group, names)
+    return class_name(config, group) if kind is None else names[kind]
 
 
 def averaged(curves: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -58,7 +74,7 @@ def averaged(curves: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return table.group_by(table.columns[:-1], maintain_order=True).mean()
 
 
-def compare(
+def compare_curves(
     ours: pl.DataFrame,
     theirs: pl.DataFrame,
     at: Sequence[float],

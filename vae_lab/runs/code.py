@@ -13,9 +13,9 @@ from vae_lab.runs import sources
 from vae_lab.runs.signature import defining
 
 UNKNOWN = "unknown"
-MATTER = ("torch", "numpy", "scipy", "scikit-learn", "pytorch-lightning", "torchvision", "zuko")
-OF_PROBES = ("vae_lab.probe", "vae_lab.training.estimator_probe")
-SHOWN = 3  # sources that a message names
+NOTED_PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pytorch-lightning", "torchvision", "zuko")
+PROBE_MODULES = ("vae_lab.probe", "vae_lab.training.estimator_probe")
+MAX_NAMED = 3  # sources that a message names
 
 Code = dict[str, Any]
 
@@ -29,11 +29,11 @@ def code_of(*configs: DictConfig) -> Code:
     own = configs[0]
     targets = {key: target for cfg in configs for key, target in _targets(defining(cfg))}
     if "run" in own and "_target_" in own:
-        found = sources.behind({"loading": "vae_lab.applications.run.carry_out"} | targets, OF_PROBES)
+        found = sources.behind({"loading": "vae_lab.applications.run.carry_out"} | targets, PROBE_MODULES)
     elif "probe" in own:
         found = sources.behind({"measurement": "vae_lab.applications.gradients.measure.measure"} | targets)
     else:
-        found = sources.behind({"training": "vae_lab.training.run.run"} | targets, OF_PROBES)
+        found = sources.behind({"training": "vae_lab.training.run.run"} | targets, PROBE_MODULES)
     hashes = {path: one["hash"] for path, one in sorted(found.items())}
     digest = hashlib.sha256(json.dumps(hashes).encode()).hexdigest()[: sources.DIGITS]
     return {"hash": digest, "sources": dict(sorted(found.items()))}
@@ -118,27 +118,27 @@ def mixtures(codes: Mapping[str, Code | None]) -> list[str]:
 def _runs(labels: Sequence[str]) -> str:
     """How many runs, and which if they are few."""
     number = f"{len(labels)} run{'s' * (len(labels) != 1)}"
-    return f"{number} [{', '.join(labels)}]" if len(labels) <= SHOWN else number
+    return f"{number} [{', '.join(labels)}]" if len(labels) <= MAX_NAMED else number
 
 
 def notes_on(result: Mapping[str, Any]) -> list[str]:
     """Notes on a finished result of which the code or the libraries are others now."""
     code = result.get("code")
     if not code:
-        return ["the code behind this result is unknown; rerun=code repeats the run."]
+        return ["the code of this result is unknown; rerun=code does it again."]
     notes = []
     if differing := changed(code):
-        notes.append(f"the code has changed since: {listed(differing)}; rerun=code repeats the run.")
+        notes.append(f"the code has changed since: {listed(differing)}; rerun=code does it again.")
     elif len(code.get("history", [])) > 1:
-        notes.append("other code made a part of this result; rerun=code repeats the run.")
+        notes.append("other code made a part of this; rerun=code does it again.")
     there = result.get("packages", {})
     versions = [
         f"{name} {there[name]} (now {now})"
-        for name in MATTER
+        for name in NOTED_PACKAGES
         if name in there and (now := _version(name)) != there[name]
     ]
     if versions:
-        notes.append(f"this result was made with {', '.join(versions)}; rerun=true repeats the run.")
+        notes.append(f"made with {', '.join(versions)}; rerun=true does it again.")
     return notes
 
 
@@ -149,8 +149,8 @@ def listed(names: Sequence[str]) -> str:
         >>> listed(["a", "b", "c", "d", "e"])
         'a, b, c and 2 more'
     """
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more
 
 
 def _targets(value: Any, key: str = "") -> Iterator[tuple[str, str]]:

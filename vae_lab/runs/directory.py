@@ -222,8 +222,8 @@ class RunDirectory:
                 if self.metrics_json.is_file():
                     return
                 raise UserError(
-                    f"{self.path} holds an unfinished run of an earlier version, which cannot be continued "
-                    "here. Choose another hydra.run.dir, or pass rerun=true to replace it."
+                    f"{self.path} holds an unfinished run of an earlier version, which this one cannot go on "
+                    "with. Choose another hydra.run.dir, or pass rerun=true to replace it."
                 )
             raise UserError(
                 f"{self.path} holds an unfinished run of another configuration, or of other data. Choose "

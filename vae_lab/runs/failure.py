@@ -1,4 +1,4 @@
-"""Files of an attempt at a run that made no result."""
+"""Traces of an attempt at a run that made no result."""
 
 import json
 import logging
@@ -9,7 +9,7 @@ from vae_lab.config.explain import explain, in_words
 from vae_lab.errors import Busy
 from vae_lab.files import ownership
 from vae_lab.files.writing import write_atomically
-from vae_lab.runs.names import FAILURE, OF_HYDRA, OUTPUT_LOG, RESTART_MARK
+from vae_lab.runs.names import FAILURE, HYDRA_FILES, OUTPUT_LOG, RESTART_MARK
 
 
 def record(error: Exception, path: Path, command: str) -> None:
@@ -47,4 +47,4 @@ def remove_if_unused(path: Path) -> None:
         name for name in names if name.endswith(".log") and name != OUTPUT_LOG and (path / name).is_file()
     ]
     if not set(names) - {*logs, ".hydra", RESTART_MARK, ownership.MARK}:
-        ownership.leave(path, [*logs, *OF_HYDRA, RESTART_MARK])
+        ownership.leave(path, [*logs, *HYDRA_FILES, RESTART_MARK])

@@ -44,7 +44,7 @@ class Holder(NamedTuple):
         return (self.host, self.machine) == (socket.gethostname(), machine())
 
     def content(self) -> bytes:
-        """Content of the file; without the progress if that is too long."""
+        """The content of the file; without the progress if that is too long."""
         for one in (self, self._replace(progress={})):
             line = (json.dumps(one._asdict()) + "\n").encode().ljust(LENGTH)
             if len(line) == LENGTH:

@@ -72,7 +72,7 @@ def installed_packages() -> dict[str, str]:
 
 
 def diff(paths: Iterable[str]) -> str:
-    """Differences from the last commit in the clones of the packages that sources belong to.
+    """The difference from the last commit in the clones of the packages that sources belong to.
 
     Args:
         paths: Of the sources, as `sources.behind` gives them.
@@ -116,7 +116,7 @@ def _diff_of_clone(clone: Path, folders: Sequence[Path]) -> str:
 
 
 def _git(clone: Path, *arguments: str) -> str | None:
-    """Output of a git command on a clone, which stays as it is; None if the command fails."""
+    """The output of git in a clone, which stays as it is; None where there is none."""
     environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
     try:
         done = subprocess.run(

@@ -13,15 +13,15 @@ from vae_lab.runs.code import Code
 from vae_lab.runs.names import EARLIER, RESULT
 from vae_lab.runs.signature import Flat
 
-OF_A_TRAINING = {  # in each result of one
+TRAINING_ENTRIES = {  # in each result of one
     "signature", "estimator", "selection", "log_likelihood", "timing", "notes", "config",
 }  # fmt: skip
-AGAIN = "the same command repeats it, from the last checkpoint"
+AGAIN_HINT = "the command that made it makes it again, from the last checkpoint"
 
 
 @dataclass(frozen=True, eq=False)
 class Result(Mapping[str, Any]):
-    """Result of a command, as in its `metrics.json`; a mapping of all entries, in their order.
+    """The `metrics.json` of a command; a mapping of all its entries, in their order.
 
     Args:
         metrics: By name.
@@ -29,6 +29,7 @@ class Result(Mapping[str, Any]):
         definition: The values that define the result.
         config: The whole configuration, flattened.
         notes: Caveats.
+        has_density: Whether the model is trained as a p(x), as all but autoencoders are.
         checkpoints: Those that were measured, with their checksums.
         provenance: Versions, device and threads.
         code: The sources behind it; None in results of earlier versions.
@@ -42,6 +43,7 @@ class Result(Mapping[str, Any]):
     definition: Flat = field(default_factory=dict)
     config: Flat = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    has_density: bool = True
     checkpoints: dict[str, str] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     code: Code | None = None
@@ -60,6 +62,7 @@ class Result(Mapping[str, Any]):
             raise ValueError("the entries are not of the kinds that a result has")
         known = {name: entries[name] for name in COMMON if entries.get(name) is not None}
         own = {name: value for name, value in entries.items() if name not in known}
+        known.setdefault("has_density", _had_density(entries))
         return cls(**known, own=own, order=tuple(entries))
 
     def __getitem__(self, name: str) -> Any:
@@ -102,7 +105,7 @@ def result_of(directory: Path) -> Result:
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}).") from error
     except (ValueError, RecursionError):
-        raise UserError(f"{path} is damaged; {AGAIN}.") from None
+        raise UserError(f"{path} is damaged; {AGAIN_HINT}.") from None
 
 
 def is_finished(directory: Path) -> bool:
@@ -113,6 +116,11 @@ def is_finished(directory: Path) -> bool:
     return False
 
 
+def _had_density(entries: Mapping[str, Any]) -> bool:
+    """Whether the model of a result of before, which does not say so, is trained as a p(x)."""
+    return entries.get("selection") != "reconstruction"
+
+
 def _is_whole(entries: Any) -> bool:
     """Whether these are a result's entries, of the kinds that they are written in."""
     if not isinstance(entries, Mapping) or not isinstance(entries.get("metrics"), dict):
@@ -121,10 +129,11 @@ def _is_whole(entries: Any) -> bool:
     numbers = entries["metrics"].values()
     is_of_training = {"timing", "parameters"} & entries.keys()
     has_format = "format" in (entries.get("definition") or {})
-    if is_of_training and has_format and not entries.keys() >= OF_A_TRAINING:
+    if is_of_training and has_format and not entries.keys() >= TRAINING_ENTRIES:
         return False
     return (
         all(isinstance(entries.get(name), dict | None) for name in maps)
         and all(isinstance(number, int | float | None) for number in numbers)
         and isinstance(entries.get("notes"), list | None)
+        and isinstance(entries.get("has_density"), bool | None)
     )

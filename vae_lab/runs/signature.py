@@ -7,35 +7,18 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from vae_lab.config.commands import COMMANDS, Command
 from vae_lab.config.options import options_of
 from vae_lab.files.writing import content
 
 # Keys that define no result, each where it stands: a key of the same name elsewhere does.
 NOT_DEFINING_ANYWHERE = {"hydra", "logger", "sweep", "rerun", "output_dir"}
-NOT_DEFINING_IN_COMMAND: dict[str, set[str]] = {
-    "train": set(),
-    "gradients": {"num_samples"},  # which its estimators refer to
-    "evaluate": {"runs"},
-    "generate": {"runs"},
-    "explore": {"runs"},
-    "embed": {"runs", "out"},
-    "impute": {"runs"},
-    "outliers": {"runs"},
-}
 NOT_DEFINING_IN_GROUP = {
     "dataset": {"root", "download", "path", "num_workers"},
     "trainer": {"accelerator", "devices", "num_nodes", "strategy", "checkpoint_seconds", "progress"},
     "callbacks": {"estimator_probe"},
     "probe": {"chunk"},
     "measures": {"chunk_rows"},
-}
-# Keys that may name a user's own files, which enter by what they hold. Files of a dataset enter by their
-# checksums or by what lies at its path; of other data nothing is known but where they lie.
-FILES_IN_COMMAND = {
-    "explore": {"between"},
-    "embed": {"data"},
-    "impute": {"data", "missing"},
-    "outliers": {"against"},
 }
 BUDGET = ("trainer.max_epochs", "trainer.max_samples")
 
@@ -82,8 +65,9 @@ def as_of_now(stored: Flat) -> Flat:
 def defining(cfg: DictConfig) -> dict[str, Any]:
     """The resolved part of a configuration that defines a result, with what lies at its paths."""
     config: dict[str, Any] = {}
-    not_defining = NOT_DEFINING_ANYWHERE | _of_command(NOT_DEFINING_IN_COMMAND, cfg)
-    files = _of_command(FILES_IN_COMMAND, cfg)
+    commands = _commands_of(cfg)
+    not_defining = NOT_DEFINING_ANYWHERE.union(*(command.not_defining for command in commands))
+    files = frozenset().union(*(command.files for command in commands))
     for name in (name for name in cfg if name not in not_defining):
         key, node = str(name), cfg[name]
         if OmegaConf.is_config(node):
@@ -118,11 +102,11 @@ def kind_of(cfg: DictConfig) -> str:
     return "gradients" if "probe" in cfg else "train"
 
 
-def _of_command(keys: dict[str, set[str]], cfg: DictConfig) -> set[str]:
-    """The keys of a configuration's command; those of all where a class from outside takes its place."""
-    if str(cfg.get("_target_", "vae_lab.")).startswith("vae_lab."):
-        return keys.get(kind_of(cfg), set())
-    return set().union(*keys.values())
+def _commands_of(cfg: DictConfig) -> list[Command]:
+    """The command of a configuration; all of them where a class that is none takes its place."""
+    is_ours = str(cfg.get("_target_", "vae_lab.")).startswith("vae_lab.")
+    command = COMMANDS.get(kind_of(cfg)) if is_ours else None
+    return list(COMMANDS.values()) if command is None else [command]
 
 
 def signature(cfg: DictConfig) -> str:
@@ -155,7 +139,7 @@ def register_signature() -> None:
 
 @cache
 def _names() -> set[str]:
-    """Names that are no paths: of datasets and of their parts."""
+    """Names that are no paths: parts of a dataset, and datasets."""
     return {*options_of("dataset"), "train", "validation", "test", "left_out"}
 
 

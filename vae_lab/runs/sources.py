@@ -37,7 +37,7 @@ DIGITS = 16  # of a hash
 
 
 class Module(NamedTuple):
-    """Facts read from a source file.
+    """The content of a source.
 
     Args:
         digest: Hash of its syntax tree.

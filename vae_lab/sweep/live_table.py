@@ -1,4 +1,4 @@
-"""Shows a running sweep: a live table in a terminal, a line per event elsewhere."""
+"""The progress of a running sweep: a live table in a terminal, a line per event elsewhere."""
 
 import time
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Manifest of a sweep: `manifest.json` in its directory, from which all else about it is read."""
+"""The manifest of a sweep, `manifest.json` in its own directory, from which all else about it is read."""
 
 import json
 import os
@@ -16,14 +16,14 @@ from vae_lab.runs import lease
 from vae_lab.runs.failure import read_failure
 from vae_lab.runs.names import EARLIER
 from vae_lab.runs.provenance import of_the_code
-from vae_lab.runs.result import AGAIN, is_finished
+from vae_lab.runs.result import AGAIN_HINT, is_finished
 from vae_lab.runs.signature import FORMAT, Flat
 from vae_lab.sweep.axes import Axis, Point, Role, short_names
 from vae_lab.sweep.jobs import Job
 
 FILE = "manifest.json"
 KEY = "sweep.name"
-OF_EARLIER_VERSIONS = (  # what they wrote anew whenever they drew
+REWRITTEN_FILES = (  # what they wrote anew whenever they drew
     "runs.parquet", "table.csv", "table.md", "figure.png", "gradients.csv", "variance.png",
     "variance_at_equal_cost.png", "curves.csv", "comparison.csv", "comparison.md", "crossings.csv",
     "crossings.md", "variances.csv", "slopes.csv",
@@ -43,7 +43,7 @@ class Entry(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Label that distinguishes the run from the others."""
+        """The values of the axes that distinguish the run from the others."""
         return " ".join(f"{name}={value}" for name, value in self.point.items()) or self.directory.name
 
     @property
@@ -63,7 +63,7 @@ class Entry(NamedTuple):
         if lease.holder(self.directory) is not None:
             return "running", ""
         if self.is_damaged:
-            return "failed", f"{self.directory / 'metrics.json'} is damaged; {AGAIN}"
+            return "failed", f"{self.directory / 'metrics.json'} is damaged; {AGAIN_HINT}"
         if (error := read_failure(self.directory)) is not None:
             return "failed", error.splitlines()[-1]
         earlier = self.directory / EARLIER
@@ -71,7 +71,7 @@ class Entry(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """Definition of a sweep and its runs.
+    """The runs and the question of a sweep.
 
     Args:
         name: Of the sweep.
@@ -140,7 +140,7 @@ def known(directory: Path) -> Manifest | None:
 
 
 def grown(before: Manifest | None, by: Manifest) -> Manifest:
-    """Extends a sweep by the runs that are asked for.
+    """The union of a sweep's manifest and another that is asked for.
 
     Raises:
         UserError: If both are not of one table.
@@ -149,15 +149,15 @@ def grown(before: Manifest | None, by: Manifest) -> Manifest:
         return by
     if before.base is not None and before.base.get("format", FORMAT) != FORMAT:
         raise UserError(
-            f"sweep {by.name} is of an earlier version: status, figures and runs={by.name} read it, but no "
-            "run can be added. Choose another sweep.name, or add sweep.anew=true to make all runs again; "
-            "the earlier ones are kept."
+            f"sweep {by.name} is of an earlier version: status, figures and runs={by.name} read it, but the "
+            "sweep cannot grow. Choose another sweep.name, or add sweep.anew=true to make its runs again "
+            "beside the present ones, which are kept."
         )
     if (difference := _difference(before, by)) is not None:
         what, there, here = difference
         raise UserError(
-            f"sweep {by.name} cannot grow by these runs: {what} is {there} there and {here} here. Choose "
-            "another sweep.name, or add sweep.anew=true to leave the earlier runs out of its table."
+            f"sweep {by.name} cannot grow by this: {what} is {there} in it and {here} here. Choose another "
+            "sweep.name, or add sweep.anew=true to leave the present runs out of its table."
         )
     there = {entry.directory for entry in before.entries}
     entries = [*before.entries, *(entry for entry in by.entries if entry.directory not in there)]
@@ -213,9 +213,7 @@ def claim_sweep_folder(directory: Path) -> None:
         UserError: If it holds anything but this sweep.
     """
     if ownership.mark_of(directory) is None and known(directory) is not None:
-        ownership.adopt(
-            directory, "sweep", [name for name in OF_EARLIER_VERSIONS if (directory / name).exists()]
-        )
+        ownership.adopt(directory, "sweep", [name for name in REWRITTEN_FILES if (directory / name).exists()])
     else:
         ownership.claim_folder(directory, "sweep", KEY)
 

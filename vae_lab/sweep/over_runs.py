@@ -1,6 +1,6 @@
 """The points of a sweep that goes over finished runs."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ from vae_lab.runs.result import result_of
 from vae_lab.sweep import manifest
 from vae_lab.sweep.axes import Axis, Point
 
-COMMANDS_ON_CODES = ("embed", "explore")  # commands that need codes alone, which autoencoders have too
-
 
 def over_runs(
-    runs: Any, output_dir: str, axes: Sequence[Axis], points: Sequence[Point], command: str
+    runs: Any,
+    output_dir: str,
+    axes: Sequence[Axis],
+    points: Sequence[Point],
+    needs_density: Callable[[], bool],
 ) -> tuple[list[Axis], list[Point]]:
     """Every finished run at every point: the axes of the sweep that made them, then the others.
 
@@ -27,13 +29,13 @@ def over_runs(
         output_dir: Where both lie.
         axes: What else varies.
         points: The combinations of its values.
-        command: What is done with each run.
+        needs_density: Tells whether autoencoders, which have no p(x), are left out; asked if there are any.
 
     Raises:
         UserError: If there is no such sweep or run, or no run is finished.
     """
     is_list = not isinstance(runs, str) and isinstance(runs, Sequence)
-    names, chosen = _of_list(runs, output_dir) if is_list else _of_sweep(str(runs), output_dir, command)
+    names, chosen = _of_list(runs, output_dir) if is_list else _of_sweep(str(runs), output_dir, needs_density)
     named = {axis.key for axis in axes if not _is_plain(axis)}
     others = set(points[0].labels) - named
     names = [axis._replace(key=_apart(axis.key, others)) for axis in names]
@@ -59,11 +61,13 @@ def _is_plain(axis: Axis) -> bool:
 
 
 def _apart(name: str, others: Collection[str]) -> str:
-    """The name of an axis of the runs, distinct from an axis of the command on them."""
+    """The name of an axis of the runs, told apart from an axis of what goes over them."""
     return f"run_{name}" if name in others else name
 
 
-def _of_sweep(sweep: str, output_dir: str, command: str) -> tuple[list[Axis], list[Point]]:
+def _of_sweep(
+    sweep: str, output_dir: str, needs_density: Callable[[], bool]
+) -> tuple[list[Axis], list[Point]]:
     directory = Path(sweep) if Path(sweep).is_dir() else Path(output_dir, "sweeps", sweep)
     made = manifest.read_manifest(directory)
     if made.command != "train":
@@ -76,17 +80,15 @@ def _of_sweep(sweep: str, output_dir: str, command: str) -> tuple[list[Axis], li
             print(f"note: {entry.label} is left out: {entry.state()[1]}.")
     if len(done) < len(made.entries):
         print(f"note: {len(done)} of the {len(made.entries)} runs of {made.name} are done, and are measured.")
-    models = [entry for entry in done if command in COMMANDS_ON_CODES or _has_density(entry)]
+    models = [entry for entry in done if result_of(entry.directory).has_density]
+    if len(models) < len(done) and not needs_density():
+        models = done
     if not models:
         raise UserError(f"runs={sweep} are autoencoders, which have no p(x) to measure.")
     if len(models) < len(done):
         print(f"note: {len(done) - len(models)} are autoencoders, which have no p(x), and are left out.")
     axes = [Axis(name, role, {}) for name, role in made.roles.items()]
     return axes, [Point(entry.point, [_run(entry.directory, output_dir)]) for entry in models]
-
-
-def _has_density(entry: manifest.Entry) -> bool:
-    return bool(result_of(entry.directory).get("estimator") != "Autoencoder")
 
 
 def _of_list(runs: Sequence[str], output_dir: str) -> tuple[list[Axis], list[Point]]:

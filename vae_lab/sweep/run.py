@@ -11,6 +11,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from vae_lab.config.targets import target_of
 from vae_lab.errors import Busy, Several, UserError, did_you_mean, on_one_line
 from vae_lab.files.ownership import written_whole
 from vae_lab.files.paths import SWEEPS
@@ -65,12 +66,10 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
     if any(axis.key == "runs" for axis in of):
         raise UserError("runs takes the name of a sweep or a list: write runs=[...] with brackets.")
     if master.get("out") is not None:
-        raise UserError(
-            f"out={master.out} must be left out of a sweep, of which each run would replace the file."
-        )
+        raise UserError(f"out={master.out} is for one run, and would be replaced by each; leave it out.")
     every = points(of)
     if master.get("runs") is not None:
-        of, every = over_runs(master.runs, str(master.output_dir), of, every, command)
+        of, every = over_runs(master.runs, str(master.output_dir), of, every, lambda: _needs_density(master))
         fixed = [word for word in fixed if not word.startswith("runs=")]
     fixed += _without_data(master, settings, [*fixed, *(f"{axis.key}=" for axis in of)])
     kinds.check_figure(settings.get("figure"))
@@ -122,8 +121,13 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
         _log_summary(jobs[0].cfg.logger, directory)
 
 
+def _needs_density(master: DictConfig) -> bool:
+    """Whether what a command does with a trained model needs a p(x); imports the command's class."""
+    return bool(getattr(target_of(master, "_target_"), "needs_density", True))
+
+
 def _before(master: DictConfig, settings: Mapping[str, Any]) -> manifest.Manifest | None:
-    """Manifest of the sweep of this name, unless the sweep is to begin anew."""
+    """The manifest of the sweep of this name, unless it is to begin anew."""
     if settings["name"] is None or settings["anew"]:
         return None
     return manifest.known(Path(master.output_dir, "sweeps", sweep_name.checked(settings["name"])))
@@ -135,7 +139,7 @@ def _name(settings: Mapping[str, Any], axes: Sequence[str], jobs: Sequence[Job])
 
 
 def _base(context: HydraContext, master: DictConfig, fixed: Sequence[str]) -> Flat | None:
-    """Definition of the runs apart from their axes; None where the settings are no configuration."""
+    """The definition that the runs share apart from their axes; None where that is no configuration."""
     with suppress(Exception):
         return definition(compose(context.config_loader, master, fixed).cfg)
     return None
@@ -205,10 +209,10 @@ def _tell_of_other_code(done: Sequence[Job]) -> None:
     others = [result for result in results if not is_as_now(result)]
     if others:
         parts = dict.fromkeys(part for result in others for part in changed(result.code))
-        what = listed(list(parts)) or "while the runs were made"
+        what = listed(list(parts)) or "it did so while they were made"
         print(
             f"note: the code of {len(others)} of the {len(done)} finished runs has changed since: {what}; "
-            "rerun=code repeats these runs."
+            "rerun=code does these again."
         )
 
 
@@ -363,7 +367,7 @@ def _apart_from_seed(job: Job) -> str:
 
 
 def _without_data(master: DictConfig, settings: dict[str, Any], fixed: Sequence[str]) -> list[str]:
-    """Overrides to run with where the dataset's files are absent, unless the user chose a dataset."""
+    """Overrides of a sweep where the files of its dataset are absent, unless the user chose one."""
     instead = [str(override) for override in settings.get("without_data", [])]
     chosen = any(word.lstrip("+").startswith("dataset=") for word in fixed)
     if not instead or chosen or "files" not in master.dataset:

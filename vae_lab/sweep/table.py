@@ -25,7 +25,7 @@ MIXTURES = {
 
 
 class Results(NamedTuple):
-    """Results of a sweep.
+    """The results of a sweep so far.
 
     Args:
         manifest: What it consists of.
@@ -50,7 +50,7 @@ class Results(NamedTuple):
 
     @property
     def warnings(self) -> list[str]:
-        """Caveats on the table: results that were not obtained alike."""
+        """Caveats of the table: results that were not obtained alike."""
         mixed = [
             f"The runs mix {what}: {', '.join(str(value) for value in values)}."
             for column, what in MIXTURES.items()

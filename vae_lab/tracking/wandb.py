@@ -153,7 +153,7 @@ class WandbFactory:
     def log_measured(
         self, run: Path, what: str, signature: str, metrics: Mapping[str, float], figures: Sequence[Path]
     ) -> None:
-        """Adds the result of an application of the model to the W&B run of its training.
+        """Adds to the W&B run of a finished run what came of a use of its model since.
 
         Args:
             run: The run's directory, which gets `wandb/`.

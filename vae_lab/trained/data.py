@@ -31,7 +31,7 @@ class Given(NamedTuple):
         split: The data, and labels where there are any.
         name: What they are called.
         names: The files, if each datum is one.
-        notes: Caveats.
+        notes: What must be said of them.
     """
 
     split: Split
@@ -103,7 +103,7 @@ def _left_out(key: str, own: SplitDataset) -> Split:
     if own.left_out is None:
         raise UserError(
             f"{key}=left_out is for a run that was trained without some classes (dataset.leave_out), and "
-            "this run had all."
+            "this one had all."
         )
     return own.left_out
 

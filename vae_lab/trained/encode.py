@@ -9,7 +9,6 @@ from torch import Tensor
 
 from vae_lab.datasets.base import EVALUATION_BATCH, EVALUATION_NUMBERS
 from vae_lab.models.distributions.posterior import PosteriorDistribution
-from vae_lab.models.vae import VAE
 from vae_lab.noise import EVALUATION_BLOCK, TEST
 from vae_lab.numerics.streamed import StreamedTensor, in_batches
 from vae_lab.trained.model import TrainedModel
@@ -47,8 +46,7 @@ def encoded(
 
 def samples_of(model: TrainedModel, batch: Encoded, number: int, part: str = TEST) -> Tensor:
     """Samples of q(z|x), `(number, B, D)`: a function of the noise's seed and the datum's part and number."""
-    vae = model.model
-    assert isinstance(vae, VAE)  # as whatever has been encoded by
+    vae = model.parts.vae
     blocks = []
     for block, start in enumerate(range(0, number, EVALUATION_BLOCK)):
         size = min(EVALUATION_BLOCK, number - start)
@@ -65,9 +63,8 @@ def samples_of(model: TrainedModel, batch: Encoded, number: int, part: str = TES
 
 
 def notes_on_codes(model: TrainedModel) -> list[str]:
-    """Caveats on the codes."""
-    vae = model.model
-    assert isinstance(vae, VAE)
+    """Caveats of the codes."""
+    vae = model.parts.vae
     if not model.parts.has_density:
         return ["the code of an autoencoder is a point, without scale"]
     notes = []
@@ -78,8 +75,8 @@ def notes_on_codes(model: TrainedModel) -> list[str]:
         )
     elif not vae.posterior.has_mean:
         notes.append(
-            f"{type(vae.posterior).__name__} has no closed mean or scale: mean is the sample at the middle "
-            "of its noise; samples=1000 tells more"
+            f"{type(vae.posterior).__name__} has no closed mean or scale: mean is the value at the "
+            "middle of the noise; samples=1000 tells more"
         )
     if vae.is_per_datum:
         notes.append("the model has no encoder: q was fitted to each datum by its bound")

@@ -7,13 +7,11 @@ import torch
 from torch import Tensor
 
 from vae_lab.errors import UserError
-from vae_lab.figures.manifold import SIDE, manifold_points, mosaics
-from vae_lab.models.priors import StandardNormal
+from vae_lab.figures.manifold import manifold_points, mosaics
 from vae_lab.noise import NoiseSource
 from vae_lab.trained.load import load_trained
 from vae_lab.training.build import RunParts
 
-SIDES = {"FreyFace": 10}  # tiles along each side of a manifold, as in the paper's figure 4
 SAMPLES_SIDE = 10
 
 
@@ -33,14 +31,14 @@ def manifolds(directories: Sequence[Path], path: Path) -> None:
     panels = []
     for directory in directories:
         parts, result, *_ = load_trained(directory)
-        if not isinstance(parts.vae.prior, StandardNormal):
+        if not parts.vae.prior.is_standard_normal:
             raise UserError(
                 f"a manifold is drawn for model/prior=standard_normal, and {directory} has "
                 f"{type(parts.vae.prior).__name__}."
             )
         if (size := parts.vae.latent_dim) != 2:
             raise UserError(f"a manifold needs model.latent_dim=2, and {directory} has {size}.")
-        side = SIDES.get(type(parts.dataset).__name__, SIDE)
+        side = parts.dataset.figure_side
         images = _means(parts, manifold_points(side))
         panels.append((_title(parts, result["metrics"]["samples"]), images, side))
     mosaics(panels, path)

@@ -66,7 +66,7 @@ def load_trained(directory: Path) -> Trained:
         )
     if result.definition.get("format") != FORMAT:
         notes.append(
-            "the run is of an earlier version and is read unchanged; the same command makes a new one, "
+            "the run is of an earlier version and is read as such; its command makes the run again, "
             "under another signature"
         )
     parts.model.load_state_dict(weights_of_model(checkpoint))

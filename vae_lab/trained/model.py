@@ -11,10 +11,9 @@ from vae_lab.config import schema
 from vae_lab.config.trust import trusting
 from vae_lab.datasets.base import Splits
 from vae_lab.inference.importance_sampling import importance_weighted_log_likelihood
-from vae_lab.models.alternatives.base import DensityModel
 from vae_lab.models.distributions.posterior import PosteriorDistribution
-from vae_lab.models.sampling import noise_for, sample_spec, tensor_of
-from vae_lab.models.vae import VAE, Batch
+from vae_lab.models.sampling import noise_for, tensor_of
+from vae_lab.models.vae import VAE, Batch, has_latents
 from vae_lab.runs.find import find_run
 from vae_lab.trained import load as loading
 from vae_lab.training.build import TrainingParts
@@ -157,7 +156,7 @@ class TrainedModel:
                 temperature.
         """
         self._check_density()
-        noise = noise_for(sample_spec(self.model, self.data_shape), number, seed, tensor_of(self.model))
+        noise = noise_for(self.model.sample_spec(self.data_shape), number, seed, tensor_of(self.model))
         if temperature == 1:
             return self.model.sample(noise)
         z = self.sample_prior(number, temperature, seed).unsqueeze(0)
@@ -176,13 +175,13 @@ class TrainedModel:
         """
         self._check_density()
         batch = self.batch(x)
-        if isinstance(self.model, DensityModel):
+        if not self.model.has_latents:
             return self.model.log_prob(batch.x).double()
         vae = self.with_posterior(batch)
         return importance_weighted_log_likelihood(vae, batch, self.noise, num_samples)
 
     def _vae(self) -> VAE:
-        if isinstance(self.model, DensityModel):
+        if not has_latents(self.model):
             raise ValueError(f"{type(self.model).__name__} has no latent variables.")
         return self.model
 
@@ -196,7 +195,7 @@ class TrainedModel:
 
     def _check_density(self) -> None:
         if not self.parts.has_density:
-            raise ValueError("an autoencoder has no p(x), and can only encode and decode.")
+            raise ValueError("an autoencoder has no p(x); encode and decode are what remains.")
 
     def batch(self, x: Tensor, numbers: Tensor | None = None) -> Batch:
         """Data beside the model, with their numbers among those that share its noise, from 0 unless given.

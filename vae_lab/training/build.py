@@ -10,10 +10,9 @@ from vae_lab.config.rules import Rule, check_rules
 from vae_lab.datasets.base import SplitDataset
 from vae_lab.errors import UserError
 from vae_lab.estimators.base import Estimator
-from vae_lab.models.likelihoods.base import Likelihood
+from vae_lab.models.generative import GenerativeModel
 from vae_lab.models.likelihoods.support import check_support, extremes
-from vae_lab.models.networks import Constant
-from vae_lab.models.vae import VAE
+from vae_lab.models.vae import VAE, has_latents
 from vae_lab.noise import NoiseSource
 from vae_lab.numerics.memory import fitting
 from vae_lab.numerics.streamed import subsample
@@ -23,10 +22,10 @@ from vae_lab.training.evaluation import Evaluation
 from vae_lab.training.hints import use
 from vae_lab.training.offer import LatentsError, Offer
 from vae_lab.training.optimizers import OptimizerFactory
-from vae_lab.training.settings import Model, Settings, TrainingSettings
+from vae_lab.training.settings import Settings, TrainingSettings
 from vae_lab.training.trainer import TrainerFactory
 
-OF_DATA = (  # rules on the settings, the data and the number of processes
+DATA_RULES = (  # rules on the settings, the data and the number of processes
     Rule(
         lambda it: it.dataset.batch_size % it.processes != 0,
         "dataset.batch_size",
@@ -43,7 +42,7 @@ OF_DATA = (  # rules on the settings, the data and the number of processes
         "needs a validation part, but dataset.validation_size is 0; give it one or use trainer.select=last.",
     ),
 )
-OF_MODEL = (  # rules on the settings and the model
+MODEL_RULES = (  # rules on the settings and the model
     Rule(
         lambda it: it.settings.estimator.has_weight_prior and bool(it.settings.optimizer.weight_decay),
         "optimizer.weight_decay",
@@ -60,29 +59,34 @@ OF_MODEL = (  # rules on the settings and the model
 
 @dataclass(frozen=True)
 class RunParts:
-    """Parts of a run."""
+    """Parts of a run.
+
+    Args:
+        dataset: Its data.
+        model: What is trained or fitted.
+        has_density: Whether that is trained as a p(x), as all but autoencoders are.
+        noise: Of the run.
+        tracking: Where metrics are shown.
+        notes: Caveats.
+    """
 
     dataset: SplitDataset
-    model: Model
+    model: GenerativeModel
+    has_density: bool
     noise: NoiseSource
     tracking: Any
     notes: list[str]
 
     @property
     def vae(self) -> VAE:
-        """The model, where it must be a VAE.
+        """The model, which must have latent variables.
 
         Raises:
-            UserError: If it is none.
+            UserError: If there are none.
         """
-        if not isinstance(self.model, VAE):
-            raise UserError(f"{type(self.model).__name__} has no latent variables.")
+        if not has_latents(self.model):
+            raise UserError(f"{type(self.model).__name__} has no latent variables and no bound.")
         return self.model
-
-    @property
-    def has_density(self) -> bool:
-        """Whether the model is trained as a p(x), as all but autoencoders are."""
-        return True
 
 
 @dataclass(frozen=True)
@@ -94,10 +98,6 @@ class TrainingParts(RunParts):
     optimizer: OptimizerFactory
     settings: TrainerFactory
     trainer: pl.Trainer
-
-    @property
-    def has_density(self) -> bool:
-        return self.estimator.target != "reconstruction"
 
 
 def build_run(settings: Settings, checkpoints: Path) -> RunParts:
@@ -120,7 +120,7 @@ def build_run(settings: Settings, checkpoints: Path) -> RunParts:
             f"model: {kind} needs complete data, and {MISSING_HINT}; use a VAE with estimator=miwae."
         )
     notes = [*_check_support(model, settings.dataset), *settings.dataset.notes]
-    return RunParts(settings.dataset, model, settings.noise, settings.logger, notes)
+    return RunParts(settings.dataset, model, True, settings.noise, settings.logger, notes)
 
 
 def build(settings: TrainingSettings, checkpoints: Path) -> TrainingParts:
@@ -150,7 +150,7 @@ def build(settings: TrainingSettings, checkpoints: Path) -> TrainingParts:
             selection=estimator.selection,
             checkpoints=checkpoints,
         )
-    check_rules(OF_DATA, settings=settings, dataset=dataset, processes=trainer.world_size)
+    check_rules(DATA_RULES, settings=settings, dataset=dataset, processes=trainer.world_size)
     pl.seed_everything(settings.seed, verbose=False)
     try:
         model = _model(settings)
@@ -161,9 +161,8 @@ def build(settings: TrainingSettings, checkpoints: Path) -> TrainingParts:
     prepare_estimator(estimator, "estimator", model, noise, dataset, trainer.world_size)
     with settings.naming("optimizer"):
         settings.optimizer.check()
-    check_rules(OF_MODEL, settings=settings, model=model)
-    with settings.naming("evaluation"):
-        evaluation.check(model, estimator)
+    check_rules(MODEL_RULES, settings=settings, model=model)
+    evaluation.check(model, estimator)
     callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     for name, callback in settings.callbacks.items():
         _prepare_callback(f"callbacks.{name}", callback, model, settings)
@@ -176,6 +175,7 @@ def build(settings: TrainingSettings, checkpoints: Path) -> TrainingParts:
     return TrainingParts(
         dataset,
         model,
+        estimator.has_density,
         noise,
         settings.logger,
         notes,
@@ -192,7 +192,7 @@ def _load(settings: Settings) -> None:
         settings.dataset.setup()
 
 
-def _model(settings: Settings) -> Model:
+def _model(settings: Settings) -> GenerativeModel:
     dataset = settings.dataset
     x = dataset.data.train.x
     if len(dataset.shape) == 2 and not settings.takes_tables:
@@ -210,37 +210,35 @@ def _model(settings: Settings) -> Model:
             model = settings.model(sizes)
     except ValueError as error:
         raise UserError(f"model: {error}") from error
-    networks = isinstance(model, VAE) and model.is_amortized and not isinstance(model.encoder, Constant)
-    if dataset.sees_parts and networks:
+    if dataset.sees_parts and model.encodes_whole_data:
         raise UserError(
-            "model.encoder needs the whole datum, of which a training step sees dataset.rows; use "
+            "model.encoder: needs the whole datum, of which a training step sees dataset.rows; use "
             "model/encoder=constant or dataset.rows=null."
         )
     return model
 
 
-def _prepare_callback(key: str, callback: pl.Callback, model: Model, settings: Settings) -> None:
+def _prepare_callback(key: str, callback: pl.Callback, model: GenerativeModel, settings: Settings) -> None:
     if isinstance(callback, EstimatorProbe):
         keys = {each: f"{key}.estimators.{each}" for each in callback.estimators}
         of_run = (model, settings.noise, settings.dataset)
         prepare_probe(f"{key}.probe", callback.probe, keys, callback.estimators, *of_run)
 
 
-def _check_support(model: Model, dataset: SplitDataset) -> list[str]:
-    """Checks that the model can score the data; returns caveats on its log-likelihoods."""
-    scorer = model.likelihood if isinstance(model, VAE) else model
+def _check_support(model: GenerativeModel, dataset: SplitDataset) -> list[str]:
+    """Checks that the model can score the data; gives what must be said of its log-likelihoods."""
     data = dataset.data
-    if isinstance(model, VAE) and model.prior.needs_encoder:
+    if has_latents(model) and model.prior.needs_encoder:
         low, high = extremes(subsample(data.train.x))
         if not (low >= 0 and high <= 1):
             raise UserError(
                 f"model.prior: {type(model.prior).__name__} has pseudo-inputs in [0, 1], and these data go "
                 f"from {low:.3g} to {high:.3g}; use another prior."
             )
-    if isinstance(scorer, Likelihood) and not scorer.is_over_pixels:
+    if not model.is_over_pixels:
         return []
     try:
         looked_at = [subsample(part.x) for part in (data.test, data.train)]
-        return check_support(type(scorer).__name__, scorer.support, scorer.levels, *looked_at)
+        return check_support(model.scorer_name, model.support, model.levels, *looked_at)
     except ValueError as error:
         raise UserError(f"model.likelihood: {error}") from error

@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 
 import torch
 
+from vae_lab.config.rules import Rule, check_rules
 from vae_lab.datasets.base import SplitDataset
 from vae_lab.errors import UserError
 from vae_lab.estimators.base import Estimator, Needs
 from vae_lab.models.distributions.posterior import Posterior
 from vae_lab.models.posteriors.discrete import Discrete, is_enumerable
 from vae_lab.models.posteriors.gaussian import Gaussian
-from vae_lab.models.vae import VAE, Batch
+from vae_lab.models.vae import Batch
 from vae_lab.noise import NoiseSource, NoiseSpec
 from vae_lab.numerics.memory import check_fits, fitting
 from vae_lab.probe.settings import ProbeSettings
@@ -20,11 +21,38 @@ from vae_lab.training.hints import Proposal, alternatives, use
 from vae_lab.training.offer import Offer
 
 NEEDS_NETWORK = (
-    "needs a network q(z|x), which model/encoder=none or per_datum and models other than "
+    "measures gradients of a network q(z|x), which model/encoder=none or per_datum and models other than "
     "VAEs do not have; use another."
 )
 
-MISSING_HINT = "pixels are missing (dataset.missing, or values that are not a number)"
+MISSING_HINT = "these data miss pixels (dataset.missing, or values that are not a number)"
+
+PROBE_RULES = (  # on the model and the data of a probe
+    Rule(lambda it: not it.vae.is_amortized, "{key}:", NEEDS_NETWORK),
+    Rule(
+        lambda it: it.vae.prior.needs_encoder,
+        "{key}:",
+        "takes the encoder's gradient through q(z|x) alone, and {vae.prior.__class__.__name__} has the "
+        "encoder in p(z) too; use another model/prior.",
+    ),
+    Rule(
+        lambda it: it.dataset.incomplete,
+        "{key}:",
+        f"measures gradients on complete data, and {MISSING_HINT}.",
+    ),
+)
+PROBED_ESTIMATOR_RULES = (  # on the noise of an estimator
+    Rule(
+        lambda it: any(spec.shared for spec in it.specs.values()),
+        "{key}:",
+        "draws weights for a whole batch, and the probe measures datum by datum.",
+    ),
+    Rule(
+        lambda it: not it.specs,
+        "{key}:",
+        "uses no noise, so that its gradient has no variance to measure.",
+    ),
+)
 
 
 class Requirement(NamedTuple):
@@ -196,7 +224,7 @@ def _is_met(proposal: Proposal) -> bool:
 
 
 def _names(offer: Offer) -> dict[str, Any]:
-    """Values of an offer that the messages name."""
+    """The values of an offer that messages name."""
     parts = ("posterior", "prior", "likelihood", "noise")
     return {part: type(getattr(offer, part)).__name__ for part in parts} | {
         "model": offer.model,
@@ -250,15 +278,7 @@ def prepare_probe(
     Raises:
         UserError: If it cannot; the message names the key, that of an estimator being its entry in `keys`.
     """
-    if not vae.is_amortized:
-        raise UserError(f"{key} {NEEDS_NETWORK}")
-    if vae.prior.needs_encoder:
-        raise UserError(
-            f"{key} needs an encoder in q(z|x) alone, and {type(vae.prior).__name__} "
-            "has the encoder in p(z) too; use another model/prior."
-        )
-    if dataset.incomplete:
-        raise UserError(f"{key} needs complete data, and {MISSING_HINT}.")
+    check_rules(PROBE_RULES, key=key, vae=vae, dataset=dataset)
     try:
         settings.check(dataset)
     except ValueError as error:
@@ -266,12 +286,7 @@ def prepare_probe(
     for name, estimator in estimators.items():
         prepare_estimator(estimator, keys[name], vae, noise, dataset)
         specs = estimator.noise_spec(vae, _one_datum(dataset))
-        if any(spec.shared for spec in specs.values()):
-            raise UserError(
-                f"{keys[name]} draws weights for a whole batch, and the probe measures datum by datum."
-            )
-        if not specs:
-            raise UserError(f"{keys[name]} uses no noise, so that its gradient has no variance to measure.")
+        check_rules(PROBED_ESTIMATOR_RULES, key=keys[name], specs=specs)
 
 
 def _check_noise(specs: Mapping[str, NoiseSpec], key: str, noise: NoiseSource) -> None:
@@ -284,7 +299,7 @@ def _check_noise(specs: Mapping[str, NoiseSpec], key: str, noise: NoiseSource) -
 
 def _check_memory(specs: Mapping[str, NoiseSpec], vae: Any, dataset: SplitDataset) -> None:
     """Raises `ValueError` if a batch's noise, or what the decoder makes of it, cannot fit into memory."""
-    pixels = math.prod(dataset.shape) if isinstance(vae, VAE) else 1
+    pixels = math.prod(dataset.shape) if vae.has_latents else 1
     for _, samples, event, is_shared in specs.values():
         rows = samples * (1 if is_shared else dataset.batch_size)
         size = max(math.prod(event), 1 if is_shared else pixels)

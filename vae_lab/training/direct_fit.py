@@ -92,6 +92,7 @@ def _measure(directory: RunDirectory, parts: RunParts, seconds: float) -> dict[s
         "signature": directory.signature,
         "estimator": type(model).__name__,
         "selection": "log_likelihood",
+        "has_density": parts.has_density,
         "metrics": metrics,
         "parameters": model.num_parameters,
         "log_likelihood": model.log_likelihood,

@@ -1,23 +1,107 @@
-"""Measures of a model along training and at its end."""
+"""Evaluation of a model, along training and at its end."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
+from vae_lab.config.rules import Rule, check_rules
 from vae_lab.estimators.base import Estimator
 from vae_lab.evaluation.fit_posterior import FitPosterior
 from vae_lab.evaluation.marginal_likelihood import GOOD_BELOW, WARN_ABOVE, MarginalLikelihood
 from vae_lab.inference.importance_sampling import judged_log_likelihood
 from vae_lab.inference.weights import doubts, tolerated
-from vae_lab.models.alternatives.base import DensityModel
+from vae_lab.models.generative import GenerativeModel
 from vae_lab.models.observed import of_observed
-from vae_lab.models.vae import VAE, Batch
+from vae_lab.models.vae import VAE, Batch, has_latents
 from vae_lab.noise import NoiseSource
 
 IN_DOUBT = "weights_in_doubt"  # the share of the data whose importance weights cannot be trusted
 PREDICTIVE_SAMPLES = 100  # of q(z|x), over which predictions are averaged
+
+NEEDS_Q = "needs q(z|x), and model/encoder=none has none; use evaluation=marginal_likelihood."
+NEEDS_P = "needs a model p(x, z), and an autoencoder is none; leave it out."
+
+
+def _asks_for(name: str) -> Callable[[Any], bool]:
+    return lambda it: bool(getattr(it.evaluation, name))
+
+
+DENSITY_RULES = tuple(  # on the evaluation of a model that has log p(x)
+    Rule(
+        _asks_for(name),
+        f"evaluation.{name}",
+        "is for a VAE, and {model.__class__.__name__} has log p(x) itself; use evaluation=exact.",
+    )
+    for name in ("importance_samples", "amortization_gap", "marginal_likelihood")
+)
+VAE_RULES = (  # on the evaluation of a VAE that is trained by an estimator
+    Rule(
+        lambda it: not it.vae.has_encoder and it.evaluation.importance_samples is not None,
+        "evaluation.importance_samples",
+        NEEDS_Q,
+    ),
+    Rule(
+        lambda it: not it.vae.has_encoder and it.evaluation.amortization_gap,
+        "evaluation.amortization_gap",
+        NEEDS_Q,
+    ),
+    Rule(
+        lambda it: not it.vae.has_encoder and it.evaluation.marginal_likelihood is None,
+        "evaluation.marginal_likelihood",
+        "is null, and a model without an encoder has no other measure; use evaluation=marginal_likelihood.",
+    ),
+    Rule(
+        lambda it: it.vae.is_per_datum and it.evaluation.amortization_gap,
+        "evaluation.amortization_gap",
+        "compares an encoder with q fitted to each datum, and model/encoder=per_datum is fitted itself; set "
+        "it to false.",
+    ),
+    Rule(
+        lambda it: it.estimator.has_weight_prior and it.evaluation.amortization_gap,
+        "evaluation.amortization_gap",
+        "needs one decoder for both bounds, and this estimator draws its weights; set it to false.",
+    ),
+    Rule(
+        lambda it: not it.estimator.has_density and it.evaluation.amortization_gap,
+        "evaluation.amortization_gap",
+        NEEDS_P,
+    ),
+    Rule(
+        lambda it: not it.estimator.has_density and it.evaluation.marginal_likelihood is not None,
+        "evaluation.marginal_likelihood",
+        NEEDS_P,
+    ),
+    Rule(
+        lambda it: not it.estimator.has_density and it.vae.is_per_datum,
+        "evaluation.fit",
+        "needs a bound, and an autoencoder has none; use another encoder.",
+    ),
+    Rule(
+        lambda it: it.evaluation.marginal_likelihood is not None and it.vae.prior.support != "real",
+        "evaluation.marginal_likelihood",
+        "moves through the real numbers, and {vae.prior.__class__.__name__} has {vae.prior.support} latent "
+        "variables; set it to null.",
+    ),
+    Rule(
+        lambda it: (
+            it.evaluation.marginal_likelihood is not None
+            and it.evaluation.marginal_likelihood.num_samples < it.fewest_samples
+        ),
+        "evaluation.marginal_likelihood.num_samples",
+        "must be at least {fewest_samples} for a density over {vae.latent_dim} latent dimensions, got "
+        "{evaluation.marginal_likelihood.num_samples}.",
+    ),
+    Rule(
+        lambda it: (
+            (it.vae.is_per_datum or it.evaluation.amortization_gap)
+            and not it.vae.posterior.is_reparameterized
+        ),
+        "evaluation.fit",
+        "needs gradients through samples of q, and {vae.posterior.__class__.__name__} has none.",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -55,68 +139,23 @@ class Evaluation:
         if self.train_curve < 0:
             raise ValueError(f"train_curve must be at least 0, got {self.train_curve}.")
 
-    def check(self, vae: VAE | DensityModel, estimator: Estimator) -> None:
-        """Raises `ValueError`, naming the key, if the model does not have what a measure needs."""
-        if isinstance(vae, DensityModel):
-            for name in ("importance_samples", "amortization_gap", "marginal_likelihood"):
-                if getattr(self, name):
-                    raise ValueError(
-                        f"{name} is for a VAE, and {type(vae).__name__} has log p(x) itself; use "
-                        "evaluation=exact."
-                    )
+    def check(self, model: GenerativeModel, estimator: Estimator) -> None:
+        """Checks that the model has what the measures need.
+
+        Raises:
+            UserError: If not.
+        """
+        if not has_latents(model):
+            check_rules(DENSITY_RULES, evaluation=self, model=model)
             return
-        for is_wrong, message in self._rules(vae, estimator):
-            if is_wrong:
-                raise ValueError(message)
+        check_rules(
+            VAE_RULES, evaluation=self, vae=model, estimator=estimator, fewest_samples=2 * model.latent_dim
+        )
 
-    def _rules(self, vae: VAE, estimator: Estimator) -> list[tuple[bool, str]]:
-        """Conditions that make a run impossible, each with its message; the first that holds counts."""
-        no_encoder, table = not vae.has_encoder, vae.is_per_datum
-        autoencoder = estimator.target == "reconstruction"
-        needs_q = "needs q(z|x), and model/encoder=none has none; use evaluation=marginal_likelihood."
-        needs_p = "needs a model p(x, z), and an autoencoder is none; leave it out."
-        hmc = self.marginal_likelihood
-        return [
-            (no_encoder and self.importance_samples is not None, f"importance_samples {needs_q}"),
-            (no_encoder and self.amortization_gap, f"amortization_gap {needs_q}"),
-            (
-                no_encoder and hmc is None,
-                "marginal_likelihood is null, and a model without an encoder has no other measure; use "
-                "evaluation=marginal_likelihood.",
-            ),
-            (
-                table and self.amortization_gap,
-                "amortization_gap compares an encoder with q fitted to each datum, and "
-                "model/encoder=per_datum is fitted itself; set it to false.",
-            ),
-            (
-                estimator.has_weight_prior and self.amortization_gap,
-                "amortization_gap needs one decoder for both bounds, and this estimator draws its weights; "
-                "set it to false.",
-            ),
-            (autoencoder and self.amortization_gap, f"amortization_gap {needs_p}"),
-            (autoencoder and hmc is not None, f"marginal_likelihood {needs_p}"),
-            (autoencoder and table, "fit needs a bound, and an autoencoder has none; use another encoder."),
-            (
-                hmc is not None and vae.prior.support != "real",
-                f"marginal_likelihood moves through the real numbers, and {type(vae.prior).__name__} has "
-                f"{vae.prior.support} latent variables; set it to null.",
-            ),
-            (
-                hmc is not None and 2 * vae.latent_dim > hmc.num_samples,
-                f"marginal_likelihood.num_samples must be at least {2 * vae.latent_dim} for a density over "
-                f"{vae.latent_dim} latent dimensions, got {hmc.num_samples if hmc else 0}.",
-            ),
-            (
-                (table or self.amortization_gap) and not vae.posterior.is_reparameterized,
-                f"fit needs gradients through samples of q, and {type(vae.posterior).__name__} has none.",
-            ),
-        ]
-
-    def notes(self, vae: VAE | DensityModel, estimator: Estimator) -> list[str]:
-        """Caveats."""
+    def notes(self, vae: GenerativeModel, estimator: Estimator) -> list[str]:
+        """Caveats of the numbers."""
         notes: list[str] = []
-        if isinstance(vae, DensityModel):
+        if not has_latents(vae):
             return notes
         if self.marginal_likelihood is not None and vae.latent_dim > WARN_ABOVE:
             notes.append(
@@ -145,25 +184,25 @@ class Evaluation:
         """
         if vae.is_per_datum:
             return self.fit(vae, batch, noise, purpose)
-        return of_observed(vae) if isinstance(vae, VAE) and bool(batch.x.isnan().any()) else vae
+        return of_observed(vae) if vae.has_latents and bool(batch.x.isnan().any()) else vae
 
     def along_training(
-        self, vae: VAE | DensityModel, estimator: Estimator, batch: Batch, noise: NoiseSource, purpose: str
+        self, vae: GenerativeModel, estimator: Estimator, batch: Batch, noise: NoiseSource, purpose: str
     ) -> dict[str, Tensor]:
         """The estimator's terms and the marginal likelihood, for a model whose q serves the data."""
-        if isinstance(vae, DensityModel):
+        if not has_latents(vae):
             return {"log_likelihood": vae.log_prob(batch.x).double()}
         terms = self._bound(vae, estimator, batch, noise, purpose) if vae.has_encoder else {}
         return terms | self._marginal_likelihood(vae, batch, noise.of_part(purpose))
 
     def at_the_end(
-        self, vae: VAE | DensityModel, estimator: Estimator, batch: Batch, noise: NoiseSource
+        self, vae: GenerativeModel, estimator: Estimator, batch: Batch, noise: NoiseSource
     ) -> dict[str, Tensor]:
         """Measures of the test part: those along training, and those that take longer."""
         terms = self.along_training(vae, estimator, batch, noise, "test")
-        if isinstance(vae, DensityModel):
+        if not has_latents(vae):
             return terms
-        if self.importance_samples is not None and estimator.target != "reconstruction":
+        if self.importance_samples is not None and estimator.has_density:
             terms["log_likelihood"], trust = judged_log_likelihood(vae, batch, noise, self.importance_samples)
             terms["effective_sample_size"] = trust.effective_sample_size
             terms[IN_DOUBT] = trust.in_doubt.double()

@@ -11,8 +11,8 @@ from torch.optim import Optimizer
 
 from vae_lab.estimators.base import Estimate, Estimator
 from vae_lab.evaluation.active_units import ActiveUnits, posterior_means
-from vae_lab.models.alternatives.base import DensityModel
-from vae_lab.models.vae import VAE, Batch
+from vae_lab.models.generative import GenerativeModel
+from vae_lab.models.vae import Batch
 from vae_lab.noise import NoiseSource
 from vae_lab.training import not_finite
 from vae_lab.training.evaluation import Evaluation
@@ -45,7 +45,7 @@ class VAEModule(pl.LightningModule):
 
     def __init__(
         self,
-        model: VAE | DensityModel,
+        model: GenerativeModel,
         estimator: Estimator,
         optimizer: OptimizerFactory,
         noise: NoiseSource,
@@ -153,12 +153,12 @@ class VAEModule(pl.LightningModule):
 
     def on_test_start(self) -> None:
         self._summary = Summary()
-        self._active_units = ActiveUnits(self.model.latent_dim if isinstance(self.model, VAE) else 0)
+        self._active_units = ActiveUnits(self.model.latent_dim if self.model.has_latents else 0)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         model = self.evaluation.with_posterior(self.model, batch, self.noise, "test")
         self._summary.add(self.evaluation.at_the_end(model, self.estimator, batch, self.noise))
-        if isinstance(model, VAE) and model.has_encoder:
+        if model.has_encoder:
             self._active_units.add(*posterior_means(model, batch, self.noise))
 
     def on_test_epoch_end(self) -> None:

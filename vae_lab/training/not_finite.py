@@ -6,9 +6,6 @@ from typing import Any
 import pytorch_lightning as pl
 
 from vae_lab.errors import UserError
-from vae_lab.models.likelihoods import Beta, DiscretizedLogistic, Gaussian, ScalarGaussian
-
-LEARN_A_SCALE = (Beta, DiscretizedLogistic, Gaussian, ScalarGaussian)
 
 
 class NotFiniteError(UserError):
@@ -42,8 +39,8 @@ def _help(module: Any, name: str, value: float) -> str:
     if name == "surrogate":
         return _of_gradient(module)
     shorter = f"use a lower optimizer.lr than {module.optimizer.lr:g}"
-    likelihood = getattr(module.model, "likelihood", None)
-    if math.isinf(value) and name != "kl" and isinstance(likelihood, LEARN_A_SCALE):
+    likelihood = module.model.likelihood
+    if math.isinf(value) and name != "kl" and likelihood is not None and likelihood.learns_scale:
         return (
             f"the scale that {type(likelihood).__name__} learns has no bound: use "
             f"model/likelihood=gaussian_fixed, or {shorter.removeprefix('use ')}"
@@ -56,6 +53,4 @@ def _help(module: Any, name: str, value: float) -> str:
 def _of_gradient(module: pl.LightningModule) -> str:
     """Help where the terms are finite and the gradient is not."""
     double = str(module.trainer.precision).startswith("64")
-    return (
-        f"the objective is finite: use another estimator{'' if double else ', or trainer.precision=64-true'}"
-    )
+    return f"its objective is: use another estimator{'' if double else ', or trainer.precision=64-true'}"

@@ -1,4 +1,4 @@
-"""Features of a run that the needs of estimators and the hints depend on."""
+"""The properties of a run on which an estimator's needs and hints depend."""
 
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -7,8 +7,9 @@ from vae_lab.datasets.base import SplitDataset
 from vae_lab.errors import UserError
 from vae_lab.models.distributions.posterior import Posterior
 from vae_lab.models.distributions.prior import Prior
+from vae_lab.models.generative import GenerativeModel
 from vae_lab.models.likelihoods.base import Likelihood
-from vae_lab.models.vae import VAE
+from vae_lab.models.vae import VAE, has_latents
 from vae_lab.noise import NoiseSource
 
 
@@ -60,9 +61,9 @@ class Offer:
     processes: int = 1
 
     @classmethod
-    def of(cls, model: Any) -> "Offer":
+    def of(cls, model: GenerativeModel) -> "Offer":
         """That of a model with independent noise, complete data and one process."""
-        if not isinstance(model, VAE):
+        if not has_latents(model):
             return cls(type(model).__name__, has_encoder=False, is_amortized=False)
         latents = Latents(model.posterior, model.prior, model.likelihood, model.has_encoder)
         return replace(cls.of_latents(latents), latent_dim=model.latent_dim, is_amortized=model.is_amortized)
@@ -71,7 +72,7 @@ class Offer:
     def of_latents(cls, latents: Latents) -> "Offer":
         """That of a VAE, its encoder amortised if it has one."""
         latent_dim = getattr(latents.prior, "latent_dim", 1)
-        return cls("VAE", latent_dim, *latents, is_amortized=latents.has_encoder)
+        return cls(VAE.__name__, latent_dim, *latents, is_amortized=latents.has_encoder)
 
     def in_run(self, noise: NoiseSource, dataset: SplitDataset, processes: int = 1) -> "Offer":
         """The same with the noise, the data and the processes of a run."""

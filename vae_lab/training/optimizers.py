@@ -75,7 +75,7 @@ class OptimizerFactory:
         """
         for name in ("lr", "weight_decay"):
             if name in getattr(self.algorithm, "keywords", {}):
-                raise ValueError(f"algorithm.{name} has no effect; use {name}.")
+                raise ValueError(f"algorithm.{name} must be left out, as it has no effect; use {name}.")
         parameter = torch.nn.Parameter(torch.zeros(1))
         parameter.grad = torch.ones(1)
         try:
@@ -107,7 +107,7 @@ class OptimizerFactory:
         others: Iterable[torch.nn.Parameter],
         steps_per_epoch: int,
     ) -> dict[str, Any]:
-        """Value for `LightningModule.configure_optimizers`."""
+        """The optimizer and its schedule, as `LightningModule.configure_optimizers` returns them."""
         optimizer = self.optimizer(generative, others)
         if self.schedule is None:
             return {"optimizer": optimizer}

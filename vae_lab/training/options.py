@@ -6,7 +6,7 @@ from typing import Any
 
 from vae_lab.errors import did_you_mean
 
-INSTEAD = {
+REPLACEMENTS = {
     "accelerator": "use trainer.accelerator",
     "strategy": "use trainer.strategy",
     "devices": "use trainer.devices",
@@ -71,8 +71,8 @@ def check_options(options: Mapping[str, Any], one_process: bool = False) -> None
         ValueError: options must not hold max_time; a budget is in samples: use trainer.max_samples.
     """
     for name, value in options.items():
-        if name in INSTEAD:
-            raise ValueError(f"options must not hold {name}; {INSTEAD[name]}.")
+        if name in REPLACEMENTS:
+            raise ValueError(f"options must not hold {name}; {REPLACEMENTS[name]}.")
         if name not in ALLOWED:
             raise ValueError(f"options.{name} does not exist{did_you_mean(name, ALLOWED)}")
         choices = CHOICES.get(name)
@@ -87,4 +87,4 @@ def check_options(options: Mapping[str, Any], one_process: bool = False) -> None
             "options.gradient_clip_algorithm needs options.gradient_clip_val, which is not given."
         )
     if options.get("sync_batchnorm") and one_process:
-        raise ValueError("options.sync_batchnorm has no effect on one process; leave it out.")
+        raise ValueError("options.sync_batchnorm must be left out for one process, where it has no effect.")

@@ -15,7 +15,6 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from vae_lab.errors import UserError
 from vae_lab.files.ownership import written_whole
 from vae_lab.files.writing import checksum
-from vae_lab.models.alternatives.base import DensityModel
 from vae_lab.models.sampling import draw_data
 from vae_lab.runs.code import Code, continued, is_as_now
 from vae_lab.runs.directory import RunDirectory
@@ -214,6 +213,7 @@ def _measure(directory: RunDirectory, parts: TrainingParts, module: VAEModule) -
         "signature": directory.signature,
         "estimator": type(parts.estimator).__name__,
         "selection": parts.estimator.selection,
+        "has_density": parts.has_density,
         "metrics": dict(sorted(metrics.items())),
         "budget": budget,
         "parameters": parts.model.num_parameters,
@@ -243,8 +243,8 @@ def _followed(directory: RunDirectory, select: str, metric: str) -> dict[str, fl
 
 
 def _log_likelihood(parts: TrainingParts) -> str | None:
-    """Names the kind of estimate that `test/log_likelihood` is."""
-    if isinstance(parts.model, DensityModel):
+    """The kind of number that `test/log_likelihood` is."""
+    if not parts.model.has_latents:
         return parts.model.log_likelihood
     number = parts.evaluation.importance_samples
     return None if number is None or not parts.has_density else f"L_{number}"

@@ -17,16 +17,14 @@ from vae_lab.config.targets import all_parameters, makes
 from vae_lab.datasets.base import SplitDataset
 from vae_lab.errors import UserError
 from vae_lab.estimators.base import Estimator
-from vae_lab.models.alternatives.base import DensityModel, DirectlyFitted
-from vae_lab.models.vae import VAE
+from vae_lab.models.alternatives.base import DirectlyFitted
+from vae_lab.models.generative import GenerativeModel
 from vae_lab.noise import NoiseSource
 from vae_lab.tracking import Tracking
 from vae_lab.training.build_model import sized
 from vae_lab.training.evaluation import Evaluation
 from vae_lab.training.optimizers import OptimizerFactory
 from vae_lab.training.trainer import TrainerFactory
-
-Model = VAE | DensityModel
 
 _kept: dict[Any, SplitDataset] = {}  # the last dataset that was to be kept
 
@@ -50,7 +48,7 @@ FITS_ITSELF = (
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of a run: each group as the object that its configuration describes, named by its key.
+    """The configuration of a run, each group as the object that it describes, named by its key.
 
     Args:
         seed: Of every draw.
@@ -63,7 +61,7 @@ class Settings:
 
     seed: int
     dataset: SplitDataset
-    model: Callable[[Mapping[str, Any]], Model]
+    model: Callable[[Mapping[str, Any]], GenerativeModel]
     takes_tables: bool
     noise: NoiseSource
     logger: Any
@@ -101,7 +99,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class TrainingSettings(Settings):
-    """Settings of a training.
+    """The configuration of a training.
 
     Args:
         estimator: Of the gradient.
@@ -144,7 +142,7 @@ def _common(cfg: DictConfig, keep_data: bool) -> dict[str, Any]:
         "noise": instantiate(cfg.noise, "noise", NoiseSource, seed=cfg.seed),
         "logger": instantiate(cfg.logger, "logger", Tracking),
         "dataset": _dataset(cfg, keep_data),
-        "model": lambda sizes: sized(cfg.model, "model", Model, sizes),
+        "model": lambda sizes: sized(cfg.model, "model", GenerativeModel, sizes),
         "takes_tables": "encoder" in cfg.model,
     }
 

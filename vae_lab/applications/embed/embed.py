@@ -24,14 +24,13 @@ from vae_lab.applications.embed.probing_codes import (
 )
 from vae_lab.datasets.base import Split, SplitDataset
 from vae_lab.files.export import check_destination
-from vae_lab.models.alternatives.base import DensityModel
 from vae_lab.noise import PARTS, TEST, random_subset
 from vae_lab.trained.data import Given, given
 from vae_lab.trained.encode import encoded, notes_on_codes, samples_of
 from vae_lab.trained.model import TrainedModel
 
-NUMBERS = (10, 100, 1000)  # of labels, unless given
-TESTED = 10_000  # test data of the probe, at most
+LABEL_COUNTS = (10, 100, 1000)  # of labels, unless given
+MAX_TEST_DATA = 10_000  # test data of the probe, at most
 
 
 class EmbedInputs(NamedTuple):
@@ -72,6 +71,8 @@ class Embed(Application):
         ValueError: If a number is out of its range, or something is asked that has no effect.
         UserError: If no file can be put at `out`.
     """
+
+    needs_density = False
 
     data: str = "test"
     resize: bool = False
@@ -118,7 +119,7 @@ class Embed(Application):
 
     def _check(self, model: TrainedModel) -> None:
         run, vae = model.result["signature"], model.model
-        if isinstance(vae, DensityModel):
+        if not vae.has_latents:
             raise ValueError(f"run={run}: {type(vae).__name__} has no latent variables.")
         if not vae.has_encoder:
             raise ValueError(f"run={run} has no q(z|x), by which data are encoded (model/encoder=none).")
@@ -128,10 +129,10 @@ class Embed(Application):
             )
 
     def _labelled(self, dataset: SplitDataset) -> tuple[tuple[Split, Split] | None, list[str]]:
-        """The training and the test data of the probe, and caveats on them."""
+        """The training and the test data of the probe, and what must be said of them."""
         parts = [
             _some(dataset.measured_part(name), most)
-            for name, most in (("train", self.max_train), ("test", TESTED))
+            for name, most in (("train", self.max_train), ("test", MAX_TEST_DATA))
         ]
         train, test = parts
         if train.labels is None or test.labels is None or len(train.labels.unique()) < 2:
@@ -155,7 +156,7 @@ class Embed(Application):
         """
         least, most = len(labels.unique()), len(labels)
         if self.labels is None:
-            return [number for number in NUMBERS if least <= number < most]
+            return [number for number in LABEL_COUNTS if least <= number < most]
         for number in self.labels:
             if number < least:
                 raise ValueError(f"labels must be at least {least}, one for each class, got {number}.")

@@ -1,4 +1,4 @@
-"""Accuracies of classifiers on codes, by name and as a table."""
+"""Results of a probe of codes, by name and as a table."""
 
 from vae_lab.applications.base import Shown
 from vae_lab.applications.embed.figures import NAMES

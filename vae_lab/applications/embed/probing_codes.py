@@ -47,12 +47,12 @@ class Score(NamedTuple):
 
 
 class Probed(NamedTuple):
-    """Accuracies of classifiers of the codes, and of those that they are compared with.
+    """The results of a probe.
 
     Args:
         scores: For every classifier, features and number of labels.
         chance: The accuracy of always saying the most frequent class.
-        notes: Caveats.
+        notes: What must be said of the numbers.
     """
 
     scores: list[Score]
@@ -101,7 +101,7 @@ class ProbingClassifiers:
         Args:
             train: The training data.
             test: The test data.
-            progress: Called with the number of classifiers that are done, and of all.
+            progress: Is told how many classifiers are done, and of how many.
         """
         every = len(train.labels)
         numbers = sorted({*self.numbers, every})

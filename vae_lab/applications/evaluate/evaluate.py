@@ -13,14 +13,13 @@ from vae_lab.applications.base import Application, Outcome, Progress
 from vae_lab.applications.evaluate.figures import kl_per_dimension
 from vae_lab.config.instantiate import named
 from vae_lab.evaluation.measures import Measured, Measures
-from vae_lab.models.alternatives.base import DensityModel
 from vae_lab.models.observed import of_observed
 from vae_lab.models.sampling import tensor_of
-from vae_lab.models.vae import VAE, Batch
+from vae_lab.models.vae import Batch, has_latents
 from vae_lab.numerics.streamed import subsample
 from vae_lab.trained.model import TrainedModel
 
-OF_WEIGHTS = ("log_likelihood", "bits_per_dimension", "annealing_gain", "approximation_gap")
+WEIGHTED_MEASURES = ("log_likelihood", "bits_per_dimension", "annealing_gain", "approximation_gap")
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Evaluate(Application):
     def __call__(self, model: TrainedModel, prepared: Batch, folder: Path, progress: Progress) -> Outcome:
         total = len(prepared.x)
         vae = model.model
-        if isinstance(vae, VAE) and bool(subsample(prepared.x).isnan().any()):
+        if has_latents(vae) and bool(subsample(prepared.x).isnan().any()):
             vae = of_observed(vae)
         measured = self.measures(
             vae, prepared, model.noise.of_part(self.split), lambda done: progress(done, total)
@@ -85,9 +84,9 @@ class Evaluate(Application):
             },
         )
 
-    def _log_likelihood(self, model: TrainedModel) -> str:
-        """Names the kind of estimate that `log_likelihood` is."""
-        if isinstance(model.model, DensityModel):
+    def _log_likelihood(self, model: TrainedModel) -> str | None:
+        """The kind of number that `log_likelihood` is."""
+        if not model.model.has_latents:
             return model.model.log_likelihood
         return f"L_{max(self.measures.importance_samples, default=0)}"
 
@@ -104,7 +103,7 @@ def _unknown(measured: Measured) -> list[str]:
     return [
         name
         for name, each in measured.statistics.items()
-        if name in OF_WEIGHTS or name.startswith("L_")
+        if name in WEIGHTED_MEASURES or name.startswith("L_")
         if math.isnan(each.monte_carlo_error)
     ]
 

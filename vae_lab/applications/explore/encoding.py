@@ -29,7 +29,7 @@ def codes_of(
         part: Their name, which keys the noise.
         most: How many codes.
         which: Whether a code is the mean of q(z|x), or a sample of it.
-        progress: Called with the number of data that are done.
+        progress: Is told how many data are done.
     """
     chosen = random_subset(len(split.x), most, seed=model.noise.seed, purpose="codes")
     numbers = chosen if model.parts.vae.is_per_datum else torch.arange(len(split.x))

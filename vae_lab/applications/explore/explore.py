@@ -1,4 +1,4 @@
-"""Explores the latent space of a model."""
+"""Pictures and measures of a model's latent space."""
 
 import math
 from dataclasses import dataclass
@@ -16,16 +16,15 @@ from vae_lab.applications.explore.projection import Projection
 from vae_lab.applications.explore.summary import outcome
 from vae_lab.applications.explore.view import Datum, LatentView
 from vae_lab.datasets.base import Split
-from vae_lab.models.vae import VAE
 from vae_lab.noise import permutation
 from vae_lab.trained.data import given
 from vae_lab.trained.model import TrainedModel
 
-FEWEST = 3  # codes that make a plane
+MIN_CODES = 3  # codes that make a plane
 
 
 class ExploreInputs(NamedTuple):
-    """Data that the figures are of.
+    """Data that are looked at.
 
     Args:
         split: The data.
@@ -71,6 +70,8 @@ class Explore(Application):
         ValueError: If an argument is out of its range.
     """
 
+    needs_density = False
+
     split: Literal["train", "validation", "test"] = "test"
     around: int | None = None
     reach: float = 3.0
@@ -84,7 +85,7 @@ class Explore(Application):
     def __post_init__(self) -> None:
         if not 0 < self.reach < math.inf:
             raise ValueError(f"reach must be above 0, got {self.reach}.")
-        for name, least in {"steps": 2, "max_data": FEWEST}.items():
+        for name, least in {"steps": 2, "max_data": MIN_CODES}.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}.")
         if self.between is not None and len(self.between) != 2:
@@ -94,7 +95,7 @@ class Explore(Application):
 
     def prepare(self, model: TrainedModel) -> ExploreInputs:
         run = f"run={model.result['signature']}"
-        if not isinstance(model.model, VAE):
+        if not model.model.has_latents:
             raise ValueError(
                 f"{run} is a {type(model.model).__name__}, which has no latent variables to explore."
             )
@@ -103,8 +104,10 @@ class Explore(Application):
         split = model.parts.dataset.measured_part(self.split)
         if len(split.x) == 0:
             raise ValueError(f"split={self.split}: the dataset of the run has none; use split=test.")
-        if len(split.x) < FEWEST:
-            raise ValueError(f"split={self.split} has {len(split.x)} data, and must have {FEWEST} at least.")
+        if len(split.x) < MIN_CODES:
+            raise ValueError(
+                f"split={self.split} has {len(split.x)} data, and must have {MIN_CODES} at least."
+            )
         around = None if self.around is None else self._numbered("around", self.around, split)
         between = self.between or _of_two_classes(split, model.noise.seed)
         first, second = (self._datum(which, split, model) for which in between)

@@ -5,19 +5,19 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from vae_lab.applications.base import Outcome, Shown
-from vae_lab.applications.explore.view import MOST, LatentView
+from vae_lab.applications.explore.view import MAX_DIMENSIONS, LatentView
 
 
 def outcome(
     view: LatentView, in_plane: Mapping[str, float], labels: Tensor | None, notes: list[str]
 ) -> Outcome:
-    """Outcome of the exploration of a latent space.
+    """All that came of looking at a latent space.
 
     Args:
         view: The latent space.
         in_plane: What was measured in the plane.
         labels: Of the codes, where there are any.
-        notes: Caveats.
+        notes: What must be said of the numbers.
     """
     dimensions = view.codes.dimensions
     kl = [] if dimensions.kl is None else dimensions.kl.tolist()
@@ -33,9 +33,9 @@ def outcome(
 def _of_dimensions(view: LatentView) -> list[tuple[str, str, str]]:
     kl, variances, _ = view.codes.dimensions
     number, of = int(view.codes.dimensions.active.sum()), len(variances)
-    first = view.codes.dimensions.order(of)[: min(number, MOST)]
+    first = view.codes.dimensions.order(of)[: min(number, MAX_DIMENSIONS)]
     rows = [(f"  z_{d}", "" if kl is None else f"{kl[d]:.3f}", f"{variances[d]:.3f}") for d in first]
-    more = [(f"  and {number - MOST} more", "", "")] if number > MOST else []
+    more = [(f"  and {number - MAX_DIMENSIONS} more", "", "")] if number > MAX_DIMENSIONS else []
     return [*rows, *more, ("active units", str(number), f"of {of}")]
 
 

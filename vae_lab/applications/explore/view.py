@@ -12,11 +12,10 @@ from vae_lab.applications.explore.codes import Codes
 from vae_lab.applications.explore.figures.interpolations import End, interpolations
 from vae_lab.applications.explore.figures.traversals import Scale, traversals
 from vae_lab.figures.manifold import SIDE, manifold_points, mosaics
-from vae_lab.models.priors import StandardNormal
 from vae_lab.models.vae import VAE
 from vae_lab.trained.model import TrainedModel
 
-MOST = 20  # dimensions in a figure or a table
+MAX_DIMENSIONS = 20  # dimensions in a figure or a table
 SAMPLES = 10_000  # of a prior whose place is not known in closed form
 
 
@@ -66,7 +65,7 @@ class LatentView:
     @property
     def is_normal(self) -> bool:
         """Whether the codes are trained towards the standard normal."""
-        return self.has_prior and isinstance(self.vae.prior, StandardNormal)
+        return self.has_prior and self.vae.prior.is_standard_normal
 
     def decode(self, z: Tensor) -> Tensor:
         """The means of p(x|z) for what the decoder sees of z, `(N, seen)`."""
@@ -104,9 +103,9 @@ class LatentView:
             return []
         if not self.is_normal:
             kind = type(self.vae.prior).__name__ if self.has_prior else "none"
-            return [f"manifold.png needs a standard normal prior, and this model has {kind}"]
+            return [f"manifold.png is left out: needs a standard normal prior, and this model has {kind}"]
         if len(self.model.data_shape) != 3:
-            return ["manifold.png needs images, and the data are none"]
+            return ["manifold.png is left out: the data are no images"]
         images = self.decode(manifold_points(SIDE)).clamp(0, 1)
         mosaics([("means of p(x|z), z through the quantiles of the prior", images, SIDE)], path)
         return []
@@ -114,18 +113,20 @@ class LatentView:
     def draw_traversals(self, around: End | None, reach: float, steps: int, path: Path) -> list[str]:
         """Draws what each dimension does; says how many are left out."""
         scale, dimensions = self.scale(), self.described()
-        shown = dimensions[:MOST]
+        shown = dimensions[:MAX_DIMENSIONS]
         of = "codes" if not self.has_prior else "prior"
         where = f"the middle of the {of}" if around is None else f"the code of {around.name}"
         left_out = len(dimensions) - len(shown)
-        number = f"the first {MOST} of {len(dimensions)} dimensions" if left_out else "each dimension"
+        number = (
+            f"the first {MAX_DIMENSIONS} of {len(dimensions)} dimensions" if left_out else "each dimension"
+        )
         grey = "; grey: inactive" if not all(is_active for *_, is_active in shown) else ""
         title = f"means of p(x|z): {number} moved around {where}{grey}"
         middle = scale.middle if around is None else around.z
         traversals(self.decode, middle, scale, shown, reach, steps, title, path)
         if not left_out:
             return []
-        return [f"traversals.png shows the first {MOST} dimensions, and leaves out {left_out}"]
+        return [f"traversals.png shows the first {MAX_DIMENSIONS} dimensions, and leaves out {left_out}"]
 
     def draw_interpolation(self, start: End, end: End, steps: int, path: Path) -> None:
         """Draws the paths between two data."""

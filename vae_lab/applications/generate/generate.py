@@ -12,14 +12,12 @@ from vae_lab.applications.base import Application, Outcome, Progress, Shown
 from vae_lab.applications.generate.nearest import nearest_data
 from vae_lab.datasets.base import Split
 from vae_lab.figures.images import image_grid, interleave
-from vae_lab.models.alternatives.base import DensityModel
-from vae_lab.models.sampling import sample_spec
 from vae_lab.noise import random_subset
 from vae_lab.trained.model import TrainedModel
 
-COMPARED = 1000  # drawn data, and test data, whose nearest training datum is looked for
-SHOWN = 100  # in a figure, at most
-BESIDE = 24  # shown beside their nearest training datum
+MAX_COMPARED = 1000  # drawn data, and test data, whose nearest training datum is looked for
+MAX_SHOWN = 100  # in a figure, at most
+SHOWN_WITH_NEIGHBOUR = 24  # shown beside their nearest training datum
 
 
 class GenerateInputs(NamedTuple):
@@ -69,7 +67,7 @@ class Generate(Application):
             raise ValueError(
                 f"run={model.result['signature']} is an autoencoder, which has no p(z) to draw from."
             )
-        if isinstance(model.model, DensityModel):
+        if not model.model.has_latents:
             for name, must_be in {"pixels": "sample", "temperature": 1.0}.items():
                 if (value := getattr(self, name)) != must_be:
                     kind = type(model.model).__name__
@@ -99,8 +97,8 @@ class Generate(Application):
             np.save(folder / "labels.npy", labels.numpy())
         np.save(folder / "samples.npy", x.numpy())
         _draw_samples(x, labels, self._title(), folder)
-        beside = shown_beside[near.numbers[:BESIDE]]
-        _draw_beside(x[:BESIDE], beside, folder / "nearest_training_data.png")
+        beside = shown_beside[near.numbers[:SHOWN_WITH_NEIGHBOUR]]
+        _draw_beside(x[:SHOWN_WITH_NEIGHBOUR], beside, folder / "nearest_training_data.png")
         progress(1, 2)
         return self._compared(model, prepared, labels)
 
@@ -115,7 +113,7 @@ class Generate(Application):
         """How near to the training data the model draws, beside how near the test data lie."""
         pixels = "sample" if prepared.can_sample else self.pixels
         test = model.data.test.x
-        chosen = random_subset(len(test), COMPARED, seed=0, purpose="compared")
+        chosen = random_subset(len(test), MAX_COMPARED, seed=0, purpose="compared")
         drawn = nearest_data(self._draw(model, len(chosen), pixels), prepared.train.x).distances
         held_out = nearest_data(test[chosen], prepared.train.x).distances
         metrics = {
@@ -150,7 +148,7 @@ class Generate(Application):
 
 def _can_sample(model: TrainedModel) -> bool:
     try:
-        sample_spec(model.model, model.data_shape)
+        model.model.sample_spec(model.data_shape)
     except ValueError:
         return False
     return True
@@ -168,8 +166,8 @@ def _draw_samples(x: Tensor, labels: Tensor | None, title: str, folder: Path) ->
     """A square of samples, or a row for each class."""
     path = folder / "samples.png"
     if labels is None:
-        columns = max(1, round(min(len(x), SHOWN) ** 0.5))
-        image_grid([(title, x[:SHOWN])], path, columns)
+        columns = max(1, round(min(len(x), MAX_SHOWN) ** 0.5))
+        image_grid([(title, x[:MAX_SHOWN])], path, columns)
         return
     columns = 10
     rows = []

@@ -21,14 +21,14 @@ from vae_lab.runs.signature import NOT_DEFINING_IN_GROUP, signature
 from vae_lab.training.compatibility import NEEDS_NETWORK
 from vae_lab.training.settings import TrainingSettings, check_root
 
-OF_THIS_COMMAND = {  # not taken over from a run
+COMMAND_KEYS = {  # not taken over from a run
     "output_dir", "rerun", "logger", "callbacks", "noise", "sweep", "evaluation",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class GradientsSettings:
-    """Settings of a measurement of gradients.
+    """The configuration of a measurement.
 
     Args:
         training: Settings of the training that makes the model.
@@ -59,7 +59,7 @@ class GradientsSettings:
         if cfg.run is None and "encoder" not in cfg.model:
             raise UserError(f"model: {NEEDS_NETWORK}")
         at = _at(cfg)
-        training, path = _training(cfg, at)
+        training, trained = _training(cfg, at)
         probe = instantiate(cfg.probe, "probe", ProbeSettings)
         encoder = training.model.get("encoder")
         if encoder is None or makes(encoder, "model.encoder", NoEncoder, PerDatum):
@@ -68,7 +68,7 @@ class GradientsSettings:
             raise UserError("estimators must name at least one, such as estimators=single_sample.")
         return cls(
             training=TrainingSettings.of(training),
-            trained=RunDirectory(path, training),
+            trained=trained,
             is_given=cfg.run is not None,
             probe=probe,
             noise=instantiate(cfg.noise, "noise", NoiseSource, seed=training.seed),
@@ -95,8 +95,8 @@ def _at(cfg: DictConfig) -> list[int | str]:
     return [value if isinstance(value, str) else int(value) for value in values]
 
 
-def _training(cfg: DictConfig, at: list[int | str]) -> tuple[DictConfig, Path]:
-    """The configuration and the directory of the training run that the model comes from."""
+def _training(cfg: DictConfig, at: list[int | str]) -> tuple[DictConfig, RunDirectory]:
+    """The configuration by which the model is built, and the directory of the training that it comes from."""
     keys = [field.name for field in fields(TrainConfig)]
     training = OmegaConf.masked_copy(cfg, keys)
     training.rerun = False
@@ -105,16 +105,16 @@ def _training(cfg: DictConfig, at: list[int | str]) -> tuple[DictConfig, Path]:
             training.noise = {"_target_": "vae_lab.noise.NoiseSource"}
         counts = sorted({count for count in at if isinstance(count, int) and count > 0})
         training.trainer.checkpoint_at = counts or training.trainer.checkpoint_at
-        return training, Path(cfg.output_dir) / "runs" / signature(training)
+        return training, RunDirectory(Path(cfg.output_dir) / "runs" / signature(training), training)
     path = find_run(cfg.run, cfg.output_dir)
     stored = foreign.read_whole(path / ".hydra" / "config.yaml")
-    taken = [key for key in keys if key in stored and key not in OF_THIS_COMMAND]
+    taken = [key for key in keys if key in stored and key not in COMMAND_KEYS]
     _refuse_overrides(set(taken))
     for key in taken:
         training[key] = stored[key]
     for name in NOT_DEFINING_IN_GROUP["trainer"]:
         training.trainer[name] = cfg.trainer[name]
-    return training, path
+    return training, RunDirectory(path, stored)
 
 
 def _refuse_overrides(taken: set[str]) -> None:

@@ -1,4 +1,4 @@
-"""Base class of the methods of imputation."""
+"""The base of ways to impute."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -26,7 +26,7 @@ class Imputed(NamedTuple):
 
 
 def joined(parts: Sequence[Imputed]) -> Imputed:
-    """Joins the imputations of one method, batch after batch, to those of all data; on the CPU."""
+    """Imputations of all data by one way, joined from those of batches; on the CPU."""
     of_all = {
         name: torch.cat([part.diagnostics[name] for part in parts]).cpu() for name in parts[0].diagnostics
     }

@@ -1,4 +1,4 @@
-"""Imputes missing pixels with a trained model."""
+"""Imputation of missing pixels by a trained model."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,12 +20,12 @@ from vae_lab.inference.terms import Statistic
 from vae_lab.inference.weights import doubts, tolerated
 from vae_lab.models import observed
 from vae_lab.models.sampling import tensor_of
-from vae_lab.models.vae import VAE, Batch
+from vae_lab.models.vae import Batch
 from vae_lab.noise import EVALUATION_BLOCK, PARTS, TEST, NoiseSource, random_subset
 from vae_lab.trained.data import given
 from vae_lab.trained.model import TrainedModel
 
-NUMBERS = 2**22  # pixels that are decoded at a time
+PIXELS_AT_A_TIME = 2**22  # pixels that are decoded at a time
 JUDGED_BY = "log_likelihood/missing"
 
 
@@ -38,7 +38,7 @@ class ImputeInputs(NamedTuple):
         numbers: Of the data in their part, `(N,)`.
         train: Some training data, for the nearest neighbours.
         means: Of all training data, `(*data_shape)`.
-        notes: Caveats.
+        notes: What must be said.
     """
 
     x: Tensor
@@ -168,22 +168,22 @@ class Impute(Application):
     def _impute(
         self, model: TrainedModel, prepared: ImputeInputs, progress: Progress
     ) -> tuple[dict[str, Imputed], HeldOut | None]:
-        """Imputes by each method; also log p(x_m|x_o) of the pixels that are held out, if any."""
-        assert isinstance(model.model, VAE)
-        like, imputers = tensor_of(model.model), self._imputers()
+        """Imputations by each method, and log p(x_m|x_o) of held-out pixels, if there are any."""
+        vae = model.parts.vae
+        like, imputers = tensor_of(vae), self._imputers()
         means = prepared.means.to(like)
         fill = self._fill(model, means)
-        size = max(1, NUMBERS // (max(EVALUATION_BLOCK, self.imputations) * means.numel()))
+        size = max(1, PIXELS_AT_A_TIME // (max(EVALUATION_BLOCK, self.imputations) * means.numel()))
         parts, held_out = [], []
         for places in torch.arange(len(prepared.x)).split(size):
             missing = prepared.missing[places].to(like.device)
             whole = Batch(prepared.x[places].to(like), prepared.numbers[places].to(like.device))
             seen = whole._replace(x=whole.x.masked_fill(missing, torch.nan))
-            parts.append(imputers(model.model, seen, fill, means, self._noise(model)))
+            parts.append(imputers(vae, seen, fill, means, self._noise(model)))
             if self.missing is not None:
                 held_out.append(
                     held_out_log_likelihood(
-                        model.model, whole, missing, fill, self._noise(model), self.importance_samples
+                        vae, whole, missing, fill, self._noise(model), self.importance_samples
                     )
                 )
             progress(int(places[-1]) + 1, len(prepared.x))
@@ -196,7 +196,7 @@ class Impute(Application):
         return model.noise.of_part(self.data if self.data in PARTS else TEST)
 
     def _doubts(self, imputed: dict[str, Imputed], held_out: HeldOut | None) -> list[str]:
-        """Caveats on the importance weights."""
+        """Caveats of the importance weights."""
         if held_out is not None:
             _, sizes, in_doubt = held_out
             consequence = "log p(x_miss|x_obs) and imputations by them may be wrong there"
@@ -212,17 +212,16 @@ class Impute(Application):
         return [doubts(share, sizes.mean().item(), self.importance_samples, remedy)]
 
     def _fill(self, model: TrainedModel, means: Tensor) -> observed.Fill:
-        assert isinstance(model.model, VAE)
         as_trained = "zeros" if model.parts.dataset.incomplete else "reconstructions"
         fills: dict[str, observed.Fill] = {
             "zeros": 0.0,
             "means": means,
-            "reconstructions": observed.Reconstructed(model.model, means),
+            "reconstructions": observed.Reconstructed(model.parts.vae, means),
         }
         return fills[self.fill or as_trained]
 
     def _said(self, metrics: dict[str, float]) -> dict[str, str]:
-        """Diagnostics of each method's draws."""
+        """The diagnostics of each method's draws."""
         return {
             "importance_weighted": f"effective size {metrics.get('effective_sample_size', 0):,.0f} of "
             f"{self.importance_samples:,}",
@@ -230,7 +229,7 @@ class Impute(Application):
         }
 
     def _filled(self, metrics: dict[str, float], prepared: ImputeInputs) -> Shown:
-        """Report where the missing pixels are unknown."""
+        """The outcome where nothing is known of the truth."""
         said = self._said(metrics)
         rows = [(name, said.get(name, "")) for name in self.methods]
         gaps = f"{prepared.seen.isnan().double().mean().item():.1%} of the pixels of {len(prepared.x):,} data"
@@ -259,14 +258,14 @@ def _check(model: TrainedModel) -> None:
     name = f"run={model.result['signature']}"
     if not model.parts.has_density:
         raise ValueError(f"{name} is an autoencoder, which has no p(x|z) to draw pixels from.")
-    if not isinstance(model.model, VAE):
+    if not model.model.has_latents:
         raise ValueError(f"{name} is {type(model.model).__name__}, and imputation needs a VAE's q(z|x).")
     if not model.model.is_amortized:
         raise ValueError(
             f"{name} has no q(z|x) that serves every datum (model/encoder=none or per_datum), which "
             "imputation needs."
         )
-    model.model.likelihood.sample_spec(model.data_shape)
+    model.model.sample_spec(model.data_shape)
 
 
 def _write(folder: Path, prepared: ImputeInputs, imputed: list[Imputed]) -> None:

@@ -44,7 +44,7 @@ class Imputers:
     def __call__(
         self, vae: VAE, batch: Batch, fill: Fill, start: Tensor, noise: NoiseSource
     ) -> list[Imputed]:
-        """Imputes some data by each method.
+        """Imputations of some data by each of the methods.
 
         Args:
             vae: The model, of all pixels, with an amortised q.

@@ -22,7 +22,7 @@ WHITE = 127  # above which a pixel of an image is white
 
 
 def given_mask(key: str, missing: float | str, shape: Sequence[int], number: int, noise: NoiseSource) -> Mask:
-    """Masks of missing pixels, one for each datum.
+    """The missing pixels of some data.
 
     Args:
         key: The argument that says it, for messages.
@@ -75,8 +75,8 @@ def _of_file(key: str, path: Path, shape: Sequence[int], number: int) -> Mask:
         return _same(key, str(path), mask.expand(whole))
     if tuple(mask.shape) not in ((number, *whole), (number, *without_channels)):
         raise UserError(
-            f"{key}: {path} must have the shape {whole}, that of a datum, or "
-            f"{(number, *whole)}, that of all data, got {tuple(mask.shape)}."
+            f"{key}: {path} has the shape {tuple(mask.shape)}; must have {whole}, that of a datum, or "
+            f"{(number, *whole)}, that of all data."
         )
     if mask.shape[1:] != whole:
         mask = mask.unsqueeze(1).expand(-1, *shape)

@@ -15,7 +15,7 @@ FEWEST_ASTRAY = 0.5  # of the fewer kind; with less out of order, intervals are 
 
 
 class Detection(NamedTuple):
-    """Quality of a score as a detector of outliers, whatever its scale.
+    """The quality of a score as a detector, whatever its scale.
 
     Args:
         auroc: The probability that an outlier scores higher than an inlier: 0.5 by chance, 1 at best.

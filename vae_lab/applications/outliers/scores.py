@@ -7,33 +7,30 @@ from torch import Tensor
 
 from vae_lab.inference.importance_sampling import importance_samples
 from vae_lab.inference.weights import Trust, join_trust
-from vae_lab.models.alternatives.base import DensityModel
+from vae_lab.models.generative import GenerativeModel
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource
 
-ENCODER_SCORES = ("kl", "negative_elbo", "reconstruction_error")  # which need a q(z|x)
-OF_LIKELIHOOD = ("negative_log_likelihood", "likelihood_ratio", "typicality")  # which need a p(x)
-OF_WEIGHTS = ("effective_sample_size", "in_doubt")
-SCORES = (*ENCODER_SCORES, *OF_LIKELIHOOD)
+LATENT_SCORES = ("kl", "negative_elbo", "reconstruction_error")  # which need a q(z|x)
+LIKELIHOOD_SCORES = ("negative_log_likelihood", "likelihood_ratio", "typicality")  # which need a p(x)
+WEIGHT_DIAGNOSTICS = ("effective_sample_size", "in_doubt")
+SCORES = (*LATENT_SCORES, *LIKELIHOOD_SCORES)
 
 
-def scores_of(model: VAE | DensityModel, has_density: bool) -> tuple[str, ...]:
+def scores_of(model: GenerativeModel, has_density: bool) -> tuple[str, ...]:
     """The scores that a model can give."""
-    if isinstance(model, DensityModel):
-        return OF_LIKELIHOOD
+    if not model.has_latents:
+        return LIKELIHOOD_SCORES
     return SCORES if has_density else ("reconstruction_error",)
 
 
 @torch.no_grad()
-def outlier_scores(
-    vae: VAE | DensityModel, batch: Batch, noise: NoiseSource, num_samples: int
-) -> dict[str, Tensor]:
-    r"""Outlier scores of each datum under one model, high for data unlike the training data.
+def outlier_scores(vae: VAE, batch: Batch, noise: NoiseSource, num_samples: int) -> dict[str, Tensor]:
+    r"""Scores of each datum by a VAE, the higher the less it looks like what the model was trained on.
 
     `kl` is $\mathrm{KL}(q(z|x) \| p(z))$, in closed form where it has one; `negative_elbo` is
     $-\mathbb{E}_q[\log w]$ and `negative_log_likelihood` $-L_K$, both from the same samples;
-    `reconstruction_error` is $\|x - \mathbb{E}[x | z = \mathbb{E}_q z]\|^2$. A model without latent
-    variables has $-\log p(x)$ alone.
+    `reconstruction_error` is $\|x - \mathbb{E}[x | z = \mathbb{E}_q z]\|^2$.
 
     References:
         Auto-Encoding Variational Bayes (Kingma & Welling, 2014), equation 3; Importance Weighted
@@ -49,8 +46,6 @@ def outlier_scores(
         `(B,)` in float64 for each score, in nats but for the reconstruction error; and beside these the
         `effective_sample_size` of the importance weights, and `in_doubt` where they cannot be trusted.
     """
-    if isinstance(vae, DensityModel):
-        return {"negative_log_likelihood": -vae.log_prob(batch.x).double()}
     q = vae.encode(batch)
     parts = list(importance_samples(vae, batch, noise, num_samples))
     trust = join_trust([Trust.of(part.log_weight) for part in parts])

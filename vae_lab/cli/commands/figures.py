@@ -17,7 +17,7 @@ def main() -> None:
     if not paths or len(paths) < len(sys.argv) - 1:
         print("usage: vae-lab figures outputs/sweeps/NAME ..., or NAME ... where outputs/ is")
         if not {"-h", "--help"} & set(sys.argv):
-            raise UserError("needs the directories or the names of sweeps.")
+            raise UserError("takes the directories or the names of sweeps.")
         return
     troubles = []
     for path in paths:

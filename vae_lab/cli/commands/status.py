@@ -26,7 +26,7 @@ def main() -> None:
     if {"-h", "--help"} & set(words):
         return print("usage: vae-lab status outputs/sweeps/NAME, or NAME where outputs/ is")
     if len(words) != 1 or words[0].startswith("-"):
-        raise UserError("needs the directory or the name of one sweep.")
+        raise UserError("takes the directory or the name of one sweep.")
     directory = manifest.directory_of(words[0])
     entries = manifest.read_manifest(directory).entries
     numbers = slurm.numbers(directory)

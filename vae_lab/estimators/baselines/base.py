@@ -1,4 +1,4 @@
-"""Base class of the parts of a baseline, and the running average that some of them keep."""
+"""The base of parts of a baseline, and the running average that some of them keep."""
 
 from collections.abc import Mapping, Sequence
 
@@ -35,7 +35,7 @@ class Baseline(nn.Module):
         raise NotImplementedError
 
     def statistics(self, signal: Tensor) -> dict[str, Tensor]:
-        """Statistics of this signal that `update` takes, each of shape `(B,)`."""
+        """Statistics of this signal for `update`, each of shape `(B,)`."""
         return {}
 
     def update(self, means: Mapping[str, Tensor]) -> None:

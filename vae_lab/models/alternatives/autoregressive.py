@@ -24,12 +24,12 @@ class Autoregressive(DensityModel):
         likelihood: Family of the conditionals.
     """
 
+    likelihood: Likelihood
+
     def __init__(self, data_shape: Sequence[int], network: CausalNetwork, likelihood: Likelihood) -> None:
         super().__init__(data_shape)
         self.network = network
-        self.likelihood = likelihood
-        self.support = likelihood.support
-        self.levels = likelihood.levels
+        self.describe_by(likelihood)
 
     @property
     def num_parameters(self) -> int:
@@ -38,8 +38,8 @@ class Autoregressive(DensityModel):
     def log_prob(self, x: Tensor) -> Tensor:
         return self.likelihood(self.network(x).unsqueeze(0)).log_prob(x)[0]
 
-    def sample_spec(self) -> dict[str, NoiseSpec]:
-        return {"pixels": self.likelihood.sample_spec(self.data_shape)}
+    def sample_spec(self, data_shape: Sequence[int]) -> dict[str, NoiseSpec]:
+        return {"pixels": self.likelihood.sample_spec(data_shape)}
 
     def sample(self, noise: Mapping[str, Tensor]) -> Tensor:
         return self.network.sample(self.likelihood, noise["pixels"][0])

@@ -34,8 +34,7 @@ class BernoulliMixture(DirectlyFitted):
         ValueError: If a number is out of its range, or, in `fit`, if a component dies.
     """
 
-    support = "unit_interval"
-    levels = 2
+    likelihood: Bernoulli
     log_weights: Tensor
     logits: Tensor
 
@@ -51,7 +50,7 @@ class BernoulliMixture(DirectlyFitted):
         check_counts(num_components=num_components, max_iterations=max_iterations)
         if not smoothing > 0:
             raise ValueError(f"smoothing must be above 0, got {smoothing}.")
-        self.likelihood = Bernoulli()
+        self.describe_by(Bernoulli())
         self.num_components = num_components
         self.smoothing = smoothing
         self.max_iterations = max_iterations
@@ -92,7 +91,7 @@ class BernoulliMixture(DirectlyFitted):
     def log_prob(self, x: Tensor) -> Tensor:
         return self._log_joint(x).logsumexp(0)
 
-    def sample_spec(self) -> dict[str, NoiseSpec]:
+    def sample_spec(self, data_shape: Sequence[int]) -> dict[str, NoiseSpec]:
         return {
             "component": NoiseSpec("uniform", 1, ()),
             "pixels": NoiseSpec("uniform", 1, self.data_shape),

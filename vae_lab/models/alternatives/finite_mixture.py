@@ -42,6 +42,7 @@ class FiniteMixture(DirectlyFitted):
     """
 
     log_likelihood = "predictive"
+    likelihood: Likelihood
     prior: Tensor
     gamma: Tensor
     outputs: Tensor
@@ -62,12 +63,10 @@ class FiniteMixture(DirectlyFitted):
         if not smoothing > 0:
             raise ValueError(f"smoothing must be above 0, got {smoothing}.")
         check_counts(max_iterations=max_iterations)
-        self.likelihood = likelihood
+        self.describe_by(likelihood)
         self.smoothing = smoothing
         self.max_iterations = max_iterations
         self.tolerance = tolerance
-        self.support = likelihood.support
-        self.levels = likelihood.levels
         channels = likelihood.num_outputs * data_shape[0]
         self.register_buffer("prior", torch.tensor(list(concentration), dtype=torch.float64))
         self.register_buffer("gamma", self.prior.clone())
@@ -130,10 +129,10 @@ class FiniteMixture(DirectlyFitted):
         log_proportions = (self.gamma / self.gamma.sum()).log().unsqueeze(1)
         return (self._log_components(x) + log_proportions).logsumexp(0)
 
-    def sample_spec(self) -> dict[str, NoiseSpec]:
+    def sample_spec(self, data_shape: Sequence[int]) -> dict[str, NoiseSpec]:
         return {
             "component": NoiseSpec("uniform", 1, ()),
-            "pixels": self.likelihood.sample_spec(self.data_shape),
+            "pixels": self.likelihood.sample_spec(data_shape),
         }
 
     def sample(self, noise: Mapping[str, Tensor]) -> Tensor:

@@ -105,7 +105,7 @@ class GaussianMixture(DirectlyFitted):
         log_p = self._components().log_prob(x.flatten(1).double().unsqueeze(1))
         return (log_p + self.weights.log()).logsumexp(1)
 
-    def sample_spec(self) -> dict[str, NoiseSpec]:
+    def sample_spec(self, data_shape: Sequence[int]) -> dict[str, NoiseSpec]:
         return {
             "component": NoiseSpec("uniform", 1, ()),
             "pixels": NoiseSpec("normal", 1, (self.means.shape[1],)),

@@ -24,6 +24,7 @@ class IndependentPixels(DirectlyFitted):
         ValueError: If the family has no closed form, or `smoothing` is not above 0.
     """
 
+    likelihood: Likelihood
     outputs: Tensor
 
     def __init__(self, data_shape: Sequence[int], likelihood: Likelihood, smoothing: float = 0.1) -> None:
@@ -31,10 +32,8 @@ class IndependentPixels(DirectlyFitted):
         check_pixels(likelihood)
         if not smoothing > 0:
             raise ValueError(f"smoothing must be above 0, got {smoothing}.")
-        self.likelihood = likelihood
+        self.describe_by(likelihood)
         self.smoothing = smoothing
-        self.support = likelihood.support
-        self.levels = likelihood.levels
         channels = likelihood.num_outputs * data_shape[0]
         self.register_buffer("outputs", torch.zeros(1, 1, channels, *data_shape[1:]))
 
@@ -50,8 +49,8 @@ class IndependentPixels(DirectlyFitted):
     def log_prob(self, x: Tensor) -> Tensor:
         return self.likelihood(self.outputs).log_prob(x)[0]
 
-    def sample_spec(self) -> dict[str, NoiseSpec]:
-        return {"pixels": self.likelihood.sample_spec(self.data_shape)}
+    def sample_spec(self, data_shape: Sequence[int]) -> dict[str, NoiseSpec]:
+        return {"pixels": self.likelihood.sample_spec(data_shape)}
 
     def sample(self, noise: Mapping[str, Tensor]) -> Tensor:
         return self.likelihood(self.outputs).sample(noise["pixels"])[0]

@@ -1,4 +1,4 @@
-"""Parts that mixtures share: the check of their counts, and of components that have died."""
+"""Checks of mixtures: the number of components, and a component that has died."""
 
 import torch
 from torch import Tensor
@@ -27,6 +27,6 @@ def check_alive(held: Tensor, fewest: float) -> None:
     dead = torch.nonzero(~(held >= fewest)).flatten().tolist()
     if dead:
         raise ValueError(
-            f"num_components={len(held)}: component {dead[0]} has died, with {held[dead[0]].item():.2g} "
+            f"num_components={len(held)}: component {dead[0]} has died: holds {held[dead[0]].item():.2g} "
             f"of {held.sum().item():.0f} data ({len(dead)} such); use fewer components, or another seed."
         )

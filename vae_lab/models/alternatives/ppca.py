@@ -74,7 +74,7 @@ class PPCA(DirectlyFitted):
         p = torch.distributions.LowRankMultivariateNormal(self.mean, self.weight, variance)
         return p.log_prob(x.flatten(1).double())
 
-    def sample_spec(self) -> dict[str, NoiseSpec]:
+    def sample_spec(self, data_shape: Sequence[int]) -> dict[str, NoiseSpec]:
         return {
             "latent": NoiseSpec("normal", 1, (self.latent_dim,)),
             "pixels": NoiseSpec("normal", 1, (len(self.mean),)),

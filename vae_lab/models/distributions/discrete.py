@@ -1,4 +1,4 @@
-"""Distributions of discrete latent variables: Bernoulli and categorical."""
+"""Laws of discrete latent variables: Bernoulli and categorical."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Self

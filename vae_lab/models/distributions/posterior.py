@@ -1,4 +1,4 @@
-"""Interface of the posterior families."""
+"""Posterior families q(z|x), and the distribution that one gives."""
 
 from collections.abc import Sequence
 from typing import Protocol

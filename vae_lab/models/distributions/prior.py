@@ -1,4 +1,4 @@
-"""Interface of the priors."""
+"""Priors p(z)."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -20,6 +20,7 @@ class Prior(nn.Module):
         has_terms: Whether `log_prob` is a sum over the latent dimensions, each given others.
         needs_encoder: Whether it is made of the encoder, to which it must be connected.
         support: Which numbers the latent variables are.
+        is_standard_normal: Whether p(z) is N(0, I).
     """
 
     factorises: bool = False
@@ -27,6 +28,7 @@ class Prior(nn.Module):
     has_terms: bool = False
     needs_encoder: bool = False
     support: Support = "real"
+    is_standard_normal: bool = False
 
     def connect(self, encoder: nn.Module, posterior: Any) -> None:
         """Gives the prior what q(z|x) is made of."""

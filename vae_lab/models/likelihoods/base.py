@@ -1,4 +1,4 @@
-"""Interface of the likelihood families."""
+"""Likelihood families p(x|z), and the distribution that one gives."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -46,6 +46,7 @@ class Likelihood(nn.Module):
             it is a density.
         is_over_pixels: Whether the data are pixels, each described by its own numbers; else the decoder's
             outputs and the data have shapes of their own.
+        learns_scale: Whether a scale without a bound is learned, by which log p(x|z) can become infinite.
     """
 
     num_outputs: int
@@ -53,9 +54,10 @@ class Likelihood(nn.Module):
     support: Support
     levels: int | None = None
     is_over_pixels: bool = True
+    learns_scale: bool = False
 
     def output_shape(self, data_shape: Sequence[int]) -> tuple[int, ...]:
-        """Shape of the decoder's outputs for data of this shape.
+        """The shape of the decoder's outputs for data of this shape.
 
         Raises:
             ValueError: If they are no pixels.
@@ -68,7 +70,7 @@ class Likelihood(nn.Module):
         return (self.num_outputs * data_shape[0], *data_shape[1:])
 
     def measures(self, outputs: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """Further measures of the quality of p(x|z), each a term per datum `(B,)`.
+        """Further measures of p(x|z), each a term per datum `(B,)`.
 
         Args:
             outputs: Of the decoder, for samples of q(z|x), `(K, B, ...)`.

@@ -9,7 +9,7 @@ from torch import Tensor
 from vae_lab.models.likelihoods.base import Likelihood, Support
 from vae_lab.noise import BaseDistribution
 
-LEAST = 1e-3  # of both parameters
+SMALLEST_PARAMETER = 1e-3  # of both parameters
 SMALLEST = 2.0**-24  # distance from 1 that single precision has
 
 
@@ -62,7 +62,8 @@ class Beta(Likelihood):
     num_outputs: int = 2
     base_distribution: BaseDistribution = "uniform"
     support: Support = "open_unit_interval"
+    learns_scale = True
 
     def forward(self, outputs: Tensor) -> BetaPixels:
-        alpha, beta = (F.softplus(each) + LEAST for each in outputs.chunk(2, dim=2))
+        alpha, beta = (F.softplus(each) + SMALLEST_PARAMETER for each in outputs.chunk(2, dim=2))
         return BetaPixels(alpha, beta)

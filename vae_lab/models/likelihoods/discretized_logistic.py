@@ -85,6 +85,7 @@ class DiscretizedLogistic(Likelihood):
     num_outputs: int = 2
     base_distribution: BaseDistribution = "uniform"
     support: Support = "unit_interval"
+    learns_scale = True
     levels: int
 
     def __init__(self, levels: int = 256) -> None:

@@ -86,6 +86,7 @@ class ScalarGaussian(_GaussianFamily):
     """
 
     num_outputs: int = 1
+    learns_scale = True
 
     def __init__(self, initial_std: float = 1.0, mean_activation: MeanActivation = "identity") -> None:
         super().__init__(mean_activation)
@@ -108,6 +109,7 @@ class Gaussian(_GaussianFamily):
     """
 
     num_outputs: int = 2
+    learns_scale = True
 
     def forward(self, outputs: Tensor) -> GaussianPixels:
         mean, log_variance = outputs.chunk(2, dim=2)

@@ -35,7 +35,7 @@ def extremes(*data: Tensor) -> tuple[float, float]:
 
 
 def check_support(name: str, support: Support, levels: int | None, *data: Tensor) -> list[str]:
-    """Caveats on log-likelihoods of these data.
+    """Caveats of log-likelihoods of these data.
 
     Args:
         name: Of the likelihood.

@@ -1,4 +1,4 @@
-"""Base class of the networks between layers of latent variables."""
+"""Helpers for networks between layers of latent variables."""
 
 from collections.abc import Callable, Sequence
 

@@ -7,6 +7,6 @@ from torch.func import functional_call
 
 
 def fixed(network: nn.Module, *inputs: Any) -> Any:
-    """Outputs of a network, cut from the graph of its parameters and not from that of its inputs."""
+    """The output of a network, cut from the graph of its parameters and not from that of its inputs."""
     parameters = {name: parameter.detach() for name, parameter in network.named_parameters()}
     return functional_call(network, parameters, inputs)

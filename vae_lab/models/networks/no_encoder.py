@@ -20,4 +20,4 @@ class NoEncoder(nn.Module):
         super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:
-        raise ValueError("model/encoder=none has no q(z|x), which is needed here; use another model/encoder.")
+        raise ValueError("model.encoder: q(z|x) is needed, and model/encoder=none has none; choose another.")

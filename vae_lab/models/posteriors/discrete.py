@@ -1,4 +1,4 @@
-"""Base class of the posteriors of discrete latent variables."""
+"""The base of posteriors of discrete latent variables."""
 
 from typing import TypeGuard
 

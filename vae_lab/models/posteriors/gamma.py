@@ -8,7 +8,9 @@ from torch import Tensor
 
 from vae_lab.models.posteriors.positive import Positive, PositiveConditional, bounded_below
 
-LEAST = 0.02  # concentration, below which double precision has no number for the smallest samples
+SMALLEST_CONCENTRATION = (
+    0.02  # concentration, below which double precision has no number for the smallest samples
+)
 
 
 class _Quantile(torch.autograd.Function):
@@ -67,7 +69,9 @@ class Gamma(Positive):
 
     def forward(self, outputs: Tensor) -> PositiveConditional:
         log_scale, log_concentration = outputs.chunk(2, dim=-1)
-        return PositiveConditional(self, (log_scale, bounded_below(log_concentration, LEAST)))
+        return PositiveConditional(
+            self, (log_scale, bounded_below(log_concentration, SMALLEST_CONCENTRATION))
+        )
 
     def quantile(self, uniform: Tensor, *logs: Tensor) -> Tensor:
         uniform, concentration = torch.broadcast_tensors(uniform, logs[1].exp())

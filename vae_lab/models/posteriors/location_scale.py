@@ -1,4 +1,4 @@
-"""Base class of the posteriors that are a fixed distribution, moved and scaled."""
+"""Posteriors that are a fixed distribution, moved and scaled."""
 
 import math
 from dataclasses import dataclass, replace

@@ -5,7 +5,9 @@ from torch import Tensor
 from vae_lab.models.posteriors.positive import Positive, PositiveConditional, bounded_below
 
 EULER = 0.5772156649015329
-LEAST = 0.1  # concentration, below which samples and their variance are too large for single precision
+MIN_CONCENTRATION = (
+    0.1  # concentration, below which samples and their variance are too large for single precision
+)
 
 
 class Weibull(Positive):
@@ -34,7 +36,7 @@ class Weibull(Positive):
 
     def forward(self, outputs: Tensor) -> PositiveConditional:
         log_scale, log_concentration = outputs.chunk(2, dim=-1)
-        return PositiveConditional(self, (log_scale, bounded_below(log_concentration, LEAST)))
+        return PositiveConditional(self, (log_scale, bounded_below(log_concentration, MIN_CONCENTRATION)))
 
     def quantile(self, uniform: Tensor, *logs: Tensor) -> Tensor:
         log_exponential = (-(-uniform).log1p()).log()

@@ -24,6 +24,7 @@ class StandardNormal(FactorisedPrior):
     """
 
     base_distribution: BaseDistribution = "normal"
+    is_standard_normal = True
 
     def log_prob(self, z: Tensor) -> Tensor:
         return -0.5 * z.square().sum(-1) - 0.5 * self.latent_dim * math.log(2 * math.pi)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import polars as pl
 
+from vae_lab.datasets import MNIST
+from vae_lab.estimators import IWAE, Reparameterized
 from vae_lab.files.markdown import markdown_table
 from vae_lab.files.writing import write_atomically
 from vae_lab.reproductions import published
@@ -11,7 +13,7 @@ from vae_lab.reproductions import published_curves as common
 from vae_lab.runs.result import result_of
 from vae_lab.sweep.table import Results
 
-OBJECTIVES = {"Reparameterized": "vae", "IWAE": "iwae"}
+OBJECTIVES: dict[type, str] = {Reparameterized: "vae", IWAE: "iwae"}
 COLUMNS = {
     "layers": "stochastic layers",
     "objective": "objective",
@@ -36,7 +38,7 @@ def table1(results: Results, folder: Path) -> list[Path]:
     Raises:
         UserError: If the published numbers are missing or malformed.
     """
-    theirs = published.table("burda2016_table1")
+    theirs = published.published_points("burda2016_table1")
     ours = [row for run in common.longest_runs(results.manifest) if (row := _row(run))]
     if not ours:
         return []
@@ -55,16 +57,13 @@ def table1(results: Results, folder: Path) -> list[Path]:
 def _row(run: Path) -> dict[str, object] | None:
     result = result_of(run)
     config, metrics = result.config, result.metrics
-    objective = OBJECTIVES.get(common.class_of(config, "estimator"))
-    if (
-        objective is None
-        or common.class_of(config, "dataset") != "MNIST"
-        or "test/log_likelihood" not in metrics
-    ):
+    objective = common.class_of(config, "estimator", OBJECTIVES)
+    of_mnist = common.class_of(config, "dataset", [MNIST])
+    if objective is None or of_mnist is None or "test/log_likelihood" not in metrics:
         return None  # nothing that was published
     return {
         "layers": len(config.get("model.posterior.layer_dims", [0])),
-        "objective": objective,
+        "objective": OBJECTIVES[objective],
         "num_samples": config["estimator.num_samples"],
         "passes": config["trainer.max_epochs"],
         "nll_nats_ours": -metrics["test/log_likelihood"],

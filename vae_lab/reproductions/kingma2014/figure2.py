@@ -14,7 +14,15 @@ from vae_lab.sweep.table import Results
 
 LIMITS = {"mnist": (-150, -95), "frey_face": (0, 1600)}  # the paper's
 SPLITS = {"test_curve/elbo": "test", "train_curve/elbo": "train", "train/elbo": "train_running"}
-AT = (3e5, 1e6, 3e6, 1e7, 3e7, 1e8, 2.4e8)  # samples at which ours is compared with the published curve
+COMPARED_AT = (
+    3e5,
+    1e6,
+    3e6,
+    1e7,
+    3e7,
+    1e8,
+    2.4e8,
+)  # samples at which ours is compared with the published curve
 PER_DECADE = 10
 
 
@@ -33,13 +41,13 @@ def figure2(results: Results, folder: Path) -> list[Path]:
     Raises:
         UserError: If the published curves are missing or malformed.
     """
-    theirs = published.table("kingma2014_figure2")
+    theirs = published.published_points("kingma2014_figure2")
     ours = common.ours(results.manifest, _curves_of)
     if ours.is_empty():
         return []
     _draw(ours, theirs, folder / "figure.png")
     names = {"dataset": "data", "latent_dim": "latent size", "algorithm": "algorithm"}
-    table = common.compare(ours, theirs, AT, _published_split)
+    table = common.compare_curves(ours, theirs, COMPARED_AT, _published_split)
     return [folder / "figure.png", *common.write_comparison(folder, ours, table, names)]
 
 
@@ -51,7 +59,8 @@ def _published_split(split: str) -> str | None:
 def _curves_of(directory: Path) -> list[pl.DataFrame]:
     """The curves of one finished run."""
     config = result_of(directory).config
-    dataset, estimator = (common.class_of(config, group) for group in ("dataset", "estimator"))
+    dataset = common.published_name(config, "dataset", common.DATASETS)
+    algorithm = common.published_name(config, "estimator", common.ALGORITHMS)
     rows = common.rows_of(directory)
     parts = [
         _binned(rows, column) if split == "train_running" else rows.select("samples", column).drop_nulls()
@@ -60,9 +69,9 @@ def _curves_of(directory: Path) -> list[pl.DataFrame]:
     ]
     return [
         part.select(
-            pl.lit(common.DATASETS.get(dataset, dataset)).alias("dataset"),
+            pl.lit(dataset).alias("dataset"),
             pl.lit(config["model.latent_dim"], pl.Int64).alias("latent_dim"),
-            pl.lit(common.ALGORITHMS.get(estimator, estimator)).alias("algorithm"),
+            pl.lit(algorithm).alias("algorithm"),
             pl.lit(SPLITS[part.columns[1]]).alias("split"),
             pl.col("samples").cast(pl.Float64).alias("training_samples"),
             pl.col(part.columns[1]).alias("lower_bound_nats"),

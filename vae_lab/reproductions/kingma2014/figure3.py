@@ -5,6 +5,7 @@ from pathlib import Path
 import polars as pl
 from matplotlib.ticker import EngFormatter
 
+from vae_lab.datasets import MNIST
 from vae_lab.figures.style import figure
 from vae_lab.reproductions import published
 from vae_lab.reproductions import published_curves as common
@@ -13,7 +14,16 @@ from vae_lab.sweep.table import Results
 
 LIMITS = {1000: (-160, -100), 50000: (-160, -125)}  # the paper's
 SPLITS = {"test_curve/log_likelihood_hmc": "test", "train_curve/log_likelihood_hmc": "train"}
-AT = (1e6, 2e6, 3e6, 5e6, 1e7, 2e7, 4e7, 6e7)  # samples at which ours is compared with the published curve
+COMPARED_SAMPLES = (
+    1e6,
+    2e6,
+    3e6,
+    5e6,
+    1e7,
+    2e7,
+    4e7,
+    6e7,
+)  # samples at which ours is compared with the published curve
 
 
 def figure3(results: Results, folder: Path) -> list[Path]:
@@ -28,7 +38,7 @@ def figure3(results: Results, folder: Path) -> list[Path]:
     Raises:
         UserError: If the published curves are missing or malformed.
     """
-    theirs = published.table("kingma2014_figure3")
+    theirs = published.published_points("kingma2014_figure3")
     ours = common.ours(results.manifest, _curves_of)
     if ours.is_empty():
         return []
@@ -36,22 +46,23 @@ def figure3(results: Results, folder: Path) -> list[Path]:
     names = {"train_size": "training data", "algorithm": "algorithm"}
     return [
         folder / "figure.png",
-        *common.write_comparison(folder, ours, common.compare(ours, theirs, AT), names),
+        *common.write_comparison(folder, ours, common.compare_curves(ours, theirs, COMPARED_SAMPLES), names),
     ]
 
 
 def _curves_of(directory: Path) -> list[pl.DataFrame]:
     """The curves of one finished run."""
     config = result_of(directory).config
-    if common.class_of(config, "dataset") != "MNIST" or config["dataset.train_size"] is None:
+    if common.class_of(config, "dataset", [MNIST]) is None or config["dataset.train_size"] is None:
         return []  # nothing that was published
-    estimator, rows = common.class_of(config, "estimator"), common.rows_of(directory)
+    algorithm = common.published_name(config, "estimator", common.ALGORITHMS)
+    rows = common.rows_of(directory)
     return [
         rows.select(
             pl.lit(config["dataset.train_size"] - config["dataset.validation_size"], pl.Int64).alias(
                 "train_size"
             ),
-            pl.lit(common.ALGORITHMS.get(estimator, estimator)).alias("algorithm"),
+            pl.lit(algorithm).alias("algorithm"),
             pl.lit(split).alias("split"),
             pl.col("samples").cast(pl.Float64).alias("training_samples"),
             pl.col(column).alias("log_likelihood_nats"),

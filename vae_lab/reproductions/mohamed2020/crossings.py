@@ -70,7 +70,7 @@ def crossings(measured: pl.DataFrame) -> pl.DataFrame:
     Raises:
         UserError: If the published numbers are missing or malformed.
     """
-    rows = published.table("mohamed2020_crossings").rename({"k": "published"}).to_dicts()
+    rows = published.published_points("mohamed2020_crossings").rename({"k": "published"}).to_dicts()
     return pl.DataFrame([row | _crossing(measured, row) for row in rows], infer_schema_length=None)
 
 

@@ -71,7 +71,7 @@ def curves(table: pl.DataFrame, metric: str, path: Path) -> None:
 
 
 def _setting(manifest: Manifest, point: dict[str, str]) -> str:
-    """Values of all axes but the repeats, which curves are compared by."""
+    """The label of a compared setting: the values of all axes but the repeats."""
     shown = {name: value for name, value in point.items() if manifest.roles[name] != "repeats"}
     named = ", ".join(f"{name} = {value}" for name, value in shown.items())
     return next(iter(shown.values())) if len(shown) == 1 else named

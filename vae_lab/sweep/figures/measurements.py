@@ -7,7 +7,11 @@ import polars as pl
 from vae_lab.applications.gradients.figures import snr, variance
 from vae_lab.sweep.table import Results
 
-OF_ONE_GROUP = ("seed", "latent_dim", "num_samples")  # axes of a measurement that its figures draw themselves
+MEASUREMENT_AXES = (
+    "seed",
+    "latent_dim",
+    "num_samples",
+)  # axes of a measurement that its figures draw themselves
 
 
 def draw_gradients(results: Results, folder: Path) -> list[Path]:
@@ -28,7 +32,7 @@ def _measurements(results: Results, folder: Path) -> pl.DataFrame:
     for entry in results.manifest.entries:
         path = entry.directory / "gradients.parquet"
         if entry.is_done and path.is_file():
-            others = {name: value for name, value in entry.point.items() if name not in OF_ONE_GROUP}
+            others = {name: value for name, value in entry.point.items() if name not in MEASUREMENT_AXES}
             setting = ", ".join(f"{name} = {value}" for name, value in others.items())
             parts.append(pl.read_parquet(path).with_columns(pl.lit(setting).alias("setting")))
     table = pl.concat(parts, how="diagonal_relaxed")

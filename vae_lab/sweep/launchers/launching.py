@@ -1,4 +1,4 @@
-"""Steps of every launcher: compose the jobs, run them, and give Hydra their results."""
+"""The work common to the launchers: composing the jobs, running them, giving Hydra their results."""
 
 import errno
 import os
@@ -86,7 +86,7 @@ def run_on_slurm(
         with LiveTable(_name(master), len(tasks)) as board:
             slurm.wait_for_jobs(tasks, submitted, board.show)
     else:
-        print(f"vae-lab status {directory} shows their progress, vae-lab figures {directory} their results")
+        print(f"vae-lab status {directory} shows how they stand, vae-lab figures {directory} what they found")
     return [_returned(task) for task in tasks]
 
 

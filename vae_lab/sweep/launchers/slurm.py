@@ -26,12 +26,12 @@ from vae_lab.sweep.launchers.with_parent import die_with_parent
 JOBS = "slurm.json"  # in the sweep's directory: the number at SLURM of each submitted run
 POLL_SECONDS = 2.0
 SILENCE_SECONDS = 600.0  # for which squeue may give no answer, as when SLURM is started again
-PATIENCE = 4  # times that a job may be missing in the queue, since it is while it is queued again
+MAX_ABSENCES = 4  # times that a job may be missing in the queue, since it is while it is queued again
 BUSY_SECONDS = 10.0
 
 
 class SlurmTask:
-    """A task of a job, run by submitit: one command line, in a process of its own.
+    """A task of a SLURM job, run by submitit: one command line, as a process beside it.
 
     On the signal that comes before a time-out or a preemption, submitit asks for a `checkpoint` and puts the
     job back into the queue, where the same line continues from the run's last checkpoint.
@@ -48,7 +48,7 @@ class SlurmTask:
 
     def __call__(self) -> str:
         while (status := self._run()) == Busy.exit_status:
-            time.sleep(BUSY_SECONDS)  # the earlier process, on a node that is lost, is soon considered dead
+            time.sleep(BUSY_SECONDS)  # its former self, on a node that is lost, is soon taken for dead
         if status:
             raise RuntimeError(why(Path(self.directory), status))
         return self.directory
@@ -146,7 +146,7 @@ def wait_for_jobs(
             elif number in queued:
                 unseen[number] = 0
                 _follow(task, queued[number])
-            elif task.state in ("waiting", "running") and unseen[number] > PATIENCE:
+            elif task.state in ("waiting", "running") and unseen[number] > MAX_ABSENCES:
                 task.state, task.error = "failed", how_it_ended(task.job.directory, number)
         show(tasks)
         time.sleep(POLL_SECONDS)
@@ -195,7 +195,7 @@ def _follow(task: Task, state: str) -> None:
 
 
 def _parameters(threads: int, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters of submitit, beyond the resources that follow from the trainer."""
+    """Parameters for submitit, beyond the resources that follow from the trainer."""
     chosen = {
         "partition": settings["partition"],
         "time": settings["minutes"],
@@ -215,7 +215,7 @@ def _exports() -> list[str]:
 
 
 def _ask(*command: str) -> str | None:
-    """Output of a command of SLURM; None if the command fails, as `sacct` does without accounting."""
+    """The output of a command of SLURM; None if it fails, as `sacct` does without accounting."""
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     except (OSError, subprocess.SubprocessError):

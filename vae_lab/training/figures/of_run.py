@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vae_lab.figures.images import image_grid, interleave
-from vae_lab.models.vae import VAE, Batch
+from vae_lab.models.vae import Batch
 from vae_lab.noise import NoiseSource, permutation
 from vae_lab.training.build import TrainingParts
 from vae_lab.training.figures.learning_curve import learning_curve
@@ -33,8 +33,8 @@ def draw_figures(
     folder.mkdir(parents=True, exist_ok=True)
     learning_curve(rows, parts.estimator.selection, folder / "learning_curve.png", exact)
     parts.model.eval()
-    if isinstance(parts.model, VAE):
-        if not parts.model.likelihood.is_over_pixels:
+    if parts.model.has_latents:
+        if not parts.model.is_over_pixels:
             return {path.stem: path for path in sorted(folder.glob("*.png"))}
         with torch.no_grad():
             if parts.model.has_encoder:

@@ -14,7 +14,7 @@ from vae_lab.figures.style import figure
 TILE = 0.52  # inches
 STRIP = 0.11  # inches, of a vector
 GAP = 2  # pixels between images
-LEAST = 40  # pixels of an image's height
+MIN_HEIGHT = 40  # pixels of an image's height
 INACTIVE = "#8a8a8a"
 
 
@@ -71,7 +71,7 @@ def _images(axes: Axes, data: Tensor, columns: Sequence[str], along: str) -> lis
 
 def _larger(images: Tensor) -> Tensor:
     """Images of a few pixels with several for each, so that the gaps between them are thin."""
-    times = max(1, -(-LEAST // images.shape[2]))
+    times = max(1, -(-MIN_HEIGHT // images.shape[2]))
     return images.repeat_interleave(times, 2).repeat_interleave(times, 3)
 
 
