@@ -27,5 +27,5 @@ def too_large(error: BaseException | None) -> str | None:
     return None
 
 
-def _gigabytes(number: str, unit: str) -> str:
-    return f"{float(number) * UNITS[unit] / 1e9:,.1f}"
+def _gigabytes(amount: str, unit: str) -> str:
+    return f"{float(amount) * UNITS[unit] / 1e9:,.1f}"

@@ -67,12 +67,12 @@ def _active_units(
         return {}
     layers = [ActiveUnits(size) for size in vae.layer_dims]
     for piece in pieces:
-        found = posterior_means(vae, batch.take(piece), noise)
-        parts = (means.split(vae.layer_dims, dim=1) for means in found)
+        batch_means = posterior_means(vae, batch.take(piece), noise)
+        parts = (means.split(vae.layer_dims, dim=1) for means in batch_means)
         for layer, means, again in zip(layers, *parts, strict=True):
             layer.add(means, again)
     counts = [layer.count(layer.sums) for layer in layers]
-    of_each = {f"active_units_{number}": Statistic(count) for number, count in enumerate(counts, start=1)}
+    of_each = {f"active_units_{index}": Statistic(count) for index, count in enumerate(counts, start=1)}
     return {"active_units": Statistic(sum(counts))} | (of_each if len(layers) > 1 else {})
 
 

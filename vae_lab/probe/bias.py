@@ -104,9 +104,9 @@ def _share_of_longer(gram: Tensor) -> float:
 
 
 @lru_cache(maxsize=1)
-def _signs(number: int) -> Tensor:
+def _signs(count: int) -> Tensor:
     """All ways to flip so many signs, `(2^number, number)`; none in row 0, the first in the second half."""
-    flipped = torch.arange(2**number).unsqueeze(1) >> torch.arange(number).flip(0) & 1
+    flipped = torch.arange(2**count).unsqueeze(1) >> torch.arange(count).flip(0) & 1
     return (1 - 2 * flipped).double()
 
 

@@ -28,7 +28,7 @@ def table_of(probed: Probed) -> Shown:
         error = "" if score.standard_error is None else f" ± {score.standard_error:.3f}"
         row.append(f"{score.mean:.3f}{error}")
     rows["chance"] = [f"{probed.chance:.3f}" for _ in numbers]
-    head = [f"{number:,} labels" for number in numbers[:-1]]
+    head = [f"{count:,} labels" for count in numbers[:-1]]
     return Shown(
         ("accuracy ± s.e.", *head, f"all {numbers[-1]:,}"), [(name, *row) for name, row in rows.items()]
     )

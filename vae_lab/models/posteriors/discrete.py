@@ -42,7 +42,7 @@ def is_enumerable(posterior: Posterior) -> TypeGuard[Discrete]:
     return isinstance(posterior, Discrete) and posterior.num_states <= MOST_STATES
 
 
-def all_values(choices: Tensor, number: int) -> Tensor:
+def all_values(choices: Tensor, count: int) -> Tensor:
     """Every way to take one of `choices` `(C, W)` so many times, side by side, `(C^number, number W)`."""
-    ways = torch.cartesian_prod(*[torch.arange(len(choices))] * number).reshape(-1, number)
+    ways = torch.cartesian_prod(*[torch.arange(len(choices))] * count).reshape(-1, count)
     return choices[ways].flatten(1)
