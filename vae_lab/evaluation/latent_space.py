@@ -13,7 +13,7 @@ from vae_lab.models.distributions.posterior import PosteriorDistribution
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource, permutation
 
-AT_A_TIME = 1000  # data
+CHUNK_DATA = 1000  # data
 
 
 @torch.no_grad()
@@ -34,7 +34,7 @@ def latent_space(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[dict[str, 
         The statistics by name, and the mean KL of each dimension, `(D,)`, in nats; None if log p(z) is no sum
         over the dimensions.
     """
-    pieces = [slice(start, start + AT_A_TIME) for start in range(0, len(batch.x), AT_A_TIME)]
+    pieces = [slice(start, start + CHUNK_DATA) for start in range(0, len(batch.x), CHUNK_DATA)]
     outputs = torch.cat([vae.encoder(batch.take(piece).x) for piece in pieces])
     specs = vae.posterior_noise(1) | {"prior": vae.prior.noise_spec(1)}
     draws = noise.evaluation(

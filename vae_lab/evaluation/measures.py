@@ -24,7 +24,7 @@ from vae_lab.models.vae import VAE, Batch, has_latents
 from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, random_subset
 from vae_lab.numerics.streamed import subsample
 
-AT_A_TIME = 200  # data, at least
+CHUNK_DATA = 200  # data, at least
 
 
 class Measured(NamedTuple):
@@ -161,7 +161,7 @@ class Measures:
     def _terms(
         self, vae: GenerativeModel, batch: Batch, noise: NoiseSource, progress: Callable[[int], None]
     ) -> dict[str, Term]:
-        size = max(AT_A_TIME, self.chunk_rows // EVALUATION_BLOCK)
+        size = max(CHUNK_DATA, self.chunk_rows // EVALUATION_BLOCK)
         pieces = [slice(start, start + size) for start in range(0, len(batch.x), size)]
         parts = []
         for terms in in_threads(

@@ -6,9 +6,9 @@ import numpy as np
 
 from vae_lab.numerics.intervals import degrees_of_freedom, student_t_quantile
 
-FEWEST_REPLICATES = 8
-FEWEST_DRAWS = 100  # replicates times data
-FEWEST_DATA = 20  # for the variance over minibatches
+MIN_REPLICATES = 8
+MIN_DRAWS = 100  # replicates times data
+MIN_DATA = 20  # for the variance over minibatches
 WELL_KNOWN = 0.5  # a relative standard error, above which a variance that may be negative has no log axis
 UNKNOWN = (math.nan, math.nan)
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from vae_lab.models.vae import Batch
 from vae_lab.probe.groups import Groups
-from vae_lab.probe.intervals import FEWEST_DATA, UNKNOWN, of_signed_variance
+from vae_lab.probe.intervals import MIN_DATA, UNKNOWN, of_signed_variance
 from vae_lab.probe.jacobian import CHUNK_NUMBERS
 from vae_lab.probe.replicates import Objective, per_datum_gradients
 
@@ -58,5 +58,5 @@ def minibatch_traces(
     for group, names in groups.items():
         values = torch.stack([torch.cat(products[name]) for name in names]).sum(0)
         trace, shares = float(values.mean()) / (count - 1), values.cpu().numpy()
-        traces[group] = (trace, *(UNKNOWN if count < FEWEST_DATA else of_signed_variance(trace, shares)))
+        traces[group] = (trace, *(UNKNOWN if count < MIN_DATA else of_signed_variance(trace, shares)))
     return traces

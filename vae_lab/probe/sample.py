@@ -8,7 +8,7 @@ from torch import Tensor
 from vae_lab.estimators.base import Needs
 from vae_lab.models.vae import Batch
 from vae_lab.probe.groups import Groups
-from vae_lab.probe.intervals import FEWEST_DRAWS, FEWEST_REPLICATES, UNKNOWN, of_variance
+from vae_lab.probe.intervals import MIN_DRAWS, MIN_REPLICATES, UNKNOWN, of_variance
 from vae_lab.probe.jacobian import EncoderJacobian
 from vae_lab.probe.moments import Moments
 from vae_lab.probe.replicates import Objective, stacked
@@ -115,7 +115,7 @@ class Sample:
     def interval(self, group: str) -> tuple[float, float]:
         """A 95 % interval of the trace; nan where there are too few replicates and data for one."""
         shares = torch.cat(self.shares[group]).numpy()
-        few = len(shares) < FEWEST_REPLICATES or len(shares) * len(self.batch.x) < FEWEST_DRAWS
+        few = len(shares) < MIN_REPLICATES or len(shares) * len(self.batch.x) < MIN_DRAWS
         return UNKNOWN if few else of_variance(self.trace(group), shares)
 
     def is_per_datum(self, group: str) -> bool:

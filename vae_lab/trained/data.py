@@ -19,7 +19,7 @@ from vae_lab.files.writing import IMAGES, as_text, image_files
 from vae_lab.models.likelihoods.support import extremes
 from vae_lab.numerics.streamed import StreamedTensor, subsample
 
-AS_IT_IS = {"binarize": "none", "dequantize": False}
+UNPROCESSED = {"binarize": "none", "dequantize": False}
 DATASETS = options_of("dataset")
 ARRAYS = (".npy", ".npz")
 
@@ -113,7 +113,7 @@ def _of_dataset(key: str, option: str) -> Split:
     cfg: Any = OmegaConf.load(CONF / "dataset" / f"{option}.yaml")
     if OmegaConf.is_missing(cfg, "path"):
         raise UserError(f"{key}={option} has no path; give the file or the folder itself.")
-    cfg.update({name: value for name, value in AS_IT_IS.items() if name in cfg})
+    cfg.update({name: value for name, value in UNPROCESSED.items() if name in cfg})
     dataset: SplitDataset = instantiate(cfg, f"{key}={option}", SplitDataset)
     try:
         return dataset.data.test

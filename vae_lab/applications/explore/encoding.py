@@ -13,7 +13,7 @@ from vae_lab.noise import random_subset
 from vae_lab.numerics.streamed import in_batches
 from vae_lab.trained.model import TrainedModel
 
-AT_A_TIME = 1000  # data
+CHUNK_DATA = 1000  # data
 
 
 def codes_of(
@@ -52,7 +52,7 @@ def encode_datum(model: TrainedModel, x: Tensor, index: int, part: str) -> Tenso
 
 def _batches(model: TrainedModel, split: Split, numbers: Tensor, progress: Progress) -> Iterator[Batch]:
     done = 0
-    for x, of_batch in in_batches(split.x, numbers.split(AT_A_TIME)):
+    for x, of_batch in in_batches(split.x, numbers.split(CHUNK_DATA)):
         yield model.batch(x, of_batch)
         done += len(of_batch)
         progress(done, len(numbers))

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from vae_lab.numerics.streamed import StreamedTensor, in_batches
 
-AT_A_TIME = 2000  # data that are read
+CHUNK_DATA = 2000  # data that are read
 NEIGHBOURS = 5
 
 
@@ -22,7 +22,7 @@ def mean_of(x: Tensor | StreamedTensor) -> Tensor:
     """
     total = torch.zeros(tuple(x.shape[1:]), dtype=torch.float64)
     counts = torch.zeros_like(total)
-    for some, _ in in_batches(x, torch.arange(len(x)).split(AT_A_TIME)):
+    for some, _ in in_batches(x, torch.arange(len(x)).split(CHUNK_DATA)):
         total += some.double().nansum(0).cpu()
         counts += (~some.isnan()).double().sum(0).cpu()
     overall = total.sum() / counts.sum()

@@ -9,7 +9,7 @@ from vae_lab.models.distributions.discrete import DiscreteDistribution
 from vae_lab.models.distributions.posterior import Posterior
 from vae_lab.noise import BaseDistribution
 
-MOST_STATES = 1024  # that are summed over
+MAX_STATES = 1024  # that are summed over
 
 
 class Discrete(Posterior):
@@ -39,7 +39,7 @@ class Discrete(Posterior):
 
 def is_enumerable(posterior: Posterior) -> TypeGuard[Discrete]:
     """Whether latent variables have so few values that one can sum over them."""
-    return isinstance(posterior, Discrete) and posterior.num_states <= MOST_STATES
+    return isinstance(posterior, Discrete) and posterior.num_states <= MAX_STATES
 
 
 def all_values(choices: Tensor, count: int) -> Tensor:
