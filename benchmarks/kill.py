@@ -153,7 +153,7 @@ class Laboratory:
         shutil.copytree(self.here, self.kept / name, symlinks=True)
 
     def round(self, name: str, number: int) -> dict[str, Any]:
-        """Disturbs a sweep, and tells what came of it."""
+        """Disturbs a sweep, and records the outcome."""
         if name not in self.seconds:
             self.prepare(name)
         since = processor_seconds()
@@ -290,7 +290,7 @@ def serve(seed: int, kills: int, numbers: Iterator[int], earlier: Counter[str], 
         numbers: Of the rounds.
         earlier: How many kills each kind of run has had.
         top: A folder to work in.
-        log: Where each round is told.
+        log: The file that each round is written to.
     """
     top.mkdir()
     (top / "home").mkdir()

@@ -19,7 +19,7 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
 VERBS = "is|are|was|were|has|have|had|must|may|can|cannot|would|will|needs?|knows?|gives?|lacks?"
 PRONOUN_AS_SUBJECT = re.compile(
-    r"(?:^|[.:;,] |\b(?:and|but|if|since|because|when|so that) )"
+    r"(?:^|[.:;,(] |\b(?:and|but|or|so|that|what|how|if|as|since|because|when|while|until|unless|where) )"
     rf"(?:(?:it|they|he) (?:{VERBS}|[a-z]+s)|(?:this|these|those|that) (?:{VERBS})) ",
     re.IGNORECASE,
 )
@@ -57,7 +57,12 @@ def speaks_in_pronouns(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["estimator: it asks q(z|x) of data", "the disk is full; they are lost", "x, but it cannot grow"],
+    [
+        "estimator: it asks q(z|x) of data",
+        "the disk is full; they are lost",
+        "x, but it cannot grow",
+        "as it has no effect",
+    ],
 )
 def test_a_pronoun_is_found(text):
     assert speaks_in_pronouns(text)

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from vae_lab.errors import UserError
 
-MOST_THREADS = 1024
+MAX_THREADS = 1024
 
 
 class ProcessesLauncher(Launcher):
@@ -32,8 +32,8 @@ class ProcessesLauncher(Launcher):
             value = getattr(self, name)
             if not (value is None and name == "slots") and (type(value) is not int or value < 1):
                 raise UserError(f"hydra.launcher.{name} must be an int of at least 1, got {value!r}.")
-        if self.threads > MOST_THREADS:
-            raise UserError(f"hydra.launcher.threads must be at most {MOST_THREADS}, got {self.threads}.")
+        if self.threads > MAX_THREADS:
+            raise UserError(f"hydra.launcher.threads must be at most {MAX_THREADS}, got {self.threads}.")
         self.hydra_context = hydra_context
         self.config: Any = config
 

@@ -161,7 +161,7 @@ def digits():
         Labelled({"code": x[part, 20:24], "pixels": x[part]}, torch.from_numpy(labels[part]))
         for part in (one, other)
     ]
-    return with_components(*parts, number=4)
+    return with_components(*parts, count=4)
 
 
 def test_accuracies_are_those_of_scikit_learn_called_by_hand():
@@ -327,7 +327,9 @@ def test_all_runs_of_a_sweep(vae_lab, runs, tmp_path):
     assert "accuracy/linear/code/all" in table.columns
     process = vae_lab("embed", "runs=sizes", *FAST, "out=codes.parquet")
     assert process.returncode == 1
-    assert "out=codes.parquet is for one run, and would be replaced by each; leave it out." in process.stderr
+    assert (
+        "out=codes.parquet must be left out of a sweep, as each run would replace the file." in process.stderr
+    )
 
 
 def test_mistakes_leave_nothing(here, runs, tmp_path):

@@ -27,7 +27,7 @@ def pixels(number, seed, *shape):
 @pytest.mark.parametrize("at_a_time", [1, 7, 1000])
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_nearest_is_what_looking_at_all_pairs_finds(tmp_path, monkeypatch, on_disk, at_a_time):
-    monkeypatch.setattr(nearest_module, "AT_A_TIME", at_a_time)
+    monkeypatch.setattr(nearest_module, "CHUNK_DATA", at_a_time)
     queries, x = pixels(11, 0), pixels(50, 1)
     given = x
     if on_disk:
@@ -44,7 +44,7 @@ def test_a_copy_is_at_distance_0_and_the_first_of_equals_is_found(monkeypatch):
     found = nearest_data(x[[3, 200]], torch.cat([x, x]))
     assert found.numbers.tolist() == [3, 200]
     assert found.distances.tolist() == [0, 0]
-    monkeypatch.setattr(nearest_module, "AT_A_TIME", 10)
+    monkeypatch.setattr(nearest_module, "CHUNK_DATA", 10)
     assert nearest_data(x[[3, 200]], torch.cat([x, x])).numbers.tolist() == [3, 200]
 
 

@@ -90,7 +90,7 @@ MISTAKES = {
     "optimizer.algorithm.eps=-1": "optimizer.algorithm cannot take a step with its settings (Invalid epsilon",
     "optimizer.algorithm.betas=[3,3]": "optimizer.algorithm cannot take a step with its settings (Invalid",
     "optimizer.algorithm.eps=nan": "optimizer.algorithm.eps must be finite, got nan.",
-    "+optimizer.algorithm.lr=-5": "optimizer.algorithm.lr must be left out, as it has no effect; use lr.",
+    "+optimizer.algorithm.lr=-5": "optimizer.algorithm.lr has no effect; use lr.",
     "optimizer=sgd optimizer.algorithm.momentum=3": (
         "optimizer.algorithm.momentum must be at least 0 and below 1, got 3."
     ),

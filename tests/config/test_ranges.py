@@ -88,7 +88,7 @@ def test_optimizers_that_take_steps(algorithm, schedule):
     ("algorithm", "schedule", "message"),
     [
         (partial(torch.optim.Adam, betas=(3, 3)), None, "algorithm cannot take a step with its settings"),
-        (partial(torch.optim.Adam, lr=1.0), None, "algorithm.lr must be left out, as it has no effect"),
+        (partial(torch.optim.Adam, lr=1.0), None, "algorithm.lr has no effect; use lr"),
         (partial(torch.optim.SGD, nesterov=True), None, "algorithm cannot take a step with its settings"),
         (
             torch.optim.Adam,

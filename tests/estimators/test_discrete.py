@@ -351,7 +351,7 @@ def test_training_the_control_variate_lowers_the_variance(make):
     assert variance() < 0.5 * before
 
 
-LAWS = {
+FAMILIES = {
     "binary": lambda logits: (BernoulliDistribution(logits), torch.distributions.Bernoulli(logits=logits)),
     "categorical": lambda logits: (
         CategoricalDistribution(logits, 3),
@@ -360,16 +360,16 @@ LAWS = {
 }
 
 
-@pytest.fixture(params=LAWS)
+@pytest.fixture(params=FAMILIES)
 def distribution(request):
     """A distribution over six numbers for two data, and that of torch."""
     generator = torch.Generator().manual_seed(0)
-    return LAWS[request.param](2 * torch.randn(2, 6, generator=generator, dtype=torch.float64))
+    return FAMILIES[request.param](2 * torch.randn(2, 6, generator=generator, dtype=torch.float64))
 
 
 def test_distributions_are_those_of_torch(distribution):
     q, reference = distribution
-    other = LAWS["binary" if isinstance(q, BernoulliDistribution) else "categorical"](q.logits.flip(0))
+    other = FAMILIES["binary" if isinstance(q, BernoulliDistribution) else "categorical"](q.logits.flip(0))
     z = q.transform(torch.rand(7, 2, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64))
     in_their_shape = z.unflatten(-1, (-1, 3)) if isinstance(q, CategoricalDistribution) else z
     assert torch.allclose(q.log_prob(z), reference.log_prob(in_their_shape).sum(-1))

@@ -336,7 +336,7 @@ def test_annealing_finds_what_importance_sampling_cannot():
 
 
 def test_no_measure_changes_with_the_number_of_threads(monkeypatch):
-    monkeypatch.setattr("vae_lab.evaluation.measures.AT_A_TIME", 3)
+    monkeypatch.setattr("vae_lab.evaluation.measures.CHUNK_DATA", 3)
     vae, batch = linear_gaussian_vae(), gaussian_batch(size=10)
     found = []
     for number in (1, 2, 3):

@@ -1,4 +1,4 @@
-"""A result knows the code that made it: it is told when that has changed, and done again by asking."""
+"""The code behind a result: changes since are reported, and the run is repeated on request."""
 
 import subprocess
 import sys
@@ -124,7 +124,7 @@ def test_a_changed_source_is_told_and_done_again_by_asking(package, tmp_path):
     assert directory.kept() is not None
     (package / "helper.py").write_text("FACTOR = 2.0\n")
     assert code.notes_on(result) == [
-        "the code has changed since: estimator (mine_pkg/helper.py); rerun=code does it again."
+        "the code has changed since: estimator (mine_pkg/helper.py); rerun=code repeats the run."
     ]
     assert directory.kept() is None
     again = training.run(Settings.of(cfg), directory)
@@ -151,7 +151,7 @@ def test_a_run_that_goes_on_under_other_code_says_so(package, tmp_path):
     assert result["code"]["history"] == [{"samples": 0, "hash": first}, {"samples": 300, "hash": second}]
     assert result["provenance"]["code"] == f"{first[:8]}+{second[:8]}"
     assert f"{first[:8]}, then {second[:8]} from 300 samples on" in " ".join(result["notes"])
-    assert code.notes_on(result) == ["other code made a part of this; rerun=code does it again."]
+    assert code.notes_on(result) == ["other code made a part of this; rerun=code repeats the run."]
     cfg, directory = directory_of(tmp_path / "short" / "longer", *longer, "rerun=code")
     assert directory.kept() is None
     assert [each["samples"] for each in training.run(Settings.of(cfg), directory)["code"]["history"]] == [0]
@@ -197,7 +197,7 @@ def test_other_versions_are_told():
     }
     (note,) = code.notes_on(made)
     assert note.startswith("made with torch 1.0 (now ")
-    assert code.notes_on({}) == ["the code of this result is unknown; rerun=code does it again."]
+    assert code.notes_on({}) == ["the code of this result is unknown; rerun=code repeats the run."]
 
 
 def one_source(path, digest, **more):
@@ -253,7 +253,7 @@ def test_a_sweep_says_of_how_many_finished_runs_the_code_has_changed(tmp_path, c
     _tell_of_other_code(jobs)
     assert capsys.readouterr().out == (
         f"note: the code of 2 of the 3 finished runs has changed since: estimator ({own}), unknown code; "
-        "rerun=code does these again.\n"
+        "rerun=code repeats these runs.\n"
     )
 
 

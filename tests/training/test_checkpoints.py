@@ -187,7 +187,7 @@ def test_what_is_named_in_its_stead_exists():
         ({"gradient_clip_algorithm": "norm"}, "needs options.gradient_clip_val"),
         ({"deterministic": 1}, "options.deterministic must be true or false or warn, got 1."),
         ({"detect_anomaly": "yes"}, "options.detect_anomaly must be true or false, got 'yes'."),
-        ({"sync_batchnorm": True}, "options.sync_batchnorm must be left out for one process"),
+        ({"sync_batchnorm": True}, "options.sync_batchnorm has no effect on one process; leave it out"),
     ],
 )
 def test_values_of_options(options, message):

@@ -75,7 +75,7 @@ def test_a_finished_run_is_not_done_again_unless_asked(vae_lab, tmp_path):
     started = time.monotonic()
     second = vae_lab("train", *QUIET, "hydra.run.dir=run", module="vae_lab")
     assert time.monotonic() - started < 3  # no torch import
-    assert "This configuration is done already; rerun=true does it again." in second.stdout
+    assert "This configuration is done already; rerun=true repeats the run." in second.stdout
     assert first.stdout.splitlines()[0] in second.stdout
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").stat().st_mtime_ns == stamp
     refused = vae_lab("train", *QUIET, "hydra.run.dir=run", "trainer.num_nodes=1e-300")

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from vae_lab.trained.model import TrainedModel
 
-Progress = Callable[[int, int], None]  # is told how many are done, and of how many
+Progress = Callable[[int, int], None]  # called with how many are done, and of how many
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Outcome:
         metrics: By name.
         metric: The name of the one by which a sweep judges, the higher the better.
         shown: What the terminal shows.
-        notes: What must be said of the numbers.
+        notes: Caveats.
         details: Further entries of `metrics.json`.
         checkpoints: Those of other runs that it depends on.
     """

@@ -62,9 +62,9 @@ def _carry_out(
     with Progress(transient=True, disable=not sys.stdout.isatty()) as bar:
         task = bar.add_task("", total=None)
 
-        def show(number: int, total: int) -> None:
-            done.update(samples=number, total=total)
-            bar.update(task, completed=number, total=total)
+        def show(count: int, total: int) -> None:
+            done.update(samples=count, total=total)
+            bar.update(task, completed=count, total=total)
 
         return application(model, prepared, folder, show)
 

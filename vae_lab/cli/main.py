@@ -43,8 +43,8 @@ def _obey(arguments: list[str]) -> None:
         return print(f"vae-lab {version('vae_lab')}")
     name, rest = arguments[0], arguments[1:]
     if name not in COMMANDS:
-        said = f"{shortened(name)} is not a command{did_you_mean(name, COMMANDS, _meant(arguments))}"
-        sys.exit(f"vae-lab: {on_one_line(said)}")
+        message = f"{shortened(name)} is not a command{did_you_mean(name, COMMANDS, _meant(arguments))}"
+        sys.exit(f"vae-lab: {on_one_line(message)}")
     _run(name, rest)
 
 

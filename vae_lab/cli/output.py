@@ -16,7 +16,7 @@ from vae_lab.sweep.show import plain_console
 EXPECTED = {"test/elbo", "test/reconstruction", "test/kl", "test/log_likelihood"}  # of most models
 
 
-EVIDENCE = 0.05  # a p-value below which an estimator is taken for biased
+EVIDENCE = 0.05  # a p-value below which an estimator is considered biased
 
 LOG_LIKELIHOODS = {"exact": "exact", "predictive": "of the predictive density"}
 
@@ -44,9 +44,9 @@ EVALUATED = {  # in this order; K, G and A stand for the numbers of samples, and
 }
 
 
-def show_done(what: str, result: Result) -> None:
+def show_done(message: str, result: Result) -> None:
     """Says that a result is there already, and what differs now from what made it."""
-    print(f"{what}; rerun=true does it again.")
+    print(f"{message}; rerun=true repeats the run.")
     for note in notes_on(result):
         print(f"note: {note}")
 
@@ -120,8 +120,8 @@ def show_evaluation(result: Result, directory: Path) -> None:
     table.add_column("", style="dim")
     for name in EVALUATED:
         if name == "log_likelihood":
-            for number in sorted(set(numbers) - {most}):
-                _add_measure(table, result, split, f"L_{number}", "")
+            for num_samples in sorted(set(numbers) - {most}):
+                _add_measure(table, result, split, f"L_{num_samples}", "")
         note = EVALUATED[name].format(**sizes)
         if name == "log_likelihood":
             note = LOG_LIKELIHOODS.get(result["log_likelihood"], note)
@@ -145,15 +145,15 @@ def _add_measure(table: Table, result: Result, split: str, name: str, note: str)
 
 
 def show_use(result: Result, directory: Path) -> None:
-    """Prints what came of a use of a trained model."""
+    """Prints the result of an application of a trained model."""
     console = plain_console()
     if shown := result["shown"]:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for number, name in enumerate(shown["columns"]):
+        for index, name in enumerate(shown["columns"]):
             table.add_column(
                 escape(name),
-                style="bold" if number == 0 else None,
-                justify="left" if number == 0 else "right",
+                style="bold" if index == 0 else None,
+                justify="left" if index == 0 else "right",
             )
         for row in shown["rows"]:
             table.add_row(*map(escape, row))
@@ -204,11 +204,11 @@ def _gradient_table(rows: list[dict[str, Any]]) -> Table:
             f"{1e3 * row['seconds']:.2f}",
         )
     marks = {_mark(row) for row in rows if row["status"] == "ok"}
-    said = {
+    legend = {
         "*": "* biased, as declared",
         "!": f"! biased by evidence: p below {percent(EVIDENCE)} for all rows together",
     }
-    if captions := [text for mark, text in said.items() if mark in marks]:
+    if captions := [text for mark, text in legend.items() if mark in marks]:
         table.caption = "\n".join(captions)
         table.caption_justify = "left"
     return table

@@ -21,7 +21,7 @@ NOT_DEFINING_GROUPS = ("trainer", "logger", "callbacks")  # which have settings 
 
 
 class Start(Callback):
-    """Ends a command whose result may not go where it is told to, before the folder is made."""
+    """Ends a command whose result may not go to the folder given, before the folder is made."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         _exit_if_refused(config, lambda: _check_run(config))

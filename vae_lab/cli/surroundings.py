@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from vae_lab.errors import UserError
 
-FEWEST_COLUMNS = 20  # in fewer rich shows nothing
+MIN_COLUMNS = 20  # in fewer rich shows nothing
 NO_HOME = "/nonexistent"  # as passwd has it for users without one
 
 
@@ -45,7 +45,7 @@ def make_usable() -> None:
         sys.stdout, sys.stderr = _patient(sys.stdout, 1), _patient(sys.stderr, 2)
     logging.raiseExceptions = False  # of a log on a full disk
     columns = os.environ.get("COLUMNS", "")
-    if columns.isdigit() and int(columns) < FEWEST_COLUMNS:
+    if columns.isdigit() and int(columns) < MIN_COLUMNS:
         del os.environ["COLUMNS"]
     home = os.path.expanduser("~")  # HOME, or what passwd says
     os.environ["HOME"] = NO_HOME if home == "~" else home

@@ -54,5 +54,5 @@ COMMANDS = {
         "run a question from sweeps/ to its table and its figure; alone: list the questions", "sweep", False
     ),
     "status": Command("show how the runs of a sweep stand, here or at SLURM", "status", False),
-    "figures": Command("collect and draw a sweep again, as far as it is done", "figures", False),
+    "figures": Command("collect and draw again the finished runs of a sweep", "figures", False),
 }

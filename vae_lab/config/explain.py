@@ -65,8 +65,8 @@ def exit_if_explained(error: Exception, command: str, config_name: str | None = 
     message = explain(error, config_name or command)
     if message is None:
         return
-    name, found = row_of(error)
-    message = readable_message(message if isinstance(found, Several) else on_one_line(message))
+    name, subject = row_of(error)
+    message = readable_message(message if isinstance(subject, Several) else on_one_line(message))
     status = getattr(error, "exit_status", ROWS[name].exit_status)
     if WANTS_TRACEBACK and status == 1:
         return
@@ -88,15 +88,15 @@ def explain(error: BaseException, config_name: str) -> str | None:
     Returns:
         None for a defect of ours.
     """
-    name, found = row_of(error)
-    return ROWS[name].message(found, config_name) if name else None
+    name, subject = row_of(error)
+    return ROWS[name].message(subject, config_name) if name else None
 
 
 def row_of(error: BaseException) -> tuple[str, Any]:
     """The name of the first row that is for an error, and what that recognises; "" and None for none."""
     for name, row in ROWS.items():
-        if isinstance(error, row.kind) and (found := row.recognise(error)) is not None:
-            return name, found
+        if isinstance(error, row.kind) and (subject := row.recognise(error)) is not None:
+            return name, subject
     return "", None
 
 
@@ -108,12 +108,12 @@ def readable_message(message: str) -> str:
 def in_words(error: BaseException) -> str:
     """The whole of an error's message on one line, but for where OmegaConf was when it arose."""
     lines = [line.strip() for line in str(error).splitlines()]
-    said = [
+    phrases = [
         line
         for line in lines
         if line and not line.startswith(("full_key:", "object_type=", "reference_type="))
     ]
-    return " ".join(said) or type(error).__name__
+    return " ".join(phrases) or type(error).__name__
 
 
 def _unknown_option(error: MissingConfigException, _: str) -> str:
@@ -153,7 +153,7 @@ ROWS = {
     "temporary files": Row(
         OSError,
         saying("No usable temporary directory"),
-        lambda found, _: "no folder for temporary files can be written to; set TMPDIR to one.",
+        lambda match, _: "no folder for temporary files can be written to; set TMPDIR to one.",
     ),
     "long name": Row(
         OSError,
@@ -176,14 +176,14 @@ ROWS = {
     "several values": Row(
         ConfigCompositionException,
         saying(r"^Ambiguous value for argument '([^=]+)=(.*)'\n"),
-        lambda found, _: (
-            f"{found[1]} has several values: add -m to run each, or write {found[1]}=[{found[2]}] for a list."
+        lambda match, _: (
+            f"{match[1]} has several values: add -m to run each, or write {match[1]}=[{match[2]}] for a list."
         ),
     ),
     "deleted key": Row(
         ConfigCompositionException,
         saying(r"Could not delete from config. '([^']+)' does not exist"),
-        lambda found, config_name: explain_unknown_key(found[1], config_name),
+        lambda match, config_name: explain_unknown_key(match[1], config_name),
     ),
     "key of a file": Row(
         CONFIGURATION_ERRORS,

@@ -122,7 +122,7 @@ def _check_options(folders: Iterable[Path], named: str) -> None:
     """
     usual = {"hydra", *(path.stem for path in CONF.iterdir())}
     others = [(path, folder) for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
-    while chosen := [one for one in others if one[0].stem in usual or one[0].stem.lower() in named]:
+    while chosen := [pair for pair in others if pair[0].stem in usual or pair[0].stem.lower() in named]:
         for path, folder in chosen:
             others.remove((path, folder))
             for each in sorted(path.rglob("*")) if path.is_dir() else [path]:
@@ -149,7 +149,7 @@ def _check_file(path: Path, root: Path) -> str:
 def _texts(node: Any) -> list[str]:
     """All names and values in a list of defaults, as they are written."""
     pairs = [pair for _, *pair in _values(node)]
-    return [str(one) for pair in pairs for one in pair if not isinstance(one, dict | list | None)]
+    return [str(item) for pair in pairs for item in pair if not isinstance(item, dict | list | None)]
 
 
 def _values(node: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -39,19 +39,19 @@ def check_hydra_settings(words: Sequence[str]) -> None:
         UserError: If one is set on which a run relies, or does not exist.
     """
     for word in words:
-        said = word.lstrip("+~")
+        setting = word.lstrip("+~")
         is_set = "=" in word or word.startswith("~")  # else it is a path, or the value of a flag
-        if not is_set or not re.match(r"hydra([./=]|$)", said) or said in AS_THEY_ARE:
+        if not is_set or not re.match(r"hydra([./=]|$)", setting) or setting in AS_THEY_ARE:
             continue
-        if said == "hydra.output_subdir=null" and _is_of_a_job(words):
+        if setting == "hydra.output_subdir=null" and _is_of_a_job(words):
             continue
-        if said.startswith("hydra.launcher.") and "_target_" in said:
+        if setting.startswith("hydra.launcher.") and "_target_" in setting:
             raise UserError(
-                f"{said.partition('=')[0]} must be a plain value; hydra/launcher= chooses a class."
+                f"{setting.partition('=')[0]} must be a plain value; hydra/launcher= chooses a class."
             )
-        if not said.startswith((*CHOSEN, LIGHTNING_NAME)) or said in WITHOUT_SENSE:
-            key = said.partition("=")[0]
-            raise UserError(f"{said if key in NAMES else key} is not to be set{did_you_mean(key, NAMES)}")
+        if not setting.startswith((*CHOSEN, LIGHTNING_NAME)) or setting in WITHOUT_SENSE:
+            key = setting.partition("=")[0]
+            raise UserError(f"{setting if key in NAMES else key} is not to be set{did_you_mean(key, NAMES)}")
 
 
 def check_environment(variables: Mapping[Any, Any]) -> None:

@@ -52,8 +52,8 @@ def _fixes(word: str, before: Sequence[str], after: Sequence[str]) -> Iterator[t
 
 
 def _reason(error: OverrideParseException) -> str:
-    said = " ".join(line.strip() for line in str(error.message).splitlines() if line.strip())
-    return said.removesuffix(f"Error parsing override '{error.override}'") or "not of the form key=value."
+    message = " ".join(line.strip() for line in str(error.message).splitlines() if line.strip())
+    return message.removesuffix(f"Error parsing override '{error.override}'") or "not of the form key=value."
 
 
 def _open(text: str) -> str:

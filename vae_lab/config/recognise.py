@@ -63,12 +63,12 @@ def caused_by(
 
 def _root(error: BaseException) -> OmegaConfBaseException | None:
     """The innermost of OmegaConf's errors that led to this one, or is this one, and names a key."""
-    found: Any = None
+    root: Any = None
     inner: BaseException | None = error
     while inner is not None:
-        found = inner if getattr(inner, "full_key", None) else found
+        root = inner if getattr(inner, "full_key", None) else root
         inner = inner.__cause__ or inner.__context__
-    return found
+    return root
 
 
 def unwritable_file(error: OSError) -> OSError | None:
@@ -89,5 +89,5 @@ def missing_option(error: MissingConfigException) -> MissingConfigException | No
 
 def refused_key(error: ConfigCompositionException) -> str | None:
     """The key that an override names, or one within its value."""
-    found = re.search(r"Could not override '([^']+)'", str(error))
-    return None if found is None else str(getattr(error.__cause__, "full_key", None) or found[1])
+    match = re.search(r"Could not override '([^']+)'", str(error))
+    return None if match is None else str(getattr(error.__cause__, "full_key", None) or match[1])

@@ -143,9 +143,9 @@ def keys_like(name: str, config: Any, near: str = "") -> list[str]:
     every = [key for key in _names(config) if not key.startswith("sweep.")]
     same = [key for key in every if _plain(key.rsplit(".", 1)[-1]) == _plain(name)]
     words = [key for key in _of(KEYS, name) if key.startswith("hydra") or _exists(key, every)]
-    found = [_as_group(key) for key in same] or words
-    inside = [key for key in found if near and key.startswith(f"{near}.")]
-    return inside or list(dict.fromkeys(found))
+    keys = [_as_group(key) for key in same] or words
+    inside = [key for key in keys if near and key.startswith(f"{near}.")]
+    return inside or list(dict.fromkeys(keys))
 
 
 def options_like(group: str, option: str, options: Iterable[str]) -> list[str]:

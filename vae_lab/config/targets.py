@@ -43,12 +43,12 @@ def parameters_of(node: Any, key: str) -> set[str]:
 
 def all_parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The parameters of a callable; for a class with `**settings` also those that its bases name."""
-    found = dict(inspect.signature(target).parameters)
+    parameters = dict(inspect.signature(target).parameters)
     for constructor in _constructors(target)[1:]:
         for name, parameter in inspect.signature(constructor).parameters.items():
             if name != "self" and parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
-                found.setdefault(name, parameter.replace(kind=parameter.KEYWORD_ONLY, default=None))
-    return found
+                parameters.setdefault(name, parameter.replace(kind=parameter.KEYWORD_ONLY, default=None))
+    return parameters
 
 
 def annotations(target: Callable[..., Any]) -> dict[str, Any]:
@@ -64,11 +64,11 @@ def _constructors(target: Callable[..., Any]) -> list[Callable[..., Any]]:
     """A callable, or the `__init__` of a class and those to which it may pass `**settings` on."""
     if not isinstance(target, type):
         return [target]
-    found: list[Callable[..., Any]] = []
+    constructors: list[Callable[..., Any]] = []
     for each in target.__mro__:
         if constructor := vars(each).get("__init__"):
-            found.append(constructor)
+            constructors.append(constructor)
             kinds = [parameter.kind for parameter in inspect.signature(constructor).parameters.values()]
             if inspect.Parameter.VAR_KEYWORD not in kinds:
                 break
-    return found
+    return constructors

@@ -6,7 +6,7 @@ AMOUNT = re.compile(r"(?:[Tt]ried to|Unable to) allocate ([\d.]+) ?(bytes|[KMGTP
 WITHOUT_AMOUNT = re.compile(
     "Overflow when unpacking|Storage size calculation overflowed|int too large to convert|out of memory"
 )
-KINDS = (RuntimeError, TypeError, ValueError, OverflowError, MemoryError)
+ALLOCATION_ERRORS = (RuntimeError, TypeError, ValueError, OverflowError, MemoryError)
 UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50, "EiB": 2**60}
 
 
@@ -18,7 +18,7 @@ def too_large(error: BaseException | None) -> str | None:
         'the memory does not suffice: 1,024.0 GB are asked for at once; make model, batch or data smaller.'
     """
     while error is not None:
-        if isinstance(error, KINDS):
+        if isinstance(error, ALLOCATION_ERRORS):
             amount = AMOUNT.search(str(error))
             if amount or isinstance(error, MemoryError) or WITHOUT_AMOUNT.search(str(error)):
                 asked = f": {_gigabytes(*amount.groups())} GB are asked for at once" if amount else ""
@@ -27,5 +27,5 @@ def too_large(error: BaseException | None) -> str | None:
     return None
 
 
-def _gigabytes(number: str, unit: str) -> str:
-    return f"{float(number) * UNITS[unit] / 1e9:,.1f}"
+def _gigabytes(amount: str, unit: str) -> str:
+    return f"{float(amount) * UNITS[unit] / 1e9:,.1f}"

@@ -70,14 +70,14 @@ def find_target(target: Any, key: str) -> Callable[..., Any]:
     package = check_target(target, key)
     target = moved(target)
     try:
-        found = resolve_name(target) if package == target else _located(target, package)
+        factory = resolve_name(target) if package == target else _located(target, package)
     except Exception as error:
         raise UserError(f"{_at(key)}={target} cannot be imported: {_reason(target)}.") from error
-    named_in_full = package == target and callable(found)
-    defined_there = isinstance(found, type) and _is_below(found.__module__, package)
+    named_in_full = package == target and callable(factory)
+    defined_there = isinstance(factory, type) and _is_below(factory.__module__, package)
     if not (named_in_full or defined_there or target in FACTORIES):
         raise UserError(f"{_at(key)} must be a class that {package} defines, got {target}.")
-    return found
+    return factory
 
 
 def moved(target: str) -> str:
@@ -117,8 +117,8 @@ def named_in(words: Iterable[str]) -> list[str]:
         ['mine.A', 'mine.B', 'other.C']
     """
     values = [match[1] or match[2] for word in words for match in _NAMED.finditer(word)]
-    found = [name for value in values for name in _DOTTED.findall(value)]
-    return [name for name in found if not any(_is_below(name, package) for package in PACKAGES)]
+    names = [name for value in values for name in _DOTTED.findall(value)]
+    return [name for name in names if not any(_is_below(name, package) for package in PACKAGES)]
 
 
 @contextmanager
@@ -192,23 +192,23 @@ def _named_in_configuration() -> tuple[str, ...]:
 
 def _located(target: str, package: str) -> Any:
     """The object that a dotted path names, or the first module on its way that lies outside the package."""
-    found: Any = import_module(package)
+    located: Any = import_module(package)
     path = package
     for part in target.removeprefix(f"{package}.").split("."):
         path = f"{path}.{part}"
-        if isinstance(found, ModuleType) and not hasattr(found, part):
-            found = import_module(path)
+        if isinstance(located, ModuleType) and not hasattr(located, part):
+            located = import_module(path)
         else:
-            found = getattr(found, part)
-        if isinstance(found, ModuleType) and not _is_below(found.__name__, package):
+            located = getattr(located, part)
+        if isinstance(located, ModuleType) and not _is_below(located.__name__, package):
             break
-    return found
+    return located
 
 
 def _reason(target: str) -> str:
     """Why nothing was found: what a module on the way raises, which `resolve_name` hides, comes first."""
     root, *names = target.split(".")
-    found = ""
+    last = ""
     for module in accumulate([root, *names[:-1]], "{}.{}".format):
         try:
             import_module(module)
@@ -220,8 +220,8 @@ def _reason(target: str) -> str:
             break
         except Exception as raised:
             return f"{type(raised).__name__}: {raised}"
-        found = module
-    return f"{found} has no {target.removeprefix(found + '.')}"
+        last = module
+    return f"{last} has no {target.removeprefix(last + '.')}"
 
 
 def _at(key: str) -> str:

@@ -216,20 +216,20 @@ def _members(path: Path) -> dict[str, StoredArray]:
     return arrays
 
 
-def _stored(path: Path, file: IO[bytes], what: str) -> StoredArray:
+def _stored(path: Path, file: IO[bytes], name: str) -> StoredArray:
     """The array whose header begins where the file stands."""
     version = np.lib.format.read_magic(file)
     shape, in_columns, dtype = READ_HEADER[version](file)
     if dtype.kind not in "buif":
-        raise UserError(f"dataset.path: {what} has values of type {dtype}, and must hold numbers.")
+        raise UserError(f"dataset.path: {name} has values of type {dtype}, and must hold numbers.")
     if in_columns and len(shape) > 1:
         raise UserError(
-            f"dataset.path: {what} is stored by columns, so that a datum cannot be read at once; write it "
+            f"dataset.path: {name} is stored by columns, so that a datum cannot be read at once; write it "
             "again from numpy.ascontiguousarray."
         )
     end = file.tell() + dtype.itemsize * int(np.prod(shape))
     if end > path.stat().st_size:
-        raise UserError(f"dataset.path: {what} is truncated: it should have {end} bytes at least.")
+        raise UserError(f"dataset.path: {name} is truncated: the header promises {end} bytes at least.")
     if not shape or 0 in shape:
-        raise UserError(f"dataset.path: {what} is an array without data, of shape {shape}.")
+        raise UserError(f"dataset.path: {name} is an array without data, of shape {shape}.")
     return StoredArray(path, file.tell(), dtype, shape)

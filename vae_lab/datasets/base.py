@@ -73,7 +73,7 @@ class SplitDataset:
 
     Attributes:
         figure_side: Images along each side of a figure of a two-dimensional latent space.
-        notes: What must be said of the data.
+        notes: Caveats on the data.
         incomplete: Whether pixels are missing, as far as is known.
         sees_parts: Whether a training step sees some rows of a datum.
 

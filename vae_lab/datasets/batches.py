@@ -74,9 +74,9 @@ class TrainingBatches:
             batch = Batch(x, indices)
             yield batch if self.redraw is None else Batch(self.redraw(x, self._uniform(batch, step)), indices)
 
-    def indices(self, number: int) -> Tensor:
+    def indices(self, batch_index: int) -> Tensor:
         """The numbers of the data in this process's part of a batch."""
-        start = number * self.global_batch_size + self.rank * self.batch_size
+        start = batch_index * self.global_batch_size + self.rank * self.batch_size
         epoch, offset = divmod(start, len(self.x))
         indices = self._order(epoch)[offset : offset + self.batch_size]
         missing = self.batch_size - len(indices)

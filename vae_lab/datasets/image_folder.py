@@ -116,7 +116,7 @@ class ImageFolder(OwnDataset):
             )
         files = ImageFiles(folder, names, self.size, self.channels)
         rows = StreamedTensor(files, lambda x, numbers: x.float() / self.scale, self.num_workers)
-        numbers = {name: number for number, name in enumerate(classes)}
+        numbers = {name: index for index, name in enumerate(classes)}
         labels = [numbers.get(_class(name), -1) for name in names]
         return Split(rows, None if -1 in labels else torch.tensor(labels))
 

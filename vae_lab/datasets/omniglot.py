@@ -46,6 +46,6 @@ def _part(path: Path) -> Split:
                 white = ImageOps.invert(image.convert("L"))
                 images.append(np.asarray(white.resize(SIZE, Image.Resampling.BOX)))
     characters = [name.rpartition("/")[0] for name in names]
-    numbers = {character: number for number, character in enumerate(sorted(set(characters)))}
+    numbers = {character: index for index, character in enumerate(sorted(set(characters)))}
     x = torch.from_numpy(np.stack(images)).float().div(255).unsqueeze(1)
     return Split(x, torch.tensor([numbers[character] for character in characters]))

@@ -61,11 +61,11 @@ class OwnDataset(SplitDataset):
         whole = len(parts["train"].x)
         for name, size in {"test": self.test_size, "validation": self.validation_size}.items():
             if name not in parts:
-                number = int(size) if size >= 1 else round(size * whole)
-                if number >= len(parts["train"].x):
+                count = int(size) if size >= 1 else round(size * whole)
+                if count >= len(parts["train"].x):
                     raise ValueError(f"{name}_size leaves no training data of {whole}, got {size}.")
                 parts["train"], parts[name] = split_off(
-                    parts["train"], number, self.split_seed, f"{name}_size"
+                    parts["train"], count, self.split_seed, f"{name}_size"
                 )
         loaded = Splits(**parts)
         shapes = {name: tuple(part.x.shape[1:]) for name, part in parts.items()}

@@ -30,22 +30,22 @@ def part_folders(images: Iterable[str], root: Path) -> dict[str, str]:
         UserError: If folders look like parts, but not clearly so.
     """
     below = _folders(images)
-    found = {name: part for name in sorted(below[""]) if (part := part_of(name)) is not None}
-    _check_suggestions(below, found, root)
-    if not found:
+    parts = {name: part for name in sorted(below[""]) if (part := part_of(name)) is not None}
+    _check_suggestions(below, parts, root)
+    if not parts:
         return {}
-    if "train" not in found.values():
+    if "train" not in parts.values():
         raise UserError(
-            f"dataset.path: {_listed(found)} in {root} looks like a part, and no folder like the training "
+            f"dataset.path: {_listed(parts)} in {root} looks like a part, and no folder like the training "
             "part; name the training part train, or put classes into one folder named train."
         )
-    folders = {part: [name for name in found if found[name] == part] for part in PARTS}
+    folders = {part: [name for name in parts if parts[name] == part] for part in PARTS}
     for part, names in folders.items():
         if len(names) > 1:
             raise UserError(
                 f"dataset.path: {_listed(names)} in {root} look like one part, {part}; leave one there."
             )
-    if unknown := sorted(below[""] - set(found)):
+    if unknown := sorted(below[""] - set(parts)):
         raise UserError(
             f"dataset.path: {_listed(unknown)} beside {folders['train'][0]} in {root} would be left out; its "
             "folders must be train, validation and test; put classes into one folder named train."
@@ -84,11 +84,11 @@ def _folders(images: Iterable[str]) -> Mapping[str, set[str]]:
     return below
 
 
-def _check_suggestions(below: Mapping[str, set[str]], found: Iterable[str], root: Path) -> None:
+def _check_suggestions(below: Mapping[str, set[str]], known: Iterable[str], root: Path) -> None:
     """Refuses names that may mean two parts, where parts are not looked for."""
     for parent, names in sorted(below.items()):
         parts = {name: part for name in sorted(names) if (part := _suggested(name)) is not None}
-        if len(set(parts.values())) > 1 and (parent or not found):
+        if len(set(parts.values())) > 1 and (parent or not known):
             alone = parent and below[""] == {parent.split("/")[0]}
             fix = f"give dataset.path={root / parent}" if alone else f"name them train and test in {root}"
             raise UserError(f"dataset.path: {_listed(parts)} in {root / parent} look like parts; {fix}.")

@@ -45,9 +45,9 @@ class ARM(SingleSampleEstimator):
         (logits,) = q.parameters
         z, other = pair.split(len(u))
         coefficients = self.coefficients(u, z, other, logits.detach())
-        along = (first - second) * (coefficients * logits).sum(-1)
+        surrogate_q = (first - second) * (coefficients * logits).sum(-1)
         bound = terms.bound(self.weight)
-        return Estimate(along.mean(0) + bound, bound.detach(), terms.report(self.weight))
+        return Estimate(surrogate_q.mean(0) + bound, bound.detach(), terms.report(self.weight))
 
     def coefficients(self, u: Tensor, z: Tensor, other: Tensor, logits: Tensor) -> Tensor:
         """By what the difference of f is multiplied for each logit, `(K, B, D)`."""

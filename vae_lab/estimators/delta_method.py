@@ -88,11 +88,11 @@ class DeltaMethod(SingleSampleEstimator):
     def _of_posterior(self, signal: Tensor, h: Quadratic, q: PosteriorDistribution, z: Tensor) -> Tensor:
         """A surrogate `(K, B)` for q's parameters alone."""
         surrogate = torch.zeros_like(signal)
-        for parameter, score, exact in zip(q.parameters, scores(q, z), _expected(h, q), strict=True):
-            plain = signal.unsqueeze(-1) * score - exact
-            control = h(z).unsqueeze(-1) * score - exact
+        for parameter, score, expected in zip(q.parameters, scores(q, z), _expected(h, q), strict=True):
+            plain = signal.unsqueeze(-1) * score - expected
+            control = h(z).unsqueeze(-1) * score - expected
             scaled = self._coefficient(plain, control) * control
-            surrogate = surrogate + ((plain - scaled + exact) * parameter).sum(-1)
+            surrogate = surrogate + ((plain - scaled + expected) * parameter).sum(-1)
         return surrogate
 
     def _coefficient(self, plain: Tensor, control: Tensor) -> Tensor | float:

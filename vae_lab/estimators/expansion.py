@@ -52,8 +52,8 @@ def expand(f: Callable[[Tensor], Tensor], centre: Tensor) -> Quadratic:
     with torch.no_grad():  # of the parameters of f
         centre = centre.detach()
         derivative = torch.func.grad(total, has_aux=True)
-        found: Any = torch.func.vjp(derivative, centre, has_aux=True)
-        gradient, pull, value = found
+        derivatives: Any = torch.func.vjp(derivative, centre, has_aux=True)
+        gradient, pull, value = derivatives
         directions = torch.eye(centre.shape[-1], dtype=centre.dtype, device=centre.device)
         rows = [pull(direction.expand_as(centre))[0] for direction in directions]
     return Quadratic(centre, value.detach(), gradient.detach(), torch.stack(rows, dim=-2).detach())

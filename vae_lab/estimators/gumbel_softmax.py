@@ -76,8 +76,8 @@ class GumbelSoftmax(SingleSampleEstimator):
         self.straight_through = straight_through
         if not straight_through:
             fall = f" falling to {final_temperature:g} over {annealing:,.0f} samples" if annealing else ""
-            said = f"trained at samples relaxed by the temperature {temperature:g}{fall}, as train/elbo is"
-            self.objective = f"{said}; {self.objective}" if self.objective else said
+            note = f"trained at samples relaxed by the temperature {temperature:g}{fall}, as train/elbo is"
+            self.objective = f"{note}; {self.objective}" if self.objective else note
 
     @property
     def temperature_now(self) -> float:

@@ -76,9 +76,9 @@ class REBAR(SingleSampleEstimator):
         signal = terms.objective(self.weight).detach()
         gradient = self._gradient(vae, batch, q.detach(), z, signal, noise)
         (logits,) = q.parameters
-        along = (gradient.detach() * logits).sum(-1).mean(0)
+        surrogate_q = (gradient.detach() * logits).sum(-1).mean(0)
         variance = gradient.square().sum(-1).mean(0)  # up to the square of the mean, which is fixed
-        return Estimate(along + bound - variance, bound.detach(), terms.report(self.weight))
+        return Estimate(surrogate_q + bound - variance, bound.detach(), terms.report(self.weight))
 
     def control(self, vae: VAE, x: Tensor, q: DiscreteDistribution, perturbed: Tensor) -> Tensor:
         """c at perturbed logits, `(K, B)`."""

@@ -138,8 +138,8 @@ class ScoreFunction(SingleSampleEstimator):
         loss = torch.zeros_like(signal[0, :, 0])
         statistics: dict[str, Tensor] = {}
         for name, part in self.parts.items():
-            found = part.statistics(signal)
-            statistics |= {f"{name}.{key}": value for key, value in found.items()}
+            part_statistics = part.statistics(signal)
+            statistics |= {f"{name}.{key}": value for key, value in part_statistics.items()}
             centred = part(signal, x)
             if centred.requires_grad:
                 loss = loss + centred.square().mean((0, 2))

@@ -103,10 +103,10 @@ class SingleSampleEstimator(Estimator):
         self.requires |= {Needs.WHOLE_BATCH} if free_bits else set()
         self.target = "elbo" if beta == 1 else f"elbo, beta = {beta:g}"
         self.target += f", {free_bits:g} free nats" if free_bits else ""
-        said = [f"with {free_bits:g} free nats per latent dimension"] if free_bits else []
-        said += [f"while beta rose to {beta:g} over {warm_up:,.0f} samples"] if warm_up else []
-        said += [f"in {cycles} cycles"] if warm_up and cycles > 1 else []
-        self.objective = f"trained {' '.join(said)}; elbo is that with beta = 1" if said else None
+        conditions = [f"with {free_bits:g} free nats per latent dimension"] if free_bits else []
+        conditions += [f"while beta rose to {beta:g} over {warm_up:,.0f} samples"] if warm_up else []
+        conditions += [f"in {cycles} cycles"] if warm_up and cycles > 1 else []
+        self.objective = f"trained {' '.join(conditions)}; elbo is that with beta = 1" if conditions else None
 
     @property
     def weight(self) -> float:
@@ -125,12 +125,11 @@ class SingleSampleEstimator(Estimator):
         """The terms at samples `z`; log q is that of `density`: `q` itself, or `q` cut from the graph."""
         log_likelihood = vae.decode(z).log_prob(x)
         if self.kl == "analytic":
-            kl = q.kl(vae.prior)
-            exact = kl.sum(-1)
-            penalty = exact
+            kl_per_dimension = q.kl(vae.prior)
+            kl = penalty = kl_per_dimension.sum(-1)
             if self.free_bits:
-                penalty = kl.mean(0).clamp(min=self.free_bits).sum().expand_as(exact)
-            return BoundTerms(log_likelihood, torch.zeros_like(log_likelihood), exact, penalty)
+                penalty = kl_per_dimension.mean(0).clamp(min=self.free_bits).sum().expand_as(kl)
+            return BoundTerms(log_likelihood, torch.zeros_like(log_likelihood), kl, penalty)
         if self.kl == "entropy":
             entropy = q.entropy()
             return BoundTerms(log_likelihood, -vae.prior.log_prob(z), -entropy, -entropy)

@@ -12,14 +12,14 @@ from vae_lab.noise import NoiseSpec
 
 
 class WakeSleep(SingleSampleEstimator):
-    r"""Wake-sleep: the model learns from data explained by q, and q from data that the model dreams.
+    r"""Wake-sleep: the model learns from data explained by q, and q from data that the model generates.
 
     $$\nabla_\theta: \frac1K \sum_k \nabla_\theta \log p_\theta(x, z_k), \quad z_k \sim q_\phi(z|x)$$
     $$\nabla_\phi: \nabla_\phi \log q_\phi(z'|x'), \quad z' \sim p(z), \; x' \sim p_\theta(x|z')$$
 
     The wake phase is unbiased for the bound's gradient with respect to the model. The sleep phase descends
     KL(p(z|x) || q(z|x)) over dreamed data instead of KL(q(z|x) || p(z|x)) over real ones: no one function is
-    descended by both. A batch of `B` data dreams `B` more.
+    descended by both. With a batch of `B` data the model generates `B` more.
 
     References:
         The wake-sleep algorithm for unsupervised neural networks (Hinton et al., 1995), as the baseline of

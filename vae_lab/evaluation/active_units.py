@@ -46,8 +46,8 @@ class ActiveUnits:
 
     def variances(self, sums: Tensor) -> Tensor:
         """The variance of the posterior mean in each dimension, `(D,)`."""
-        number, first, second, products = sums
-        return products / number - first * second / number.square()
+        count, first, second, products = sums
+        return products / count - first * second / count.square()
 
 
 @torch.no_grad()

@@ -29,13 +29,13 @@ def mutual_information(q: PosteriorDistribution, z: Tensor) -> Tensor:
         q: The posteriors of `N` data.
         z: A sample of each, `(N, D)`.
     """
-    number, dimensions = z.shape
+    count, dimensions = z.shape
     aggregate = [
         q.log_prob(some.unsqueeze(1)).double().logsumexp(1)
-        for some in z.split(max(1, CHUNK // (number * dimensions)))
+        for some in z.split(max(1, CHUNK // (count * dimensions)))
     ]
     own = q.log_prob(z.unsqueeze(0))[0].double()
-    return own - torch.cat(aggregate) + math.log(number)
+    return own - torch.cat(aggregate) + math.log(count)
 
 
 @torch.no_grad()

@@ -45,7 +45,7 @@ def bounds(
 
 def _of_samples(samples: ImportanceSamples, numbers: Sequence[int]) -> dict[str, Term]:
     log_weight, trust = samples.log_weight, Trust.of(samples.log_weight)
-    terms = {f"L_{number}": _importance_weighted(log_weight, number) for number in numbers}
+    terms = {f"L_{num_samples}": _importance_weighted(log_weight, num_samples) for num_samples in numbers}
     return terms | {
         "log_likelihood": terms[f"L_{numbers[-1]}"],
         "elbo_sampled_kl": mean_of_samples(log_weight),
@@ -55,9 +55,9 @@ def _of_samples(samples: ImportanceSamples, numbers: Sequence[int]) -> dict[str,
     }
 
 
-def _importance_weighted(log_weight: Tensor, number: int) -> Term:
-    groups = len(log_weight) // number
-    parts = log_weight[: groups * number].unflatten(0, (groups, number)).logsumexp(1) - math.log(number)
+def _importance_weighted(log_weight: Tensor, size: int) -> Term:
+    groups = len(log_weight) // size
+    parts = log_weight[: groups * size].unflatten(0, (groups, size)).logsumexp(1) - math.log(size)
     if groups > 1:
         return mean_of_samples(parts)
-    return Term(parts[0], monte_carlo_variance(log_weight[:number]))
+    return Term(parts[0], monte_carlo_variance(log_weight[:size]))

@@ -22,13 +22,13 @@ def in_threads(
         pieces: The pieces.
         device: Where the work is done; a GPU gets one piece at a time.
     """
-    number = torch.get_num_threads()
-    if device.type != "cpu" or number == 1:
+    count = torch.get_num_threads()
+    if device.type != "cpu" or count == 1:
         yield from map(work, pieces)
         return
     torch.set_num_threads(1)  # of each piece
     try:
-        with ThreadPoolExecutor(number) as pool:
+        with ThreadPoolExecutor(count) as pool:
             yield from pool.map(work, pieces)
     finally:
-        torch.set_num_threads(number)
+        torch.set_num_threads(count)

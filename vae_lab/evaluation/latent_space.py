@@ -13,7 +13,7 @@ from vae_lab.models.distributions.posterior import PosteriorDistribution
 from vae_lab.models.vae import VAE, Batch
 from vae_lab.noise import NoiseSource, permutation
 
-AT_A_TIME = 1000  # data
+CHUNK_DATA = 1000  # data
 
 
 @torch.no_grad()
@@ -34,7 +34,7 @@ def latent_space(vae: VAE, batch: Batch, noise: NoiseSource) -> tuple[dict[str, 
         The statistics by name, and the mean KL of each dimension, `(D,)`, in nats; None if log p(z) is no sum
         over the dimensions.
     """
-    pieces = [slice(start, start + AT_A_TIME) for start in range(0, len(batch.x), AT_A_TIME)]
+    pieces = [slice(start, start + CHUNK_DATA) for start in range(0, len(batch.x), CHUNK_DATA)]
     outputs = torch.cat([vae.encoder(batch.take(piece).x) for piece in pieces])
     specs = vae.posterior_noise(1) | {"prior": vae.prior.noise_spec(1)}
     draws = noise.evaluation(
@@ -67,12 +67,12 @@ def _active_units(
         return {}
     layers = [ActiveUnits(size) for size in vae.layer_dims]
     for piece in pieces:
-        found = posterior_means(vae, batch.take(piece), noise)
-        parts = (means.split(vae.layer_dims, dim=1) for means in found)
+        batch_means = posterior_means(vae, batch.take(piece), noise)
+        parts = (means.split(vae.layer_dims, dim=1) for means in batch_means)
         for layer, means, again in zip(layers, *parts, strict=True):
             layer.add(means, again)
     counts = [layer.count(layer.sums) for layer in layers]
-    of_each = {f"active_units_{number}": Statistic(count) for number, count in enumerate(counts, start=1)}
+    of_each = {f"active_units_{index}": Statistic(count) for index, count in enumerate(counts, start=1)}
     return {"active_units": Statistic(sum(counts))} | (of_each if len(layers) > 1 else {})
 
 

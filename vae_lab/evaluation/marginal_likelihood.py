@@ -103,16 +103,16 @@ class MarginalLikelihood:
         z = _chosen(vae, x, draws["starts"], draws["choose"])
         chains = hmc.start_chains(log_joint, z, torch.full_like(x.flatten(1)[:, 0], INITIAL_STEP))
         kept, values = [], []
-        for number in range(transitions):
+        for step in range(transitions):
             chains, acceptance = hmc.transition(
                 log_joint,
                 chains,
-                draws["momentum"][number],
-                draws["accept"][number],
+                draws["momentum"][step],
+                draws["accept"][step],
                 self.num_leapfrog,
-                stretch=1 + JITTER * (2 * draws["stretch"][number] - 1),
+                stretch=1 + JITTER * (2 * draws["stretch"][step] - 1),
             )
-            if number < self.burn_in:
+            if step < self.burn_in:
                 chains.step_size = hmc.tuned(chains.step_size, acceptance.mean(0), self.acceptance)
             else:
                 kept.append(chains.z)

@@ -24,7 +24,7 @@ from vae_lab.models.vae import VAE, Batch, has_latents
 from vae_lab.noise import EVALUATION_BLOCK, NoiseSource, random_subset
 from vae_lab.numerics.streamed import subsample
 
-AT_A_TIME = 200  # data, at least
+CHUNK_DATA = 200  # data, at least
 
 
 class Measured(NamedTuple):
@@ -34,7 +34,7 @@ class Measured(NamedTuple):
         statistics: Means over the data, by name.
         terms: Measures of each datum, by name.
         kl_per_dimension: The mean KL term of each latent dimension, `(D,)`; None without a q.
-        notes: What must be said of the numbers.
+        notes: Caveats.
     """
 
     statistics: dict[str, Statistic]
@@ -73,7 +73,7 @@ class Measures:
         for name, least in {"gap": 0, "annealed_data": 1, "chunk_rows": 1}.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}.")
-        if any(number < 1 for number in self.importance_samples):
+        if any(num_samples < 1 for num_samples in self.importance_samples):
             raise ValueError(f"importance_samples must be at least 1, got {min(self.importance_samples)}.")
         if self.gap and not self.importance_samples and self.annealed is None:
             raise ValueError("gap needs importance_samples, which are empty; set it to 0.")
@@ -124,7 +124,7 @@ class Measures:
             vae: The model.
             batch: The data, with their numbers in the split.
             noise: Source of evaluation noise.
-            progress: Is told how many data are done.
+            progress: Called with the number of data that are done.
         """
         terms = self._terms(vae, batch, noise, progress)
         trust = self._trust(terms)
@@ -150,7 +150,7 @@ class Measures:
     @property
     def _whole(self) -> list[str]:
         """The bounds of so many samples that there is one group of them."""
-        return [f"L_{number}" for number in self._numbers if 2 * number > self._numbers[-1]]
+        return [f"L_{num_samples}" for num_samples in self._numbers if 2 * num_samples > self._numbers[-1]]
 
     def _trust(self, terms: Mapping[str, Term]) -> Trust | None:
         if "pareto_shape" not in terms:
@@ -161,13 +161,13 @@ class Measures:
     def _terms(
         self, vae: GenerativeModel, batch: Batch, noise: NoiseSource, progress: Callable[[int], None]
     ) -> dict[str, Term]:
-        size = max(AT_A_TIME, self.chunk_rows // EVALUATION_BLOCK)
+        size = max(CHUNK_DATA, self.chunk_rows // EVALUATION_BLOCK)
         pieces = [slice(start, start + size) for start in range(0, len(batch.x), size)]
         parts = []
-        for found in in_threads(
+        for terms in in_threads(
             lambda piece: self._of_each(vae, batch.take(piece), noise), pieces, batch.x.device
         ):
-            parts.append(found)
+            parts.append(terms)
             progress(min(size * len(parts), len(batch.x)))
         return join(parts)
 
@@ -197,11 +197,11 @@ class Measures:
         if self.annealed is None:
             return {}
         chosen = _random(batch, self.annealed_data)
-        found = annealed_log_likelihood(vae, batch.take(chosen), noise, self.annealed)
+        estimates = annealed_log_likelihood(vae, batch.take(chosen), noise, self.annealed)
         if "log_likelihood" in terms:
             weighted = terms["log_likelihood"].of(chosen)
-            found["annealing_gain"] = difference(found["log_likelihood_ais"], weighted)
-        return found
+            estimates["annealing_gain"] = difference(estimates["log_likelihood_ais"], weighted)
+        return estimates
 
 
 def _without_error(term: Term, trust: Trust) -> Term:
@@ -214,7 +214,7 @@ def _without_error(term: Term, trust: Trust) -> Term:
 
 def _notes(
     vae: GenerativeModel,
-    number: int,
+    count: int,
     statistics: Mapping[str, Statistic],
     trust: Trust | None,
     gap: Gap | None,
@@ -226,9 +226,9 @@ def _notes(
     if gap is not None:
         of_fitted = gap.trust.notes("approximation_gap may be too small there")
         notes += [f"q fitted to {len(gap.trust.in_doubt):,} data: {note}" for note in of_fitted]
-    if "mutual_information" in statistics and statistics["mutual_information"].value > math.log(number) - 1:
+    if "mutual_information" in statistics and statistics["mutual_information"].value > math.log(count) - 1:
         notes.append(
-            f"mutual_information is at most log {number:,} = {math.log(number):.3f} for so many data: so "
+            f"mutual_information is at most log {count:,} = {math.log(count):.3f} for so many data: so "
             "near to the limit, mutual_information may be too low and marginal_kl too high"
         )
     if "active_units" in statistics and statistics["active_units"].value == 0:
@@ -236,9 +236,9 @@ def _notes(
     return notes
 
 
-def _random(batch: Batch, number: int) -> Tensor:
+def _random(batch: Batch, count: int) -> Tensor:
     """The places of so many of the data, at random, the same ones each time."""
-    return random_subset(len(batch.x), number, seed=0, purpose="evaluate some")
+    return random_subset(len(batch.x), count, seed=0, purpose="evaluate some")
 
 
 def _in_bits(log_likelihood: Statistic, dimensions: int) -> Statistic:

@@ -256,8 +256,8 @@ def _place(staging: Path, folder: Path) -> None:
     _write_mark(folder, mark._replace(files=names))
 
 
-def _is_same(one: Path, other: Path) -> bool:
-    return other.is_file() and one.read_bytes() == other.read_bytes()
+def _is_same(first: Path, other: Path) -> bool:
+    return other.is_file() and first.read_bytes() == other.read_bytes()
 
 
 def _write_mark(folder: Path, mark: Mark) -> None:

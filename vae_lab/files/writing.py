@@ -20,7 +20,7 @@ from vae_lab.errors import UserError
 LARGE_FILE_BYTES = 1e9  # bytes of which the user is told that they are read
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # Pillow would hand others to programs
 RESULTS = (".vae_lab.json", ".hydra")  # what lies in folders of results alone
-LEFT_SECONDS = 86_400.0  # after which a draft is taken for left behind, whoever made it
+LEFT_SECONDS = 86_400.0  # after which a draft is considered left behind, whoever made it
 IMAGES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
@@ -74,16 +74,16 @@ def own_suffix() -> str:
 
 def is_left_behind(draft: Path, suffix: str) -> bool:
     """Whether the process that made a draft is gone: seen to be, or taken to be after so long."""
-    host, _, number = suffix.removeprefix("vae_lab-").rpartition("-")
-    if not suffix.startswith("vae_lab-") or not number.isdigit():
+    host, _, pid = suffix.removeprefix("vae_lab-").rpartition("-")
+    if not suffix.startswith("vae_lab-") or not pid.isdigit():
         return False
     with suppress(OSError):
         if time.time() - draft.stat().st_mtime > LEFT_SECONDS:
             return True
-    if host != socket.gethostname() or int(number) == os.getpid():
+    if host != socket.gethostname() or int(pid) == os.getpid():
         return False
     try:
-        os.kill(int(number), 0)
+        os.kill(int(pid), 0)
     except ProcessLookupError:
         return True
     except (OSError, OverflowError):
@@ -113,7 +113,7 @@ def image_files(folder: Path) -> list[str]:
 
     Linked folders are followed, each once. Results in folders below it are no data.
     """
-    found, seen = [], set()
+    images, seen = [], set()
     for parent, folders, names in os.walk(folder, followlinks=True):
         state = os.stat(parent)
         if (state.st_dev, state.st_ino) in seen:
@@ -126,8 +126,8 @@ def image_files(folder: Path) -> list[str]:
         below = os.path.relpath(parent, folder)
         for name in names:
             if name.lower().endswith(IMAGES) and not name.startswith("."):
-                found.append(os.path.normpath(os.path.join(below, name)))
-    return sorted(found)
+                images.append(os.path.normpath(os.path.join(below, name)))
+    return sorted(images)
 
 
 def _is_result(parent: str, name: str) -> bool:
@@ -176,12 +176,12 @@ def _cached(place: Path, names: list[str], find: Callable[[], str]) -> str:
         return known[key]["content"]
     if (size := sum(state.st_size for state in states)) > LARGE_FILE_BYTES:
         print(f"looking once at the {size / 1e9:.1f} GB in {place}", file=sys.stderr)
-    found = find()
-    known = _known(_store()) | {key: {"listing": now, "content": found}}
+    result = find()
+    known = _known(_store()) | {key: {"listing": now, "content": result}}
     with suppress(OSError):  # found again the next time
         _store().parent.mkdir(parents=True, exist_ok=True)
         write_atomically(_store(), json.dumps(known))
-    return found
+    return result
 
 
 def _store() -> Path:

@@ -112,8 +112,8 @@ class _Path:
         """Step sizes of each temperature, `(B,)`, found by chains that serve nothing else."""
         z = self._begin("pilot", NUM_PILOT_CHAINS)
         size, sizes = torch.full_like(z[0, :, 0], 0.1), []
-        for number, beta in enumerate(self.betas[1:], start=1):
-            z, size = self._transition("pilot", number, beta, z, size, tune=True)
+        for index, beta in enumerate(self.betas[1:], start=1):
+            z, size = self._transition("pilot", index, beta, z, size, tune=True)
             sizes.append(size)
         return sizes
 
@@ -121,25 +121,25 @@ class _Path:
         """Log weights from q_0 to the posterior, `(K, B)`."""
         z = self._begin("forward", self.settings.num_chains)
         log_weight = torch.zeros(z.shape[:2], dtype=torch.float64, device=z.device)
-        for number in range(1, len(self.betas)):
-            log_weight += self._increment(number, z)
-            if number < len(step_sizes):
-                z, _ = self._transition("forward", number, self.betas[number], z, step_sizes[number - 1])
+        for index in range(1, len(self.betas)):
+            log_weight += self._increment(index, z)
+            if index < len(step_sizes):
+                z, _ = self._transition("forward", index, self.betas[index], z, step_sizes[index - 1])
         return log_weight
 
     def reverse(self, step_sizes: list[Tensor], z: Tensor) -> Tensor:
         """Log weights of the way back from samples of the posterior, `(K, B)`."""
         z = z.expand(self.settings.num_chains, *z.shape)
         log_weight = torch.zeros(z.shape[:2], dtype=torch.float64, device=z.device)
-        for number in range(len(step_sizes), 0, -1):
-            z, _ = self._transition("reverse", number, self.betas[number], z, step_sizes[number - 1])
-            log_weight += self._increment(number, z)
+        for index in range(len(step_sizes), 0, -1):
+            z, _ = self._transition("reverse", index, self.betas[index], z, step_sizes[index - 1])
+            log_weight += self._increment(index, z)
         return log_weight
 
     @torch.no_grad()
-    def _increment(self, number: int, z: Tensor) -> Tensor:
+    def _increment(self, index: int, z: Tensor) -> Tensor:
         ratio = self.vae.log_joint(self.batch.x, z) - self._log_initial(z)
-        return (self.betas[number] - self.betas[number - 1]) * ratio.double()
+        return (self.betas[index] - self.betas[index - 1]) * ratio.double()
 
     def _log_initial(self, z: Tensor) -> Tensor:
         return self.vae.prior.log_prob(z) if self.q is None else self.q.log_prob(z)
@@ -153,7 +153,7 @@ class _Path:
         return self.q.transform(self._draw(purpose, 0, {"z": spec})["z"])
 
     def _transition(
-        self, purpose: str, number: int, beta: float, z: Tensor, size: Tensor, tune: bool = False
+        self, purpose: str, index: int, beta: float, z: Tensor, size: Tensor, tune: bool = False
     ) -> tuple[Tensor, Tensor]:
         def log_density(z: Tensor) -> Tensor:
             log_joint = self.vae.log_joint(self.batch.x, z)
@@ -162,7 +162,7 @@ class _Path:
         chains = len(z)
         draws = self._draw(
             purpose,
-            number,
+            index,
             {
                 "momentum": NoiseSpec("normal", chains, (self.vae.latent_dim,)),
                 "accept": NoiseSpec("uniform", chains, ()),
@@ -179,8 +179,8 @@ class _Path:
             size = hmc.tuned(size, acceptance.mean(0), self.settings.acceptance)
         return moved.z, size
 
-    def _draw(self, purpose: str, number: int, specs: dict[str, NoiseSpec]) -> dict[str, Tensor]:
-        return self.batch.draw(self.noise, specs, f"ais {purpose}", number)
+    def _draw(self, purpose: str, index: int, specs: dict[str, NoiseSpec]) -> dict[str, Tensor]:
+        return self.batch.draw(self.noise, specs, f"ais {purpose}", index)
 
 
 def annealed_log_likelihood(
@@ -200,15 +200,15 @@ def annealed_log_likelihood(
         `simulated_gap` apart.
     """
     forward = annealed.forward(vae, batch, noise)
-    found = {"log_likelihood_ais": Term(log_mean_weight(forward), monte_carlo_variance(forward))}
+    terms = {"log_likelihood_ais": Term(log_mean_weight(forward), monte_carlo_variance(forward))}
     if vae.likelihood.base_distribution is None:
-        return found
+        return terms
     z, simulated = simulate(vae, batch, noise)
     lower = annealed.forward(vae, simulated, noise)
     upper = annealed.reverse(vae, simulated, noise, z)
     below = Term(log_mean_weight(lower), monte_carlo_variance(lower))
     above = of_unknown_error(-log_mean_weight(-upper))  # all chains begin at one sample of the posterior
-    return found | {
+    return terms | {
         "simulated_lower": below,
         "simulated_upper": above,
         "simulated_gap": difference(above, below),

@@ -59,9 +59,9 @@ def statistic(term: Term) -> Statistic:
         >>> statistic(Term(torch.tensor([1.0, 3.0])))
         Statistic(value=2.0, error=1.0, monte_carlo_error=0.0)
     """
-    values, number = term.values.double(), len(term.values)
-    error = (values.std() / math.sqrt(number)).item() if number > 1 else math.nan
-    of_samples = 0.0 if term.variances is None else (term.variances.double().sum().sqrt() / number).item()
+    values, count = term.values.double(), len(term.values)
+    error = (values.std() / math.sqrt(count)).item() if count > 1 else math.nan
+    of_samples = 0.0 if term.variances is None else (term.variances.double().sum().sqrt() / count).item()
     return Statistic(values.mean().item(), error, of_samples)
 
 

@@ -15,7 +15,7 @@ MIN_EFFECTIVE_SAMPLES = (
 DOMINATED_BELOW = 3  # effective samples, below which one or two weights rule the sum, by chance never
 MAX_DOMINATED_SHARE = 0.01  # share of the data with so few: their log-likelihoods may be too low by many nats
 PRIOR_WEIGHT, PRIOR_SHAPE = 10, 0.5  # so many weights' worth of belief in this shape
-LEAST_TAIL = 5  # weights above the cutoff, to which a shape can be fitted
+MIN_TAIL = 5  # weights above the cutoff, to which a shape can be fitted
 LIGHT_SHARE = 0.1  # share of the sum that fewer of them may hold: by as many nats it may be off
 TINY = 1e-300
 
@@ -179,32 +179,32 @@ def pareto_shape(log_weight: Tensor) -> Tensor:
         number that float64 holds included; but -inf where these hold less than a tenth of the sum, as where
         the largest weights are alike: those of discrete latent variables tie.
     """
-    number = min(len(log_weight) // 5, math.ceil(3 * math.sqrt(len(log_weight))))
-    if number < LEAST_TAIL:
+    tail_size = min(len(log_weight) // 5, math.ceil(3 * math.sqrt(len(log_weight))))
+    if tail_size < MIN_TAIL:
         return torch.full_like(log_weight[0], math.nan, dtype=torch.float64)
     scaled = log_weight.double() - log_weight.double().amax(0)
-    largest = scaled.topk(number + 1, dim=0).values.flip(0)
+    largest = scaled.topk(tail_size + 1, dim=0).values.flip(0)
     cutoff = largest[0].clamp(min=math.log(torch.finfo(torch.float64).tiny))
     counts = (largest > cutoff).sum(0)
     exceedances = largest.exp() - cutoff.exp()
     shapes = torch.full_like(cutoff, math.inf)
-    for count in counts[counts >= LEAST_TAIL].unique().tolist():
+    for count in counts[counts >= MIN_TAIL].unique().tolist():
         chosen = counts == count
         shapes[chosen] = _fitted_shape(exceedances[-count:, chosen])
     above = torch.where(largest > cutoff, largest.exp(), 0).sum(0)
-    light = (counts < LEAST_TAIL) & (above < LIGHT_SHARE * scaled.exp().sum(0))
+    light = (counts < MIN_TAIL) & (above < LIGHT_SHARE * scaled.exp().sum(0))
     return torch.where(light | (exceedances[-1] <= 1e-10), -math.inf, shapes)
 
 
 def _fitted_shape(exceedances: Tensor) -> Tensor:
     """The shape by Zhang & Stephens' quasi-Bayesian estimate, from `(M, B)` in ascending order."""
-    number = len(exceedances)
-    candidates = 30 + math.isqrt(number)
+    tail_size = len(exceedances)
+    candidates = 30 + math.isqrt(tail_size)
     places = torch.arange(1, candidates + 1, dtype=exceedances.dtype, device=exceedances.device)
-    quartile = exceedances[int(number / 4 + 0.5) - 1].clamp(min=TINY)
+    quartile = exceedances[int(tail_size / 4 + 0.5) - 1].clamp(min=TINY)
     theta = 1 / exceedances[-1] + (1 - (candidates / (places[:, None] - 0.5)).sqrt()) / (3 * quartile)
     shape = torch.stack([torch.log1p(-each * exceedances).mean(0) for each in theta])
-    log_profile = number * ((-theta / shape).log() - shape - 1)
+    log_profile = tail_size * ((-theta / shape).log() - shape - 1)
     mean = (log_profile.softmax(0) * theta).sum(0)
     fitted = torch.log1p(-mean * exceedances).mean(0)
-    return (number * fitted + PRIOR_WEIGHT * PRIOR_SHAPE) / (number + PRIOR_WEIGHT)
+    return (tail_size * fitted + PRIOR_WEIGHT * PRIOR_SHAPE) / (tail_size + PRIOR_WEIGHT)

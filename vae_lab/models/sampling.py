@@ -14,13 +14,13 @@ MIN_TIMING_SECONDS = 0.02  # seconds, at least
 
 
 @torch.no_grad()
-def draw_data(model: GenerativeModel, data_shape: Sequence[int], number: int) -> tuple[Tensor | None, float]:
+def draw_data(model: GenerativeModel, data_shape: Sequence[int], count: int) -> tuple[Tensor | None, float]:
     """Data that the model draws, always from the same noise, and the seconds for each of them.
 
     Args:
         model: The model, on any device.
         data_shape: Shape of one datum.
-        number: How many are drawn at once.
+        count: How many are drawn at once.
 
     Returns:
         `(number, *data_shape)` and the seconds; None and nan if its likelihood cannot be sampled.
@@ -29,13 +29,13 @@ def draw_data(model: GenerativeModel, data_shape: Sequence[int], number: int) ->
         spec = model.sample_spec(data_shape)
     except ValueError:
         return None, math.nan
-    noise = noise_for(spec, number, seed=0, like=tensor_of(model))
+    noise = noise_for(spec, count, seed=0, like=tensor_of(model))
     times: list[float] = []
     while sum(times) < MIN_TIMING_SECONDS:  # the first of many is slow
         started = time.perf_counter()
         x = model.sample(noise)
         times.append(time.perf_counter() - started)
-    return x, min(times) / number
+    return x, min(times) / count
 
 
 def tensor_of(model: GenerativeModel) -> Tensor:
@@ -44,8 +44,8 @@ def tensor_of(model: GenerativeModel) -> Tensor:
     return tensor
 
 
-def noise_for(specs: Mapping[str, NoiseSpec], number: int, seed: int, like: Tensor) -> dict[str, Tensor]:
+def noise_for(specs: Mapping[str, NoiseSpec], count: int, seed: int, like: Tensor) -> dict[str, Tensor]:
     """The noise from which so many data are drawn, on the device and of the type of `like`."""
     return NoiseSource(seed).training(
-        specs, purpose="samples", step=0, batch_size=number, device=like.device, dtype=like.dtype
+        specs, purpose="samples", step=0, batch_size=count, device=like.device, dtype=like.dtype
     )

@@ -72,11 +72,11 @@ def _is_spread(spec: NoiseSpec) -> bool:
 
 
 @lru_cache(maxsize=2)
-def _points(seed: int, purpose: str, name: str, step: int, number: int, size: int) -> Tensor:
+def _points(seed: int, purpose: str, name: str, step: int, count: int, size: int) -> Tensor:
     """The first scrambled points of a step, as whole numbers below 2^30, `(K, size)`."""
     key = NoiseSource(seed).training(
         {name: NoiseSpec("uniform", 1, ())}, purpose=f"scramble {purpose}", step=step, batch_size=1,
         dtype=torch.float64,
     )  # fmt: skip
     engine = SobolEngine(size, scramble=True, seed=int(key[name] * 2**31))
-    return (engine.draw(number, dtype=torch.float64) * 2**BITS).long()
+    return (engine.draw(count, dtype=torch.float64) * 2**BITS).long()

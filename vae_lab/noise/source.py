@@ -172,9 +172,9 @@ def permutation(size: int, *, seed: int, purpose: str, epoch: int) -> Tensor:
     return torch.from_numpy(_generator(_hash(seed, purpose), epoch).permutation(size))
 
 
-def random_subset(size: int, number: int, *, seed: int, purpose: str) -> Tensor:
+def random_subset(size: int, count: int, *, seed: int, purpose: str) -> Tensor:
     """So many of `0 ... size - 1` at most, at random, ascending, as a function of (seed, purpose)."""
-    return permutation(size, seed=seed, purpose=purpose, epoch=0)[:number].sort().values
+    return permutation(size, seed=seed, purpose=purpose, epoch=0)[:count].sort().values
 
 
 def open_interval(uniform: Tensor) -> Tensor:

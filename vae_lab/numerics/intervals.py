@@ -32,8 +32,8 @@ def degrees_of_freedom(values: np.ndarray) -> float:
         >>> round(degrees_of_freedom(np.array([0.0] * 9 + [1.0])), 2)
         2.81
     """
-    number, squares = len(values), (values - values.mean()) ** 2
+    count, squares = len(values), (values - values.mean()) ** 2
     if not squares.sum() > 0:
-        return number - 1.0
-    kurtosis = number * (squares**2).sum() / squares.sum() ** 2
-    return float(max(1.0, min(number - 1.0, 2 * number / max(kurtosis - 1, 1e-9))))
+        return count - 1.0
+    kurtosis = count * (squares**2).sum() / squares.sum() ** 2
+    return float(max(1.0, min(count - 1.0, 2 * count / max(kurtosis - 1, 1e-9))))

@@ -16,13 +16,13 @@ def total() -> int:
 
 
 @contextmanager
-def fitting(what: str) -> Iterator[None]:
+def fitting(part: str) -> Iterator[None]:
     """Refuses to build what would not fit.
 
     Torch allocates a parameter, which costs nothing yet, registers it, and only then gives it values.
 
     Args:
-        what: What is built, in words.
+        part: What is built, in words.
 
     Raises:
         ValueError: If the parameters that are made meanwhile need more memory than there is.
@@ -32,7 +32,7 @@ def fitting(what: str) -> Iterator[None]:
     def add(module: nn.Module, name: str, parameter: Tensor | None) -> None:
         nonlocal size
         size += 0 if parameter is None else COPIES_IN_TRAINING * parameter.numel() * parameter.element_size()
-        _check(size, what)
+        _check(size, part)
 
     hook = register_module_parameter_registration_hook(add)
     try:
@@ -41,18 +41,18 @@ def fitting(what: str) -> Iterator[None]:
         hook.remove()
 
 
-def check_fits(count: int, what: str) -> None:
+def check_fits(count: int, part: str) -> None:
     """Refuses numbers, of 4 bytes each, that would not fit.
 
     Raises:
         ValueError: If they need more memory than there is.
     """
-    _check(4 * count, what)
+    _check(4 * count, part)
 
 
-def _check(size: int, what: str) -> None:
+def _check(size: int, part: str) -> None:
     if size > total():
         raise ValueError(
-            f"the memory does not suffice: {what} would need {size / 1e9:,.0f} GB, and this machine has "
+            f"the memory does not suffice: {part} would need {size / 1e9:,.0f} GB, and this machine has "
             f"{total() / 1e9:,.0f}; choose smaller ones."
         )

@@ -13,7 +13,7 @@ BLOCKS = 16  # of replicates
 NUM_SIGN_FLIPS = 2 ** (BLOCKS - 1)  # to flip their signs: to flip all changes nothing
 LEVEL, POWER = 0.05, 0.8
 SMALLEST_P_VALUE = 1e-300  # a p-value, so that its z-score is finite
-MOST_DIMENSIONS = 1e4  # of Fisher's distribution, beyond which nothing changes
+MAX_DEGREES_OF_FREEDOM = 1e4  # of Fisher's distribution, beyond which nothing changes
 
 
 def squared_length(gram: Tensor) -> float:
@@ -104,9 +104,9 @@ def _share_of_longer(gram: Tensor) -> float:
 
 
 @lru_cache(maxsize=1)
-def _signs(number: int) -> Tensor:
+def _signs(count: int) -> Tensor:
     """All ways to flip so many signs, `(2^number, number)`; none in row 0, the first in the second half."""
-    flipped = torch.arange(2**number).unsqueeze(1) >> torch.arange(number).flip(0) & 1
+    flipped = torch.arange(2**count).unsqueeze(1) >> torch.arange(count).flip(0) & 1
     return (1 - 2 * flipped).double()
 
 
@@ -117,5 +117,5 @@ def _spread(gram: Tensor) -> tuple[float, float]:
     trace, square = float(centred.trace()) / free, float(centred.square().sum()) / free**2
     of_square = free**2 / ((free + 2) * (free - 1)) * (square - trace**2 / free)  # tr(Sigma^2)
     if not of_square > 0:
-        return trace, MOST_DIMENSIONS
-    return trace, min(max((trace**2 - 2 * of_square / free) / of_square, 1.0), MOST_DIMENSIONS)
+        return trace, MAX_DEGREES_OF_FREEDOM
+    return trace, min(max((trace**2 - 2 * of_square / free) / of_square, 1.0), MAX_DEGREES_OF_FREEDOM)

@@ -6,9 +6,9 @@ import numpy as np
 
 from vae_lab.numerics.intervals import degrees_of_freedom, student_t_quantile
 
-FEWEST_REPLICATES = 8
-FEWEST_DRAWS = 100  # replicates times data
-FEWEST_DATA = 20  # for the variance over minibatches
+MIN_REPLICATES = 8
+MIN_DRAWS = 100  # replicates times data
+MIN_DATA = 20  # for the variance over minibatches
 WELL_KNOWN = 0.5  # a relative standard error, above which a variance that may be negative has no log axis
 UNKNOWN = (math.nan, math.nan)
 
@@ -32,16 +32,16 @@ def of_variance(value: float, shares: np.ndarray) -> tuple[float, float]:
     Returns:
         Its ends; nan for fewer than 3 observations, or where one of them is all of the variance.
     """
-    number = len(shares)
+    count = len(shares)
     if not value > 0:
         return value, value
-    if number < 3 or not shares.mean() > 0:
+    if count < 3 or not shares.mean() > 0:
         return UNKNOWN
-    without = (number - 1 - shares / shares.mean()) / (number - 2)
+    without = (count - 1 - shares / shares.mean()) / (count - 2)
     if not without.min() > 0:
         return UNKNOWN
     logs = np.log(without)
-    error = math.sqrt((number - 1) ** 2 / number * logs.var(ddof=1))
+    error = math.sqrt((count - 1) ** 2 / count * logs.var(ddof=1))
     factor = math.exp(min(student_t_quantile(degrees_of_freedom(logs)) * error, 700))
     return value / factor, value * factor
 
@@ -53,10 +53,10 @@ def of_signed_variance(value: float, shares: np.ndarray) -> tuple[float, float]:
         value: The estimate.
         shares: What each of the `n` observations adds to it, with the estimate as their mean, up to a factor.
     """
-    number, mean = len(shares), shares.mean()
-    if number < 3 or not shares.std() > 0:
+    count, mean = len(shares), shares.mean()
+    if count < 3 or not shares.std() > 0:
         return UNKNOWN
-    error = shares.std(ddof=1) / math.sqrt(number)
+    error = shares.std(ddof=1) / math.sqrt(count)
     if mean > 0 and error < WELL_KNOWN * mean:
         return of_variance(value, shares)
     half = student_t_quantile(degrees_of_freedom(shares)) * error * abs(value / mean)

@@ -46,7 +46,7 @@ class EncoderJacobian:
 
     def gradients(self, cotangents: Tensor) -> dict[str, Tensor]:
         """sum_b J_b^T v_rb for cotangents `(R, B, P)`: each parameter's, with `R` in front."""
-        found = torch.autograd.grad(
+        gradients = torch.autograd.grad(
             self.outputs,
             list(self.parameters.values()),
             cotangents,
@@ -56,7 +56,7 @@ class EncoderJacobian:
         )
         return {
             name: torch.zeros(len(cotangents), *parameter.shape).to(parameter) if part is None else part
-            for (name, parameter), part in zip(self.parameters.items(), found, strict=True)
+            for (name, parameter), part in zip(self.parameters.items(), gradients, strict=True)
         }
 
     def squares(self, cotangents: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -76,14 +76,14 @@ class EncoderJacobian:
         if self.layers is None:
             yield from self._squares_of_any(cotangents)
             return
-        found = torch.autograd.grad(
+        gradients = torch.autograd.grad(
             self.outputs,
             [output for _, _, _, output in self.layers],
             cotangents,
             is_grads_batched=True,
             retain_graph=True,
         )
-        for (prefix, layer, given, _), delta in zip(self.layers, found, strict=True):
+        for (prefix, layer, given, _), delta in zip(self.layers, gradients, strict=True):
             for kind, (element, datum) in _rule(layer, given.detach(), delta).items():
                 yield f"{prefix}{kind}", element, datum
 

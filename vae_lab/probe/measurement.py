@@ -104,11 +104,11 @@ def measurement(
     """
     known = {**subject, **cost._asdict(), "status": status}
     numbers = COLUMNS - DERIVED - known.keys() - {"path"}
-    found: dict[str, Any] = dict.fromkeys(numbers, math.nan) | {"path": ""} | dict(values)
-    variances = {f"variance{end}": found[f"trace{end}"] / known["num_parameters"] for end in ENDS}
+    entries: dict[str, Any] = dict.fromkeys(numbers, math.nan) | {"path": ""} | dict(values)
+    variances = {f"variance{end}": entries[f"trace{end}"] / known["num_parameters"] for end in ENDS}
     return Measurement(
         **known,
-        **found,
+        **entries,
         **variances,
         variance_times_evaluations=variances["variance"] * cost.decoder_evaluations,
         variance_times_seconds=variances["variance"] * cost.seconds,

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from vae_lab.models.vae import Batch
 from vae_lab.probe.groups import Groups
-from vae_lab.probe.intervals import FEWEST_DATA, UNKNOWN, of_signed_variance
+from vae_lab.probe.intervals import MIN_DATA, UNKNOWN, of_signed_variance
 from vae_lab.probe.jacobian import CHUNK_NUMBERS
 from vae_lab.probe.replicates import Objective, per_datum_gradients
 
@@ -27,7 +27,7 @@ def minibatch_traces(
 
     m(x) is the gradient of a datum averaged over the noise, estimated twice from independent halves of the
     replicates, so that the noise left in them adds nothing to the expectation; c is the mean over the data,
-    known independently. The data of a minibatch are taken for independent draws.
+    known independently. The data of a minibatch are treated as independent draws.
 
     Args:
         objective: Of an estimator that does not couple data.
@@ -50,13 +50,13 @@ def minibatch_traces(
         )
         for name, vector in centre.items():
             deviations = [
-                found[name].reshape(len(part), -1) - vector.to(found[name].dtype) for found in (first, second)
+                half[name].reshape(len(part), -1) - vector.to(half[name].dtype) for half in (first, second)
             ]
             products[name].append((deviations[0] * deviations[1]).sum(1).double())
-    number = len(batch.x)
+    count = len(batch.x)
     traces = {}
     for group, names in groups.items():
         values = torch.stack([torch.cat(products[name]) for name in names]).sum(0)
-        trace, shares = float(values.mean()) / (number - 1), values.cpu().numpy()
-        traces[group] = (trace, *(UNKNOWN if number < FEWEST_DATA else of_signed_variance(trace, shares)))
+        trace, shares = float(values.mean()) / (count - 1), values.cpu().numpy()
+        traces[group] = (trace, *(UNKNOWN if count < MIN_DATA else of_signed_variance(trace, shares)))
     return traces

@@ -21,7 +21,7 @@ from vae_lab.probe.replicates import Objective, encodes_the_batch_alone, stacked
 from vae_lab.probe.sample import NotFiniteGradientError, Sample
 from vae_lab.probe.statistics import compare_with_reference
 
-NOTHING = {"nothing": NoiseSpec("uniform", 2, (1,))}  # what replicates are told apart by that need no noise
+NOTHING = {"nothing": NoiseSpec("uniform", 2, (1,))}  # numbers replicates that need no noise
 Trace = tuple[float, float, float]  # with the ends of its interval
 UNKNOWN: Trace = (math.nan, math.nan, math.nan)
 

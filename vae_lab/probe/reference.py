@@ -12,7 +12,7 @@ from vae_lab.estimators.vimco import VIMCO
 from vae_lab.models.posteriors.discrete import is_enumerable
 from vae_lab.models.vae import VAE
 
-LEAST_SAMPLES = 16  # of a datum, where the score function is the reference
+MIN_SAMPLES = 16  # of a datum, where the score function is the reference
 
 
 def reference(estimator: Estimator, vae: VAE) -> Estimator:
@@ -45,5 +45,5 @@ def _of_elbo(
         return Reparameterized(num_samples, kl, beta, free_bits=free_bits)
     if is_enumerable(vae.posterior):
         return Enumeration(kl, beta, free_bits=free_bits)
-    baseline, num_samples = {"leave_one_out": LeaveOneOut()}, max(num_samples, LEAST_SAMPLES)
+    baseline, num_samples = {"leave_one_out": LeaveOneOut()}, max(num_samples, MIN_SAMPLES)
     return ScoreFunction(baseline, num_samples, kl, beta, free_bits=free_bits)

@@ -22,7 +22,7 @@ class _Given(nn.Module):
 def encodes_the_batch_alone(
     vae: VAE, estimator: Estimator, batch: Batch, noise: Mapping[str, Tensor]
 ) -> bool:
-    """Whether the encoder sees the data of the batch and nothing else, such as data that the model dreams."""
+    """Whether the encoder sees the data of the batch alone, not data that the model generates."""
     seen: list[Tensor] = []
     hook = vae.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     try:

@@ -8,7 +8,7 @@ from torch import Tensor
 from vae_lab.estimators.base import Needs
 from vae_lab.models.vae import Batch
 from vae_lab.probe.groups import Groups
-from vae_lab.probe.intervals import FEWEST_DRAWS, FEWEST_REPLICATES, UNKNOWN, of_variance
+from vae_lab.probe.intervals import MIN_DRAWS, MIN_REPLICATES, UNKNOWN, of_variance
 from vae_lab.probe.jacobian import EncoderJacobian
 from vae_lab.probe.moments import Moments
 from vae_lab.probe.replicates import Objective, stacked
@@ -115,7 +115,7 @@ class Sample:
     def interval(self, group: str) -> tuple[float, float]:
         """A 95 % interval of the trace; nan where there are too few replicates and data for one."""
         shares = torch.cat(self.shares[group]).numpy()
-        few = len(shares) < FEWEST_REPLICATES or len(shares) * len(self.batch.x) < FEWEST_DRAWS
+        few = len(shares) < MIN_REPLICATES or len(shares) * len(self.batch.x) < MIN_DRAWS
         return UNKNOWN if few else of_variance(self.trace(group), shares)
 
     def is_per_datum(self, group: str) -> bool:
@@ -135,7 +135,7 @@ class Sample:
         return at_outputs / len(self.batch.x), of_parameters
 
     def _add(self, at_outputs: Tensor, of_parameters: dict[str, Tensor]) -> None:
-        number = len(at_outputs)
+        count = len(at_outputs)
         mean = at_outputs.mean(0)
         centred = at_outputs - mean
         squares: dict[
@@ -151,28 +151,28 @@ class Sample:
             of_parameters = of_parameters | {f"encoder.{name}": part for name, part in gradients.items()}
         for name, part in of_parameters.items():
             self.parameters.setdefault(name, Moments()).add(part)
-            squares[name] = (part - part.mean(0)).square().reshape(number, -1).sum(-1)
+            squares[name] = (part - part.mean(0)).square().reshape(count, -1).sum(-1)
         self.outputs.add(at_outputs)
         for name, variance in self._by_output(self.outputs.deviations * len(self.batch.x)).items():
             self.deviations[f"outputs.{name}"] = variance
         for group, names in self.groups.items():
-            total = torch.stack([squares[name].reshape(number, -1).sum(1) for name in names]).sum(0)
-            share = total.double() * number / (number - 1)  # what the sum loses without the replicate
+            total = torch.stack([squares[name].reshape(count, -1).sum(1) for name in names]).sum(0)
+            share = total.double() * count / (count - 1)  # what the sum loses without the replicate
             self.shares[group].append(share.cpu())
 
     def _add_by_datum(self, centred: Tensor, mean: Tensor) -> dict[str, Tensor]:
         """Adds the chunk's deviations from its mean and the step of the running mean towards it."""
-        number, before = len(centred), self.outputs.count
+        count, before = len(centred), self.outputs.count
         vectors = centred
         if before:
-            weight = (before * number / (before + number)) ** 0.5
+            weight = (before * count / (before + count)) ** 0.5
             step = (mean.double() - self.outputs.mean).to(mean.dtype) * weight
             vectors = torch.cat([centred, step.unsqueeze(0)])
         by_element, by_datum = self.jacobian.squares(vectors)
         for name, element in by_element.items():
             key = f"encoder.{name}"
             self.deviations[key] = self.deviations.get(key, 0.0) + element.double()
-        return {f"encoder.{name}": datum[:number] for name, datum in by_datum.items()}
+        return {f"encoder.{name}": datum[:count] for name, datum in by_datum.items()}
 
     def _by_output(self, at_outputs: Tensor) -> dict[str, Tensor]:
         parts = at_outputs.split(list(self.output_sizes.values()), dim=-1)

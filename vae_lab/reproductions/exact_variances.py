@@ -58,12 +58,12 @@ def measure_valued(of: CostFunction, parameter: Parameter, mean: float = 1.0, st
     """
     if parameter == "mean":
         weights = HALF * np.exp(-0.5 * HALF**2) * STEP
-        found = (of.f(mean + std * HALF) - of.f(mean - std * HALF)) / (std * np.sqrt(2 * np.pi))
-        return float(weights @ found**2 - (weights @ found) ** 2)
+        values = (of.f(mean + std * HALF) - of.f(mean - std * HALF)) / (std * np.sqrt(2 * np.pi))
+        return float(weights @ values**2 - (weights @ values) ** 2)
     maxwell = EPS[::4, None]
     weights = 4 * NORMAL[::4, None] * maxwell**2 * UNIFORM_WEIGHTS
-    found = (of.f(mean + std * maxwell) - of.f(mean + std * maxwell * UNIFORM)) / std
-    return float((weights * found**2).sum() - (weights * found).sum() ** 2)
+    values = (of.f(mean + std * maxwell) - of.f(mean + std * maxwell * UNIFORM)) / std
+    return float((weights * values**2).sum() - (weights * values).sum() ** 2)
 
 
 def _score(parameter: Parameter, std: float) -> Array:

@@ -95,10 +95,10 @@ def compare_curves(
             continue
         wanted = dict(zip([*curve, split], [*key[:-1], name], strict=True))
         other = theirs.filter(*(pl.col(column) == value for column, value in wanted.items()))
-        for number in at:
-            values = _at(other, number), _at(mine, number)
+        for place in at:
+            values = _at(other, place), _at(mine, place)
             if values[0] is not None and values[1] is not None:
-                rows.append([*key, number, *values, values[1] - values[0]])
+                rows.append([*key, place, *values, values[1] - values[0]])
     kinds = {name: ours.schema[name] for name in (*curve, split)}
     numbers = dict.fromkeys((samples, "published", "ours", "difference"), ours.schema[samples])
     return pl.DataFrame(rows, schema=kinds | numbers, orient="row")

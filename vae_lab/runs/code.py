@@ -29,14 +29,14 @@ def code_of(*configs: DictConfig) -> Code:
     own = configs[0]
     targets = {key: target for cfg in configs for key, target in _targets(defining(cfg))}
     if "run" in own and "_target_" in own:
-        found = sources.behind({"loading": "vae_lab.applications.run.carry_out"} | targets, PROBE_MODULES)
+        behind = sources.behind({"loading": "vae_lab.applications.run.carry_out"} | targets, PROBE_MODULES)
     elif "probe" in own:
-        found = sources.behind({"measurement": "vae_lab.applications.gradients.measure.measure"} | targets)
+        behind = sources.behind({"measurement": "vae_lab.applications.gradients.measure.measure"} | targets)
     else:
-        found = sources.behind({"training": "vae_lab.training.run.run"} | targets, PROBE_MODULES)
-    hashes = {path: one["hash"] for path, one in sorted(found.items())}
+        behind = sources.behind({"training": "vae_lab.training.run.run"} | targets, PROBE_MODULES)
+    hashes = {path: source["hash"] for path, source in sorted(behind.items())}
     digest = hashlib.sha256(json.dumps(hashes).encode()).hexdigest()[: sources.DIGITS]
-    return {"hash": digest, "sources": dict(sorted(found.items()))}
+    return {"hash": digest, "sources": dict(sorted(behind.items()))}
 
 
 def continued(history: Sequence[Mapping[str, Any]] | None, samples: int, code: Code) -> list[dict[str, Any]]:
@@ -49,7 +49,7 @@ def continued(history: Sequence[Mapping[str, Any]] | None, samples: int, code: C
     """
     if samples == 0:
         return [{"samples": 0, "hash": code["hash"]}]
-    so_far = [dict(one) for one in history or [{"samples": 0, "hash": UNKNOWN}]]
+    so_far = [dict(entry) for entry in history or [{"samples": 0, "hash": UNKNOWN}]]
     same = so_far[-1]["hash"] == code["hash"]
     return so_far if same else [*so_far, {"samples": samples, "hash": code["hash"]}]
 
@@ -81,9 +81,9 @@ def changed(code: Code | None) -> list[str]:
     if code is None:
         return ["unknown code"]
     return [
-        f"{one['part']} ({path}{'' if sources.hash_of(path) else ', which is not found'})"
-        for path, one in code["sources"].items()
-        if not sources.is_as(path, one)
+        f"{source['part']} ({path}{'' if sources.hash_of(path) else ', which is not found'})"
+        for path, source in code["sources"].items()
+        if not sources.is_as(path, source)
     ]
 
 
@@ -95,9 +95,10 @@ def mixtures(codes: Mapping[str, Code | None]) -> list[str]:
     notes = []
     states: dict[str, dict[str, list[str]]] = {}
     for label, code in codes.items():
-        for path, one in (code or {}).get("sources", {}).items():
-            states.setdefault(path, {}).setdefault(one["hash"][:8], []).append(label)
-    parts = {path: one["part"] for code in codes.values() if code for path, one in code["sources"].items()}
+        for path, source in (code or {}).get("sources", {}).items():
+            states.setdefault(path, {}).setdefault(source["hash"][:8], []).append(label)
+    sources_by_run = [code["sources"] for code in codes.values() if code]
+    parts = {path: source["part"] for by_path in sources_by_run for path, source in by_path.items()}
     mixed = [
         f"{parts[path]} ({path}: {', '.join(f'{name} in {_runs(runs)}' for name, runs in by_hash.items())})"
         for path, by_hash in states.items()
@@ -117,20 +118,20 @@ def mixtures(codes: Mapping[str, Code | None]) -> list[str]:
 
 def _runs(labels: Sequence[str]) -> str:
     """How many runs, and which if they are few."""
-    number = f"{len(labels)} run{'s' * (len(labels) != 1)}"
-    return f"{number} [{', '.join(labels)}]" if len(labels) <= MAX_NAMED else number
+    count = f"{len(labels)} run{'s' * (len(labels) != 1)}"
+    return f"{count} [{', '.join(labels)}]" if len(labels) <= MAX_NAMED else count
 
 
 def notes_on(result: Mapping[str, Any]) -> list[str]:
     """Notes on a finished result of which the code or the libraries are others now."""
     code = result.get("code")
     if not code:
-        return ["the code of this result is unknown; rerun=code does it again."]
+        return ["the code of this result is unknown; rerun=code repeats the run."]
     notes = []
     if differing := changed(code):
-        notes.append(f"the code has changed since: {listed(differing)}; rerun=code does it again.")
+        notes.append(f"the code has changed since: {listed(differing)}; rerun=code repeats the run.")
     elif len(code.get("history", [])) > 1:
-        notes.append("other code made a part of this; rerun=code does it again.")
+        notes.append("other code made a part of this; rerun=code repeats the run.")
     there = result.get("packages", {})
     versions = [
         f"{name} {there[name]} (now {now})"
@@ -138,7 +139,7 @@ def notes_on(result: Mapping[str, Any]) -> list[str]:
         if name in there and (now := _version(name)) != there[name]
     ]
     if versions:
-        notes.append(f"made with {', '.join(versions)}; rerun=true does it again.")
+        notes.append(f"made with {', '.join(versions)}; rerun=true repeats the run.")
     return notes
 
 
@@ -163,8 +164,8 @@ def _targets(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
             else:
                 yield from _targets(item, f"{above}.{last}" if above else last)
     elif isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from _targets(item, f"{key}.{number}")
+        for index, item in enumerate(value):
+            yield from _targets(item, f"{key}.{index}")
 
 
 def _version(name: str) -> str | None:

@@ -55,10 +55,10 @@ def _is_of(result: Result, code: str | None) -> bool:
     return code is None or [each["hash"] for each in history] == [code]
 
 
-def _is_shorter(one: Flat, other: Flat) -> bool:
+def _is_shorter(first: Flat, other: Flat) -> bool:
     """Whether the budget of one is below that of the other, both being of the same kind."""
     for key in BUDGET:
-        theirs, mine = one.get(key), other.get(key)
+        theirs, mine = first.get(key), other.get(key)
         if (mine is None) != (theirs is None):
             return False
         if theirs is not None and mine is not None and theirs >= mine:

@@ -105,8 +105,8 @@ class Heartbeat:
             return "lost"
         descriptor = os.open(self.path, os.O_RDWR)
         try:
-            found = lease_file.parse(os.read(descriptor, 2 * lease_file.LENGTH))
-            if found is not None and found.token != self.token:
+            content = lease_file.parse(os.read(descriptor, 2 * lease_file.LENGTH))
+            if content is not None and content.token != self.token:
                 return "lost"
             try:
                 os.pwrite(descriptor, self._content(), 0)

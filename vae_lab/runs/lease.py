@@ -58,9 +58,9 @@ class Watch:
 
     def judge(self, lease: LeaseFile) -> Verdict:
         """How it is with the holder of a lease; `unsure` until it has been watched for long enough."""
-        one = lease.holder
-        if one is not None and one.is_on_this_machine:
-            return "alive" if _is_alive(one) else "dead"
+        by = lease.holder
+        if by is not None and by.is_on_this_machine:
+            return "alive" if _is_alive(by) else "dead"
         if lease.state is None:
             return "unsure"
         before, since = self._seen.get(lease.path, (None, 0.0))
@@ -220,24 +220,24 @@ def _leave(heartbeat: Heartbeat) -> None:
 def _is_mine(heartbeat: Heartbeat) -> bool:
     """Whether a lease is this one: its number is used again when it has been left."""
     with suppress(FileNotFoundError):
-        found = lease_file.read_lease(heartbeat.path).holder
-        return found is not None and found.token == heartbeat.token
+        current = lease_file.read_lease(heartbeat.path).holder
+        return current is not None and current.token == heartbeat.token
     return False
 
 
-def _is_alive(one: Holder) -> bool:
-    if one.pid == os.getpid() and one.token not in _held:
+def _is_alive(candidate: Holder) -> bool:
+    if candidate.pid == os.getpid() and candidate.token not in _held:
         return False
-    return one.started == lease_file.started(one.pid) != 0
+    return candidate.started == lease_file.started(candidate.pid) != 0
 
 
-def _busy(directory: Path, one: Holder | None) -> Busy:
-    who = f"process {one.pid} on {one.host}" if one else "another process"
+def _busy(directory: Path, by: Holder | None) -> Busy:
+    who = f"process {by.pid} on {by.host}" if by else "another process"
     return Busy(f"{directory} is being run by {who}; wait for it, or end it first.")
 
 
 def _unreadable(directory: Path) -> UserError:
     """For a lease that has not let itself be read."""
     bad = [lease for lease in leases(directory) if lease.error is not None]
-    what = f"{bad[0].path} cannot be read ({bad[0].error})" if bad else f"{directory} changes without end"
-    return UserError(f"{what}; remove the lease if nobody does this run.")
+    fault = f"{bad[0].path} cannot be read ({bad[0].error})" if bad else f"{directory} changes without end"
+    return UserError(f"{fault}; remove the lease if nobody does this run.")

@@ -45,8 +45,8 @@ class Holder(NamedTuple):
 
     def content(self) -> bytes:
         """The content of the file; without the progress if that is too long."""
-        for one in (self, self._replace(progress={})):
-            line = (json.dumps(one._asdict()) + "\n").encode().ljust(LENGTH)
+        for candidate in (self, self._replace(progress={})):
+            line = (json.dumps(candidate._asdict()) + "\n").encode().ljust(LENGTH)
             if len(line) == LENGTH:
                 break
         return line
@@ -99,11 +99,11 @@ def read_lease(path: Path) -> LeaseFile:
 
 def leases(directory: Path) -> list[LeaseFile]:
     """The leases in a run's directory, the newest first."""
-    found = []
+    present = []
     for generation in sorted(generations(directory), reverse=True):
         with suppress(FileNotFoundError):
-            found.append(read_lease(directory / f"{PREFIX}{generation}"))
-    return found
+            present.append(read_lease(directory / f"{PREFIX}{generation}"))
+    return present
 
 
 def generations(directory: Path) -> list[int]:
@@ -128,10 +128,10 @@ def parse(content: bytes) -> Holder | None:
     return holder if is_whole and _is_progress(holder.progress) else None
 
 
-def _is_progress(found: Any) -> bool:
+def _is_progress(value: Any) -> bool:
     names = ("samples", "total", "value")
-    return isinstance(found, dict) and all(
-        isinstance(found.get(name, 0), int | float | None) for name in names
+    return isinstance(value, dict) and all(
+        isinstance(value.get(name, 0), int | float | None) for name in names
     )
 
 

@@ -67,8 +67,8 @@ def provenance(code: Code, device: Any) -> dict[str, Any]:
 @cache
 def installed_packages() -> dict[str, str]:
     """The version of every package that is installed."""
-    found = {str(one.metadata["Name"]): str(one.version) for one in distributions()}
-    return dict(sorted(found.items(), key=lambda pair: pair[0].lower()))
+    versions = {str(package.metadata["Name"]): str(package.version) for package in distributions()}
+    return dict(sorted(versions.items(), key=lambda pair: pair[0].lower()))
 
 
 def diff(paths: Iterable[str]) -> str:
@@ -111,8 +111,8 @@ def _diff_of_clone(clone: Path, folders: Sequence[Path]) -> str:
     listed = _git(clone, "ls-files", "-z", "--others", "--exclude-standard", "--", *map(str, folders)) or ""
     new = [name for name in listed.split("\0") if name.endswith(SOURCES)]
     added = [_git(clone, "diff", *plain, "--no-index", "--", os.devnull, name) or "" for name in new[:100]]
-    found = "".join(f"{part}\n" for part in (known, *added) if part)
-    return f"# {clone.name}\n{found}" if found else ""
+    text = "".join(f"{part}\n" for part in (known, *added) if part)
+    return f"# {clone.name}\n{text}" if text else ""
 
 
 def _git(clone: Path, *arguments: str) -> str | None:

@@ -16,7 +16,7 @@ from vae_lab.runs.signature import Flat
 TRAINING_ENTRIES = {  # in each result of one
     "signature", "estimator", "selection", "log_likelihood", "timing", "notes", "config",
 }  # fmt: skip
-AGAIN_HINT = "the command that made it makes it again, from the last checkpoint"
+AGAIN_HINT = "the same command repeats it, from the last checkpoint"
 
 
 @dataclass(frozen=True, eq=False)

@@ -80,8 +80,8 @@ def defining(cfg: DictConfig) -> dict[str, Any]:
             node = {name: node[name] for name in node if name not in left_out}
         if key in files:
             paths = [path for path in (node if isinstance(node, list) else [node]) if path not in _names()]
-            found = [content(path) for path in paths]
-            config |= {f"{key}_content": found} if any(found) else {}
+            contents = [content(path) for path in paths]
+            config |= {f"{key}_content": contents} if any(contents) else {}
         config[key] = node
     return config
 

@@ -78,7 +78,7 @@ def behind(targets: Mapping[str, str], apart: Sequence[str] = ()) -> dict[str, d
         Part and hash of each source, and the hash of its whole file, by its path inside the folder that holds
         its package.
     """
-    found: dict[str, dict[str, str]] = {}
+    sources: dict[str, dict[str, str]] = {}
     seen: set[str] = set()
     homes = {part: _home(*_split(target)) for part, target in targets.items()}
     named = {home: part for part, home in reversed(homes.items())}
@@ -94,14 +94,14 @@ def behind(targets: Mapping[str, str], apart: Sequence[str] = ()) -> dict[str, d
             if place is None or not place.is_file():
                 continue
             module = _read(place, name)
-            found[_path(name, place)] = {
+            sources[_path(name, place)] = {
                 "part": named.get(name, part),
                 "hash": module.digest,
                 "file": module.file,
             }
             waiting += [_home(*each) for each in module.imports]
             waiting += _active_packages(name)
-    return found
+    return sources
 
 
 def is_as(path: str, recorded: Mapping[str, str]) -> bool:

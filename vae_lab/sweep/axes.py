@@ -53,40 +53,40 @@ def axes(
     """
     settings: Mapping[str, Any] = sweep or {}
     before = before or {}
-    found = {
+    axes_by_name = {
         key: Axis(key, role, values_of(key, values))
         for role in ROLES
         for key, values in (settings.get(role) or {}).items()
     }
     for key, labels in (settings.get("only") or {}).items():
-        found[key] = _only(found, key, [str(label) for label in labels])
+        axes_by_name[key] = _only(axes_by_name, key, [str(label) for label in labels])
     fixed = []
     for override in typed:
         typed_key = override.get_key_element()
         key = typed_key.lstrip("+~")
-        for axis in found.values():
+        for axis in axes_by_name.values():
             if any(key == word.lstrip("+").partition("=")[0] for word in _paired(axis)):
                 raise UserError(
                     f"{override.input_line}: {key} belongs to the axis {axis.key}; choose {axis.key}=."
                 )
-        role = found[key].role if key in found else before.get(key)
+        role = axes_by_name[key].role if key in axes_by_name else before.get(key)
         if override.is_delete():
-            found.pop(key, None)
+            axes_by_name.pop(key, None)
             role = None
         if override.is_discrete_sweep() or (role and not override.is_sweep_override()):
             role = role or ("repeats" if key == "seed" else "scientific")
             texts = _texts(override)
-            found[key] = Axis(key, role, {text: [f"{typed_key}={text}"] for text in texts})
+            axes_by_name[key] = Axis(key, role, {text: [f"{typed_key}={text}"] for text in texts})
         elif override.is_sweep_override():
             raise UserError(
                 f"{override.input_line} is no list of values; a grid needs key=a,b or range(1,9)."
             )
         else:
             fixed.append(str(override.input_line))
-    for axis in found.values():
+    for axis in axes_by_name.values():
         if not axis.values:
             raise UserError(f"{axis.key} has no value to run.")
-    return list(found.values()), fixed
+    return list(axes_by_name.values()), fixed
 
 
 def values_of(key: str, values: Any) -> dict[str, list[str]]:
@@ -117,16 +117,16 @@ def _named(key: str, values: Mapping[str, Any]) -> dict[str, list[str]]:
     """Rows of overrides by their labels, those of a product in its place."""
     if EXCEPT in values and PRODUCT not in values:
         raise UserError(f"sweep: {key}.except needs {key}.product, whose rows it leaves out.")
-    found: dict[str, list[str]] = {}
+    rows_by_label: dict[str, list[str]] = {}
     for label, content in values.items():
         if label == EXCEPT:
             continue
         is_product = label == PRODUCT
         rows = _but(key, _product(key, content), values) if is_product else _rows(key, {label: content})
-        if same := found.keys() & rows.keys():
+        if same := rows_by_label.keys() & rows.keys():
             raise UserError(f"sweep: {key} must have each row once, and {min(same)} is there twice.")
-        found |= rows
-    return found
+        rows_by_label |= rows
+    return rows_by_label
 
 
 def _but(key: str, rows: Mapping[str, list[str]], values: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -205,10 +205,10 @@ def _paired(axis: Axis) -> list[str]:
     ]
 
 
-def _only(found: Mapping[str, Axis], key: str, labels: Sequence[str]) -> Axis:
-    if key not in found:
-        raise UserError(f"{key} is not an axis of this sweep{did_you_mean(key, found)}")
-    axis = found[key]
+def _only(known: Mapping[str, Axis], key: str, labels: Sequence[str]) -> Axis:
+    if key not in known:
+        raise UserError(f"{key} is not an axis of this sweep{did_you_mean(key, known)}")
+    axis = known[key]
     for label in labels:
         if label not in axis.values:
             raise UserError(f"{key}={label} is not a value of this axis{did_you_mean(label, axis.values)}")

@@ -104,10 +104,10 @@ class LiveTable:
         return sum(times) / len(times) * (waiting + len(running) - sum(fractions)) / self.slots
 
     def _say(self, tasks: Sequence[Task]) -> None:
-        for number, task in enumerate(tasks):
-            if task.state == self._said.get(number, "waiting"):
+        for index, task in enumerate(tasks):
+            if task.state == self._said.get(index, "waiting"):
                 continue
-            self._said[number] = task.state
+            self._said[index] = task.state
             done = sum(each.state == "done" for each in tasks)
             if task.state == "done" and task.seconds:
                 self.console.print(

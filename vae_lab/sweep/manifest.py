@@ -154,9 +154,9 @@ def grown(before: Manifest | None, by: Manifest) -> Manifest:
             "beside the present ones, which are kept."
         )
     if (difference := _difference(before, by)) is not None:
-        what, there, here = difference
+        key, there, here = difference
         raise UserError(
-            f"sweep {by.name} cannot grow by this: {what} is {there} in it and {here} here. Choose another "
+            f"sweep {by.name} cannot grow by this: {key} is {there} in it and {here} here. Choose another "
             "sweep.name, or add sweep.anew=true to leave the present runs out of its table."
         )
     there = {entry.directory for entry in before.entries}
@@ -168,11 +168,11 @@ def grown(before: Manifest | None, by: Manifest) -> Manifest:
 
 def _difference(before: Manifest, by: Manifest) -> tuple[str, Any, Any] | None:
     """The first thing in which two sweeps are not of one table, there and here."""
-    for what in ("command", "metric"):
-        if getattr(before, what) != getattr(by, what):
-            return f"sweep.{what}", getattr(before, what) or "the bound", getattr(by, what) or "the bound"
+    for field in ("command", "metric"):
+        if getattr(before, field) != getattr(by, field):
+            return f"sweep.{field}", getattr(before, field) or "the bound", getattr(by, field) or "the bound"
     if before.roles != by.roles:
-        there, here = (", ".join(one.roles) or "nothing" for one in (before, by))
+        there, here = (", ".join(manifest.roles) or "nothing" for manifest in (before, by))
         return "what varies", there, here
     if before.base is not None and by.base is not None:
         for key in sorted(before.base.keys() | by.base.keys()):

@@ -61,7 +61,7 @@ def _is_plain(axis: Axis) -> bool:
 
 
 def _apart(name: str, others: Collection[str]) -> str:
-    """The name of an axis of the runs, told apart from an axis of what goes over them."""
+    """The name of an axis of the runs, distinct from an axis of the command on them."""
     return f"run_{name}" if name in others else name
 
 

@@ -66,7 +66,7 @@ def run_sweep(master: DictConfig, context: HydraContext, launcher: Launcher, typ
     if any(axis.key == "runs" for axis in of):
         raise UserError("runs takes the name of a sweep or a list: write runs=[...] with brackets.")
     if master.get("out") is not None:
-        raise UserError(f"out={master.out} is for one run, and would be replaced by each; leave it out.")
+        raise UserError(f"out={master.out} must be left out of a sweep, as each run would replace the file.")
     every = points(of)
     if master.get("runs") is not None:
         of, every = over_runs(master.runs, str(master.output_dir), of, every, lambda: _needs_density(master))
@@ -209,10 +209,10 @@ def _tell_of_other_code(done: Sequence[Job]) -> None:
     others = [result for result in results if not is_as_now(result)]
     if others:
         parts = dict.fromkeys(part for result in others for part in changed(result.code))
-        what = listed(list(parts)) or "it did so while they were made"
+        causes = listed(list(parts)) or "while the runs were made"
         print(
-            f"note: the code of {len(others)} of the {len(done)} finished runs has changed since: {what}; "
-            "rerun=code does these again."
+            f"note: the code of {len(others)} of the {len(done)} finished runs has changed since: {causes}; "
+            "rerun=code repeats these runs."
         )
 
 
@@ -268,8 +268,8 @@ def check_jobs(jobs: Sequence[Job], elsewhere: bool = False) -> None:
     cfgs = [_on_any_device(job.cfg) if elsewhere and builds else job.cfg for job in checked]
     texts = [(job.overrides, OmegaConf.to_yaml(cfg)) for job, cfg in zip(checked, cfgs, strict=True)]
     if (mistake := forkserver.first_mistake(checked[0].command, texts)) is not None:
-        number, message = mistake
-        raise UserError(f"{message} (in {checked[number].label})" if len(jobs) > 1 else message)
+        index, message = mistake
+        raise UserError(f"{message} (in {checked[index].label})" if len(jobs) > 1 else message)
 
 
 def finish(

@@ -52,8 +52,8 @@ class Results(NamedTuple):
     def warnings(self) -> list[str]:
         """Caveats of the table: results that were not obtained alike."""
         mixed = [
-            f"The runs mix {what}: {', '.join(str(value) for value in values)}."
-            for column, what in MIXTURES.items()
+            f"The runs mix {description}: {', '.join(str(value) for value in values)}."
+            for column, description in MIXTURES.items()
             if column in self.runs.columns
             and len(values := self.runs[column].unique(maintain_order=True).to_list()) > 1
         ]

@@ -39,7 +39,7 @@ class Tracking(Protocol):
         ...
 
     def log_measured(
-        self, run: Path, what: str, signature: str, metrics: Mapping[str, float], figures: Sequence[Path]
+        self, run: Path, command: str, signature: str, metrics: Mapping[str, float], figures: Sequence[Path]
     ) -> None:
         """Logs measurements of a finished run."""
         ...
@@ -151,13 +151,13 @@ class WandbFactory:
             self.run.log({f"figures/{name}": wandb.Image(str(path)) for name, path in figures.items()})
 
     def log_measured(
-        self, run: Path, what: str, signature: str, metrics: Mapping[str, float], figures: Sequence[Path]
+        self, run: Path, command: str, signature: str, metrics: Mapping[str, float], figures: Sequence[Path]
     ) -> None:
-        """Adds to the W&B run of a finished run what came of a use of its model since.
+        """Adds the result of an application of the model to the W&B run of its training.
 
         Args:
             run: The run's directory, which gets `wandb/`.
-            what: The command, such as `evaluate`.
+            command: The command, such as `evaluate`.
             signature: The run's id.
             metrics: For the summary of the W&B run, under the command's name.
             figures: To show.
@@ -166,7 +166,7 @@ class WandbFactory:
         self.run = self._init({**whose, "id": signature, "dir": str(run)})
         if self.run is not None:
             with _never_in_the_way("the measurements"):
-                self.run.summary.update({f"{what}/{name}": value for name, value in metrics.items()})
+                self.run.summary.update({f"{command}/{name}": value for name, value in metrics.items()})
             self.log_figures({path.stem: path for path in figures})
             self.finish()
 
@@ -249,12 +249,12 @@ class _ResumableWandbLogger(WandbLogger):
 
 
 @contextmanager
-def _never_in_the_way(what: str) -> Iterator[None]:
+def _never_in_the_way(action: str) -> Iterator[None]:
     """Says what W&B could not take, and goes on: the run has it in its files."""
     try:
         yield
     except Exception as error:
-        _log.warning("W&B has not got %s: %s", what, _first_line(error))
+        _log.warning("W&B has not got %s: %s", action, _first_line(error))
 
 
 def _first_line(error: Exception) -> str:

@@ -19,7 +19,7 @@ from vae_lab.files.writing import IMAGES, as_text, image_files
 from vae_lab.models.likelihoods.support import extremes
 from vae_lab.numerics.streamed import StreamedTensor, subsample
 
-AS_IT_IS = {"binarize": "none", "dequantize": False}
+UNPROCESSED = {"binarize": "none", "dequantize": False}
 DATASETS = options_of("dataset")
 ARRAYS = (".npy", ".npz")
 
@@ -31,7 +31,7 @@ class Given(NamedTuple):
         split: The data, and labels where there are any.
         name: What they are called.
         names: The files, if each datum is one.
-        notes: What must be said of them.
+        notes: Caveats.
     """
 
     split: Split
@@ -40,12 +40,12 @@ class Given(NamedTuple):
     notes: list[str] = []  # noqa: RUF012 - never changed
 
 
-def given(key: str, what: str, own: SplitDataset, resize: bool = False, gaps: bool = False) -> Given:
+def given(key: str, name: str, own: SplitDataset, resize: bool = False, gaps: bool = False) -> Given:
     """Data in the shape and with the values that a model was trained on.
 
     Args:
         key: The argument that names them, for messages.
-        what: A part of the run's own dataset, `train`, `validation`, `test` or `left_out`; an option of
+        name: A part of the run's own dataset, `train`, `validation`, `test` or `left_out`; an option of
             `dataset`, whose test part it is; a `.npy` or `.npz` file; an image, or a folder of images.
         own: The run's dataset, whose binarisation the data get.
         resize: Whether images of another size or mode are scaled, cropped and converted.
@@ -54,28 +54,28 @@ def given(key: str, what: str, own: SplitDataset, resize: bool = False, gaps: bo
     Raises:
         UserError: If there are no such data, they cannot be read, or have another shape or other values.
     """
-    if what in Splits._fields:
-        part = own.measured_part(what)
+    if name in Splits._fields:
+        part = own.measured_part(name)
         if len(part.x) == 0:
-            raise UserError(f"{key}={what} has no data.")
-        return Given(part, what)
-    if what == "left_out":
-        return Given(_left_out(key, own), what)
-    path = Path(what).expanduser()
-    if what in DATASETS:
-        found = Given(_of_dataset(key, what), what)
+            raise UserError(f"{key}={name} has no data.")
+        return Given(part, name)
+    if name == "left_out":
+        return Given(_left_out(key, own), name)
+    path = Path(name).expanduser()
+    if name in DATASETS:
+        result = Given(_of_dataset(key, name), name)
     elif path.is_dir() or path.suffix.lower() in IMAGES:
-        found = _images(key, path, own, resize)
+        result = _images(key, path, own, resize)
     elif path.suffix in ARRAYS:
-        found = Given(_array(key, path, own), path.name)
+        result = Given(_array(key, path, own), path.name)
     else:
         raise UserError(
-            f"{key}={what} is neither a file, a folder, a part of the run's data (train, validation, test) "
-            f"nor a dataset{did_you_mean(what, DATASETS)}"
+            f"{key}={name} is neither a file, a folder, a part of the run's data (train, validation, test) "
+            f"nor a dataset{did_you_mean(name, DATASETS)}"
         )
-    _check(f"{key}={what}", found.split.x, own, gaps)
-    purpose = "test" if what in DATASETS else what
-    return found._replace(split=own.measured(found.split, purpose))
+    _check(f"{key}={name}", result.split.x, own, gaps)
+    purpose = "test" if name in DATASETS else name
+    return result._replace(split=own.measured(result.split, purpose))
 
 
 def _check(given: str, x: Tensor | StreamedTensor, own: SplitDataset, gaps: bool) -> None:
@@ -103,22 +103,22 @@ def _left_out(key: str, own: SplitDataset) -> Split:
     if own.left_out is None:
         raise UserError(
             f"{key}=left_out is for a run that was trained without some classes (dataset.leave_out), and "
-            "this one had all."
+            "this run had all."
         )
     return own.left_out
 
 
-def _of_dataset(key: str, what: str) -> Split:
+def _of_dataset(key: str, option: str) -> Split:
     """The test part of another dataset, before any binarisation."""
-    cfg: Any = OmegaConf.load(CONF / "dataset" / f"{what}.yaml")
+    cfg: Any = OmegaConf.load(CONF / "dataset" / f"{option}.yaml")
     if OmegaConf.is_missing(cfg, "path"):
-        raise UserError(f"{key}={what} has no path; give the file or the folder itself.")
-    cfg.update({name: value for name, value in AS_IT_IS.items() if name in cfg})
-    dataset: SplitDataset = instantiate(cfg, f"{key}={what}", SplitDataset)
+        raise UserError(f"{key}={option} has no path; give the file or the folder itself.")
+    cfg.update({name: value for name, value in UNPROCESSED.items() if name in cfg})
+    dataset: SplitDataset = instantiate(cfg, f"{key}={option}", SplitDataset)
     try:
         return dataset.data.test
     except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"{key}={what}: {error}") from error
+        raise UserError(f"{key}={option}: {error}") from error
 
 
 def _array(key: str, path: Path, own: SplitDataset) -> Split:
@@ -157,7 +157,7 @@ def _images(key: str, path: Path, own: SplitDataset, resize: bool) -> Given:
         raise UserError(f"{key}: {spoilt[0]}.")
     if not good:
         raise UserError(f"{key}: no image in {path} can be used: {spoilt[0]}.")
-    kept = [names[number] for number in good]
+    kept = [names[index] for index in good]
     files = ImageFiles(folder, kept, (size[0], size[1]), channels)
     rows = StreamedTensor(files, lambda x, numbers: x.float() / 255, num_workers=2)
     shown = [as_text(name) for name in kept]

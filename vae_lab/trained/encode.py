@@ -44,12 +44,12 @@ def encoded(
         yield Encoded(some, numbers, model.encode(some, numbers, part))
 
 
-def samples_of(model: TrainedModel, batch: Encoded, number: int, part: str = TEST) -> Tensor:
+def samples_of(model: TrainedModel, batch: Encoded, count: int, part: str = TEST) -> Tensor:
     """Samples of q(z|x), `(number, B, D)`: a function of the noise's seed and the datum's part and number."""
     vae = model.parts.vae
     blocks = []
-    for block, start in enumerate(range(0, number, EVALUATION_BLOCK)):
-        size = min(EVALUATION_BLOCK, number - start)
+    for block, start in enumerate(range(0, count, EVALUATION_BLOCK)):
+        size = min(EVALUATION_BLOCK, count - start)
         eps = model.noise.of_part(part).evaluation(
             vae.posterior_noise(size),
             purpose="codes",

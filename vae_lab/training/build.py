@@ -226,7 +226,7 @@ def _prepare_callback(key: str, callback: pl.Callback, model: GenerativeModel, s
 
 
 def _check_support(model: GenerativeModel, dataset: SplitDataset) -> list[str]:
-    """Checks that the model can score the data; gives what must be said of its log-likelihoods."""
+    """Checks that the model can score the data; returns caveats on its log-likelihoods."""
     data = dataset.data
     if has_latents(model) and model.prior.needs_encoder:
         low, high = extremes(subsample(data.train.x))

@@ -195,10 +195,10 @@ def hints_for(
 ) -> list[tuple[str, ...]]:
     """The overrides with which an estimator serves, one alternative for each kind of change."""
     start = Proposal((), offer, estimator.requires)
-    found = alternatives(start, changes, key, _is_met)
-    if "estimator" not in changes and all(_replaces_estimator(words) for words in found):
-        return alternatives(start, ("latents",), key, _is_met) or found
-    return found
+    hints = alternatives(start, changes, key, _is_met)
+    if "estimator" not in changes and all(_replaces_estimator(words) for words in hints):
+        return alternatives(start, ("latents",), key, _is_met) or hints
+    return hints
 
 
 def _replaces_estimator(words: tuple[str, ...]) -> bool:

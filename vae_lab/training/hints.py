@@ -57,8 +57,8 @@ def alternatives(
         key: That of the estimator.
         is_met: Whether a run can be made.
     """
-    found = (next(filter(is_met, _reachable(start, change, key)), None) for change in changes)
-    return list(dict.fromkeys(each.words for each in found if each is not None))
+    proposals = (next(filter(is_met, _reachable(start, change, key)), None) for change in changes)
+    return list(dict.fromkeys(each.words for each in proposals if each is not None))
 
 
 def _reachable(start: Proposal, change: str, key: str) -> Iterator[Proposal]:

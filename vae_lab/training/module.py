@@ -206,8 +206,8 @@ class VAEModule(pl.LightningModule):
         not_finite.check_parameters(self)
 
     def _check_window(self) -> None:
-        if (found := self.window.first_not_finite()) is not None:
-            row, name, value = found
+        if (term := self.window.first_not_finite()) is not None:
+            row, name, value = term
             step = self.trainer.global_step - self.window.count + row + 1
             raise not_finite.of_term(self, step, name, value)
 

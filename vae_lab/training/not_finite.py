@@ -29,9 +29,9 @@ def of_term(module: Any, step: int, name: str, value: float) -> NotFiniteError:
     return NotFiniteError(_message(step, f"the term {name} ({value})", _help(module, name, value)))
 
 
-def _message(step: int, what: str, advice: str) -> str:
+def _message(step: int, part: str, advice: str) -> str:
     return (
-        f"training stopped at step {step}: {what} is not finite. The last good checkpoint is kept; {advice}."
+        f"training stopped at step {step}: {part} is not finite. The last good checkpoint is kept; {advice}."
     )
 
 

@@ -75,7 +75,7 @@ class OptimizerFactory:
         """
         for name in ("lr", "weight_decay"):
             if name in getattr(self.algorithm, "keywords", {}):
-                raise ValueError(f"algorithm.{name} must be left out, as it has no effect; use {name}.")
+                raise ValueError(f"algorithm.{name} has no effect; use {name}.")
         parameter = torch.nn.Parameter(torch.zeros(1))
         parameter.grad = torch.ones(1)
         try:

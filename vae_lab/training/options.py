@@ -87,4 +87,4 @@ def check_options(options: Mapping[str, Any], one_process: bool = False) -> None
             "options.gradient_clip_algorithm needs options.gradient_clip_val, which is not given."
         )
     if options.get("sync_batchnorm") and one_process:
-        raise ValueError("options.sync_batchnorm must be left out for one process, where it has no effect.")
+        raise ValueError("options.sync_batchnorm has no effect on one process; leave it out.")

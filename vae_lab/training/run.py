@@ -246,8 +246,8 @@ def _log_likelihood(parts: TrainingParts) -> str | None:
     """The kind of number that `test/log_likelihood` is."""
     if not parts.model.has_latents:
         return parts.model.log_likelihood
-    number = parts.evaluation.importance_samples
-    return None if number is None or not parts.has_density else f"L_{number}"
+    num_samples = parts.evaluation.importance_samples
+    return None if num_samples is None or not parts.has_density else f"L_{num_samples}"
 
 
 def _exact_log_likelihoods(parts: TrainingParts) -> dict[str, float]:

@@ -28,8 +28,8 @@ from vae_lab.training.trainer import TrainerFactory
 
 _kept: dict[Any, SplitDataset] = {}  # the last dataset that was to be kept
 
-ONE_PROCESS = {"accelerator": "cpu", "devices": 1, "num_nodes": 1}  # that of a model that fits itself
-FITS_ITSELF = (
+ON_ONE_CPU = {"accelerator": "cpu", "devices": 1, "num_nodes": 1}  # that of a model that fits itself
+DIRECT_FIT_RULES = (
     *(
         Rule(differs(f"further.{group}", set()), group, "must be none, as {kind} fits itself; leave it out.")
         for group in TRAINING_GROUPS
@@ -40,7 +40,7 @@ FITS_ITSELF = (
             f"trainer.{name}",
             f"must be {value}, as {{kind}} fits itself in one process, got {{cfg.trainer.{name}}}.",
         )
-        for name, value in ONE_PROCESS.items()
+        for name, value in ON_ONE_CPU.items()
     ),
     Rule(differs("callbacks", ""), "callbacks", "must be none, as {kind} fits itself, got {callbacks}."),
 )
@@ -81,9 +81,9 @@ class Settings:
         if not makes(cfg.model, "model", DirectlyFitted):
             return TrainingSettings.of(cfg, keep_data)
         kind = str(cfg.model["_target_"]).rsplit(".", 1)[-1]
-        further = SimpleNamespace(**{name: set(cfg[name]) - ONE_PROCESS.keys() for name in TRAINING_GROUPS})
+        further = SimpleNamespace(**{name: set(cfg[name]) - ON_ONE_CPU.keys() for name in TRAINING_GROUPS})
         callbacks = ",".join(map(str, cfg.callbacks))
-        check_rules(FITS_ITSELF, cfg=cfg, kind=kind, further=further, callbacks=callbacks)
+        check_rules(DIRECT_FIT_RULES, cfg=cfg, kind=kind, further=further, callbacks=callbacks)
         return cls(**_common(cfg, keep_data))
 
     @contextmanager
@@ -186,7 +186,7 @@ def check_alone(cfg: DictConfig, groups: Set[str]) -> None:
         with _naming("trainer", trainer):
             trainer.check()
     elif "trainer" in groups:
-        known: dict[str, tuple[object, ...]] = {name: (value,) for name, value in ONE_PROCESS.items()}
+        known: dict[str, tuple[object, ...]] = {name: (value,) for name, value in ON_ONE_CPU.items()}
         known |= {} if "model" in cfg else {"accelerator": ("cpu", "gpu")}
         for key, values in known.items():
             if (value := cfg.trainer.get(key, values[0])) not in values:

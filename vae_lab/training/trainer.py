@@ -25,8 +25,8 @@ from vae_lab.training.precision import check_precision
 from vae_lab.training.progress import Progress
 from vae_lab.training.schedule import Points, steps_at
 
-MOST_SAMPLES = 10**15  # a budget, which nobody will see the end of
-MOST_PROCESSES = 1024  # on one machine
+MAX_SAMPLES = 10**15  # a budget, which nobody will see the end of
+MAX_PROCESSES = 1024  # on one machine
 
 
 def _is_there(accelerator: str) -> bool:
@@ -94,13 +94,13 @@ class TrainerFactory:
         if max_samples is None and max_epochs is None:
             raise ValueError("max_epochs or max_samples must be given.")
         for name, budget in (("max_epochs", max_epochs), ("max_samples", max_samples)):
-            if budget is not None and budget > MOST_SAMPLES:
-                raise ValueError(f"{name} must be at most {MOST_SAMPLES:.0e}, which no machine reaches.")
+            if budget is not None and budget > MAX_SAMPLES:
+                raise ValueError(f"{name} must be at most {MAX_SAMPLES:.0e}, which no machine reaches.")
             if budget is not None and not (budget >= 1 and float(budget).is_integer()):
                 raise ValueError(f"{name} must be a whole number of at least 1, got {budget}.")
         processes = devices if isinstance(devices, int | str) else len(devices)
-        if str(processes).isdigit() and int(processes) > MOST_PROCESSES:
-            raise ValueError(f"devices must be at most {MOST_PROCESSES}, got {devices}.")
+        if str(processes).isdigit() and int(processes) > MAX_PROCESSES:
+            raise ValueError(f"devices must be at most {MAX_PROCESSES}, got {devices}.")
         if num_nodes < 1:
             raise ValueError(f"num_nodes must be at least 1, got {num_nodes}.")
         if not checkpoint_seconds >= 0:
@@ -130,8 +130,8 @@ class TrainerFactory:
     def num_steps(self, batch_size: int, dataset_size: int) -> int:
         """The budget in optimizer steps, rounded up."""
         samples = self.max_samples or (self.max_epochs or 0) * dataset_size
-        if samples > MOST_SAMPLES:
-            raise ValueError(f"max_epochs must be at most {MOST_SAMPLES // dataset_size} for these data.")
+        if samples > MAX_SAMPLES:
+            raise ValueError(f"max_epochs must be at most {MAX_SAMPLES // dataset_size} for these data.")
         return math.ceil(samples / batch_size)
 
     def trainer(

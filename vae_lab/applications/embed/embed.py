@@ -95,9 +95,9 @@ class Embed(Application):
 
     def prepare(self, model: TrainedModel) -> EmbedInputs:
         self._check(model)
-        found = given("data", self.data, model.parts.dataset, self.resize)
+        given_data = given("data", self.data, model.parts.dataset, self.resize)
         parts, notes = self._labelled(model.parts.dataset) if self.classify else (None, [])
-        return EmbedInputs(found, parts, [*found.notes, *notes_on_codes(model), *notes])
+        return EmbedInputs(given_data, parts, [*given_data.notes, *notes_on_codes(model), *notes])
 
     def __call__(
         self, model: TrainedModel, prepared: EmbedInputs, folder: Path, progress: Progress
@@ -129,7 +129,7 @@ class Embed(Application):
             )
 
     def _labelled(self, dataset: SplitDataset) -> tuple[tuple[Split, Split] | None, list[str]]:
-        """The training and the test data of the probe, and what must be said of them."""
+        """The training and the test data of the probe, and caveats on them."""
         parts = [
             _some(dataset.measured_part(name), most)
             for name, most in (("train", self.max_train), ("test", MAX_TEST_DATA))
@@ -156,17 +156,17 @@ class Embed(Application):
         """
         least, most = len(labels.unique()), len(labels)
         if self.labels is None:
-            return [number for number in LABEL_COUNTS if least <= number < most]
-        for number in self.labels:
-            if number < least:
-                raise ValueError(f"labels must be at least {least}, one for each class, got {number}.")
-            if number > most:
-                raise ValueError(f"labels must be at most {most:,}, the training data, got {number:,}.")
+            return [count for count in LABEL_COUNTS if least <= count < most]
+        for count in self.labels:
+            if count < least:
+                raise ValueError(f"labels must be at least {least}, one for each class, got {count}.")
+            if count > most:
+                raise ValueError(f"labels must be at most {most:,}, the training data, got {count:,}.")
         return list(self.labels)
 
-    def _write(self, model: TrainedModel, found: Given, path: Path, progress: Progress) -> float:
+    def _write(self, model: TrainedModel, given_data: Given, path: Path, progress: Progress) -> float:
         """Writes the codes of all data, and gives the share of their variance that comes back."""
-        x, labels = found.split
+        x, labels = given_data.split
         parts: dict[str, list[Tensor]] = {"mean": [], "scale": [], "sample": []}
         explained = ExplainedVariance()
         part = self.data if self.data in PARTS else TEST
@@ -181,7 +181,7 @@ class Embed(Application):
                 parts["sample"].append(samples.transpose(0, 1).float().cpu())
             progress(int(batch.numbers[-1]) + 1, len(x))
         columns: dict[str, np.ndarray | list[str]] = {"index": np.arange(len(x))}
-        columns |= {} if found.names is None else {"file": found.names}
+        columns |= {} if given_data.names is None else {"file": given_data.names}
         columns |= {} if labels is None else {"label": labels.cpu().numpy()}
         for name, values in parts.items():
             columns |= _columns(name, torch.cat(values).numpy()) if values else {}
@@ -198,8 +198,8 @@ class Embed(Application):
             self._numbers(train.labels), self.repeats, self.neighbours, model.noise.seed
         )
         probed = probe(train, test, progress)
-        if (number := train.features["pca"].shape[1]) < wanted:
-            probed.notes.append(f"PCA has {number} components, as many as there are, and the code {wanted}")
+        if (count := train.features["pca"].shape[1]) < wanted:
+            probed.notes.append(f"PCA has {count} components, as many as there are, and the code {wanted}")
         return probed
 
 
@@ -213,8 +213,8 @@ def _some(part: Split, most: int) -> Split:
 def _features(model: TrainedModel, part: Split, name: str) -> Labelled:
     """Codes and pixels of data, in memory."""
     assert part.labels is not None
-    found = [(batch.q.mean.cpu(), batch.x.flatten(1).cpu()) for batch in encoded(model, part.x, part=name)]
-    code, pixels = (torch.cat(values).float().numpy() for values in zip(*found, strict=True))
+    batches = [(batch.q.mean.cpu(), batch.x.flatten(1).cpu()) for batch in encoded(model, part.x, part=name)]
+    code, pixels = (torch.cat(values).float().numpy() for values in zip(*batches, strict=True))
     return Labelled({"code": code, "pixels": pixels}, part.labels.cpu())
 
 

@@ -63,4 +63,4 @@ def _draw(panel: Axes, scores: Sequence[Score]) -> None:
 
 def _apart(numbers: Sequence[int]) -> list[int]:
     """Those whose names have room beside the last."""
-    return [number for number in numbers if number == numbers[-1] or 2.5 * number < numbers[-1]]
+    return [count for count in numbers if count == numbers[-1] or 2.5 * count < numbers[-1]]

@@ -4,7 +4,7 @@ from vae_lab.applications.base import Shown
 from vae_lab.applications.embed.figures import NAMES
 from vae_lab.applications.embed.probing_codes import Probed
 
-KINDS = {"linear": "linear", "knn": "neighbours"}
+CLASSIFIER_NAMES = {"linear": "linear", "knn": "neighbours"}
 
 
 def metrics_of(probed: Probed) -> dict[str, float]:
@@ -24,11 +24,11 @@ def table_of(probed: Probed) -> Shown:
     numbers = sorted({score.number for score in probed.scores})
     rows: dict[str, list[str]] = {}
     for score in sorted(probed.scores, key=lambda score: score.number):
-        row = rows.setdefault(f"{KINDS[score.classifier]} on {NAMES[score.features]}", [])
+        row = rows.setdefault(f"{CLASSIFIER_NAMES[score.classifier]} on {NAMES[score.features]}", [])
         error = "" if score.standard_error is None else f" ± {score.standard_error:.3f}"
         row.append(f"{score.mean:.3f}{error}")
     rows["chance"] = [f"{probed.chance:.3f}" for _ in numbers]
-    head = [f"{number:,} labels" for number in numbers[:-1]]
+    head = [f"{count:,} labels" for count in numbers[:-1]]
     return Shown(
         ("accuracy ± s.e.", *head, f"all {numbers[-1]:,}"), [(name, *row) for name, row in rows.items()]
     )

@@ -52,7 +52,7 @@ class Probed(NamedTuple):
     Args:
         scores: For every classifier, features and number of labels.
         chance: The accuracy of always saying the most frequent class.
-        notes: What must be said of the numbers.
+        notes: Caveats.
     """
 
     scores: list[Score]
@@ -101,7 +101,7 @@ class ProbingClassifiers:
         Args:
             train: The training data.
             test: The test data.
-            progress: Is told how many classifiers are done, and of how many.
+            progress: Called with the number of classifiers that are done, and of all.
         """
         every = len(train.labels)
         numbers = sorted({*self.numbers, every})
@@ -110,22 +110,22 @@ class ProbingClassifiers:
         for kind in CLASSIFIERS:
             for name in train.features:
                 x, test_x = self._seen(kind, train.features[name], test.features[name])
-                for number in numbers:
-                    draws = [torch.arange(every)] if number == every else self.draws(train.labels, number)
-                    found = []
+                for count in numbers:
+                    draws = [torch.arange(every)] if count == every else self.draws(train.labels, count)
+                    accuracies = []
                     for chosen in draws:
                         classifier, is_done = self._fitted(kind, x[chosen], train.labels[chosen].numpy())
-                        found.append(classifier.score(test_x, test.labels.numpy()))
-                        slow += [] if is_done else [f"{name} with {number:,} labels"]
-                    scores.append(_score(kind, name, number, found))
+                        accuracies.append(classifier.score(test_x, test.labels.numpy()))
+                        slow += [] if is_done else [f"{name} with {count:,} labels"]
+                    scores.append(_score(kind, name, count, accuracies))
                     progress(len(scores), len(CLASSIFIERS) * len(train.features) * len(numbers))
         most = train.labels.mode().values
         chance = float((test.labels == most).double().mean())
         return Probed(scores, chance, _of_slow(slow))
 
-    def draws(self, labels: Tensor, number: int) -> list[Tensor]:
+    def draws(self, labels: Tensor, count: int) -> list[Tensor]:
         """So many data at random, with as many of each class as possible, for each repeat."""
-        return [balanced(labels, number, self.seed, repeat) for repeat in range(self.repeats)]
+        return [balanced(labels, count, self.seed, repeat) for repeat in range(self.repeats)]
 
     def _seen(self, kind: str, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if kind == "knn":
@@ -145,14 +145,14 @@ class ProbingClassifiers:
         return linear, not any(issubclass(each.category, ConvergenceWarning) for each in caught)
 
 
-def balanced(labels: Tensor, number: int, seed: int, repeat: int) -> Tensor:
+def balanced(labels: Tensor, count: int, seed: int, repeat: int) -> Tensor:
     """The numbers of so many data at random, with as many of each class as possible, in order.
 
     Fewer are among more: those of a draw of 10 are in the draw of 100 with the same seed and repeat.
 
     Args:
         labels: Classes of all data, `(N,)`.
-        number: How many, at most `N`.
+        count: How many, at most `N`.
         seed: Of the draw.
         repeat: Which draw.
 
@@ -167,7 +167,7 @@ def balanced(labels: Tensor, number: int, seed: int, repeat: int) -> Tensor:
     for each in labels.unique():
         of_class = of_order == each
         turn[of_class] = torch.arange(int(of_class.sum()))
-    return order[turn.argsort(stable=True)[:number]].sort().values
+    return order[turn.argsort(stable=True)[:count]].sort().values
 
 
 def without_gaps(train: Labelled, test: Labelled) -> tuple[Labelled, Labelled]:
@@ -181,16 +181,16 @@ def without_gaps(train: Labelled, test: Labelled) -> tuple[Labelled, Labelled]:
     return full(train), full(test)
 
 
-def with_components(train: Labelled, test: Labelled, number: int) -> tuple[Labelled, Labelled]:
+def with_components(train: Labelled, test: Labelled, count: int) -> tuple[Labelled, Labelled]:
     """The same data with a further feature, `pca`: the leading principal components of the pixels.
 
     Args:
         train: By whose `pixels` the components are found.
         test: Other data, of which they are taken too.
-        number: How many; as many as there can be where these are fewer.
+        count: How many; as many as there can be where these are fewer.
     """
     pixels = train.features["pixels"]
-    pca = PCA(min(number, *pixels.shape), random_state=0).fit(pixels)
+    pca = PCA(min(count, *pixels.shape), random_state=0).fit(pixels)
     both = (
         part._replace(features={**part.features, "pca": pca.transform(part.features["pixels"])})
         for part in (train, test)
@@ -198,9 +198,9 @@ def with_components(train: Labelled, test: Labelled, number: int) -> tuple[Label
     return next(both), next(both)
 
 
-def _score(kind: str, features: str, number: int, found: Sequence[float]) -> Score:
-    error = float(np.std(found, ddof=1) / len(found) ** 0.5) if len(found) > 1 else None
-    return Score(kind, features, number, float(np.mean(found)), error)
+def _score(kind: str, features: str, count: int, accuracies: Sequence[float]) -> Score:
+    error = float(np.std(accuracies, ddof=1) / len(accuracies) ** 0.5) if len(accuracies) > 1 else None
+    return Score(kind, features, count, float(np.mean(accuracies)), error)
 
 
 def _of_slow(slow: Sequence[str]) -> list[str]:

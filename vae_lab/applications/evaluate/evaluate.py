@@ -75,7 +75,7 @@ class Evaluate(Application):
             )
         kl = [] if measured.kl_per_dimension is None else measured.kl_per_dimension.tolist()
         return Outcome(
-            metrics | {f"kl_per_dimension/{number}": value for number, value in enumerate(kl)},
+            metrics | {f"kl_per_dimension/{index}": value for index, value in enumerate(kl)},
             metric=f"{self.split}/{_judged_by(measured)}",
             notes=[*model.result["notes"], *measured.notes],
             details={

@@ -32,11 +32,11 @@ class Dimensions(NamedTuple):
         """Which are active by the rule of Burda et al. (2016), `(D,)`: see `ActiveUnits`."""
         return self.variances > THRESHOLD
 
-    def order(self, number: int) -> list[int]:
-        """The first `number` dimensions, active ones first, then by their KL, or else their variance."""
+    def order(self, count: int) -> list[int]:
+        """The first `count` dimensions, active ones first, then by their KL, or else their variance."""
         used = self.variances if self.kl is None else self.kl
         active = self.active.tolist()
-        return sorted(range(number), key=lambda d: (not active[d], -float(used[d])))
+        return sorted(range(count), key=lambda d: (not active[d], -float(used[d])))
 
 
 class Codes(NamedTuple):
@@ -89,7 +89,7 @@ def encode(
         codes.append((q.mean if which == "mean" else z[0]).cpu()[chosen])
         numbers.append(batch.indices.cpu()[chosen])
     assert units is not None, "there are no data"
-    number, totals, *_ = units.sums
-    kl = torch.stack(sums).sum(0) / number if sums else None
-    dimensions = Dimensions(kl, units.variances(units.sums), totals / number)
+    count, totals, *_ = units.sums
+    kl = torch.stack(sums).sum(0) / count if sums else None
+    dimensions = Dimensions(kl, units.variances(units.sums), totals / count)
     return Codes(torch.cat(codes), torch.cat(numbers), dimensions)

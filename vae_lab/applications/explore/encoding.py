@@ -13,7 +13,7 @@ from vae_lab.noise import random_subset
 from vae_lab.numerics.streamed import in_batches
 from vae_lab.trained.model import TrainedModel
 
-AT_A_TIME = 1000  # data
+CHUNK_DATA = 1000  # data
 
 
 def codes_of(
@@ -29,7 +29,7 @@ def codes_of(
         part: Their name, which keys the noise.
         most: How many codes.
         which: Whether a code is the mean of q(z|x), or a sample of it.
-        progress: Is told how many data are done.
+        progress: Called with the number of data that are done.
     """
     chosen = random_subset(len(split.x), most, seed=model.noise.seed, purpose="codes")
     numbers = chosen if model.parts.vae.is_per_datum else torch.arange(len(split.x))
@@ -44,15 +44,15 @@ def codes_of(
 
 
 @torch.no_grad()
-def encode_datum(model: TrainedModel, x: Tensor, number: int, part: str) -> Tensor:
+def encode_datum(model: TrainedModel, x: Tensor, index: int, part: str) -> Tensor:
     """The mean of q(z|x) for one datum `(1, *data_shape)`, `(D,)`."""
-    batch = model.batch(x, torch.tensor([number]))
+    batch = model.batch(x, torch.tensor([index]))
     return model.with_posterior(batch, part).encode(batch).mean[0].cpu()
 
 
 def _batches(model: TrainedModel, split: Split, numbers: Tensor, progress: Progress) -> Iterator[Batch]:
     done = 0
-    for x, of_batch in in_batches(split.x, numbers.split(AT_A_TIME)):
+    for x, of_batch in in_batches(split.x, numbers.split(CHUNK_DATA)):
         yield model.batch(x, of_batch)
         done += len(of_batch)
         progress(done, len(numbers))

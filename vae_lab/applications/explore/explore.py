@@ -116,21 +116,21 @@ class Explore(Application):
     def _datum(self, which: int | str, split: Split, model: TrainedModel) -> Datum:
         if isinstance(which, int):
             return self._numbered("between", which, split)
-        found = given("between", which, model.parts.dataset, self.resize)
-        if len(found.split.x) != 1:
+        given_data = given("between", which, model.parts.dataset, self.resize)
+        if len(given_data.split.x) != 1:
             raise ValueError(
-                f"between={which} has {len(found.split.x)} data; name a file of one, or a number."
+                f"between={which} has {len(given_data.split.x)} data; name a file of one, or a number."
             )
-        return Datum(found.name, found.split.x[:1])
+        return Datum(given_data.name, given_data.split.x[:1])
 
-    def _numbered(self, key: str, number: int, split: Split) -> Datum:
+    def _numbered(self, key: str, index: int, split: Split) -> Datum:
         size = len(split.x)
-        if not 0 <= number < size:
+        if not 0 <= index < size:
             raise ValueError(
-                f"{key} must be at least 0 and below {size}, the size of the {self.split} part, got {number}."
+                f"{key} must be at least 0 and below {size}, the size of the {self.split} part, got {index}."
             )
-        label = None if split.labels is None else int(split.labels[number])
-        return Datum(f"{self.split} {number}", split.x[torch.tensor([number])], number, label)
+        label = None if split.labels is None else int(split.labels[index])
+        return Datum(f"{self.split} {index}", split.x[torch.tensor([index])], index, label)
 
     def __call__(
         self, model: TrainedModel, prepared: ExploreInputs, folder: Path, progress: Progress

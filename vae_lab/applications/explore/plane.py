@@ -33,7 +33,7 @@ def draw_plane(
     """
     plane = _plane(view, projection)
     _write(view, plane, labels, folder)
-    metrics = {f"explained_variance/{number}": share for number, share in enumerate(plane.explained, start=1)}
+    metrics = {f"explained_variance/{index}": share for index, share in enumerate(plane.explained, start=1)}
     if labels is not None:
         metrics["knn_accuracy"] = knn_accuracy(plane.coordinates, labels)
     if view.seen == 1:

@@ -11,18 +11,18 @@ from vae_lab.applications.explore.view import MAX_DIMENSIONS, LatentView
 def outcome(
     view: LatentView, in_plane: Mapping[str, float], labels: Tensor | None, notes: list[str]
 ) -> Outcome:
-    """All that came of looking at a latent space.
+    """Outcome of the exploration of a latent space.
 
     Args:
         view: The latent space.
         in_plane: What was measured in the plane.
         labels: Of the codes, where there are any.
-        notes: What must be said of the numbers.
+        notes: Caveats.
     """
     dimensions = view.codes.dimensions
     kl = [] if dimensions.kl is None else dimensions.kl.tolist()
     metrics = {"active_units": float(dimensions.active.sum())}
-    metrics |= {f"kl_per_dimension/{number}": nats for number, nats in enumerate(kl)}
+    metrics |= {f"kl_per_dimension/{index}": nats for index, nats in enumerate(kl)}
     shown = Shown(
         ("active dimensions", "KL in nats", "variance of mean"),
         [*_of_dimensions(view), *_of_plane(in_plane, labels)],
@@ -32,17 +32,17 @@ def outcome(
 
 def _of_dimensions(view: LatentView) -> list[tuple[str, str, str]]:
     kl, variances, _ = view.codes.dimensions
-    number, of = int(view.codes.dimensions.active.sum()), len(variances)
-    first = view.codes.dimensions.order(of)[: min(number, MAX_DIMENSIONS)]
+    count, of = int(view.codes.dimensions.active.sum()), len(variances)
+    first = view.codes.dimensions.order(of)[: min(count, MAX_DIMENSIONS)]
     rows = [(f"  z_{d}", "" if kl is None else f"{kl[d]:.3f}", f"{variances[d]:.3f}") for d in first]
-    more = [(f"  and {number - MAX_DIMENSIONS} more", "", "")] if number > MAX_DIMENSIONS else []
-    return [*rows, *more, ("active units", str(number), f"of {of}")]
+    more = [(f"  and {count - MAX_DIMENSIONS} more", "", "")] if count > MAX_DIMENSIONS else []
+    return [*rows, *more, ("active units", str(count), f"of {of}")]
 
 
 def _of_plane(in_plane: Mapping[str, float], labels: Tensor | None) -> list[tuple[str, str, str]]:
     rows = []
     if "explained_variance/1" in in_plane:
-        first, second = (in_plane[f"explained_variance/{number}"] for number in (1, 2))
+        first, second = (in_plane[f"explained_variance/{index}"] for index in (1, 2))
         rows.append(("explained variance", f"{first:.3f}", f"and {second:.3f}"))
     if "knn_accuracy" in in_plane and labels is not None:
         largest = float(labels.unique(return_counts=True)[1].max() / len(labels))

@@ -94,8 +94,8 @@ class LatentView:
         """The dimensions in their order, what is said of each, and whether it is active."""
         kl, variances, _ = self.codes.dimensions
         active = self.codes.dimensions.active.tolist()
-        said = [f"variance {v:.2g}" for v in variances] if kl is None else [f"{d:.2f} nats" for d in kl]
-        return [(d, said[d], active[d]) for d in self.codes.dimensions.order(self.seen)]
+        widths = [f"variance {v:.2g}" for v in variances] if kl is None else [f"{d:.2f} nats" for d in kl]
+        return [(d, widths[d], active[d]) for d in self.codes.dimensions.order(self.seen)]
 
     def draw_manifold(self, path: Path) -> list[str]:
         """Draws p(x|z) over two dimensions; says why not where it cannot."""
@@ -117,11 +117,11 @@ class LatentView:
         of = "codes" if not self.has_prior else "prior"
         where = f"the middle of the {of}" if around is None else f"the code of {around.name}"
         left_out = len(dimensions) - len(shown)
-        number = (
+        which = (
             f"the first {MAX_DIMENSIONS} of {len(dimensions)} dimensions" if left_out else "each dimension"
         )
         grey = "; grey: inactive" if not all(is_active for *_, is_active in shown) else ""
-        title = f"means of p(x|z): {number} moved around {where}{grey}"
+        title = f"means of p(x|z): {which} moved around {where}{grey}"
         middle = scale.middle if around is None else around.z
         traversals(self.decode, middle, scale, shown, reach, steps, title, path)
         if not left_out:

@@ -102,11 +102,11 @@ class Generate(Application):
         progress(1, 2)
         return self._compared(model, prepared, labels)
 
-    def _draw(self, model: TrainedModel, number: int, pixels: str) -> Tensor:
+    def _draw(self, model: TrainedModel, count: int, pixels: str) -> Tensor:
         seed = model.noise.seed
         if pixels == "sample":
-            return model.sample(number, seed, self.temperature).cpu()
-        z = model.sample_prior(number, self.temperature, seed)
+            return model.sample(count, seed, self.temperature).cpu()
+        z = model.sample_prior(count, self.temperature, seed)
         return model.decode(z, "mode" if pixels == "mode" else "mean").cpu()
 
     def _compared(self, model: TrainedModel, prepared: GenerateInputs, labels: Tensor | None) -> Outcome:
@@ -130,11 +130,11 @@ class Generate(Application):
                 f"{type(model.model).__name__} cannot be sampled: distances are those of its {self.pixels}s"
             ]
         )
-        number = f"{len(chosen):,}"
+        count = f"{len(chosen):,}"
         rows = [
             ("to the nearest training datum", "", ""),
-            ("  drawn", f"{metrics['distance/drawn']:.3f}", f"median of {number}"),
-            ("  test data", f"{metrics['distance/test']:.3f}", f"median of {number}"),
+            ("  drawn", f"{metrics['distance/drawn']:.3f}", f"median of {count}"),
+            ("  test data", f"{metrics['distance/test']:.3f}", f"median of {count}"),
             ("  ratio", f"{metrics['distance/ratio']:.3f}", "0 would be memory"),
             ("  copies", f"{metrics['distance/copies']:.3f}", "nearer than 99 % of test data"),
             *((name.replace("/", " "), f"{share:.3f}", "share") for name, share in shares.items()),

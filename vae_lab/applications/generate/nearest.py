@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vae_lab.numerics.streamed import StreamedTensor, in_batches
 
-AT_A_TIME = 2000  # data of which the distances are held
+CHUNK_DATA = 2000  # data of which the distances are held
 
 
 class Nearest(NamedTuple):
@@ -36,7 +36,7 @@ def nearest_data(queries: Tensor, x: Tensor | StreamedTensor) -> Nearest:
     flat = queries.flatten(1)
     distances = torch.full((len(queries),), torch.inf, dtype=flat.dtype)
     numbers = torch.zeros(len(queries), dtype=torch.long)
-    for batch, of_batch in in_batches(x, torch.arange(len(x)).split(AT_A_TIME)):
+    for batch, of_batch in in_batches(x, torch.arange(len(x)).split(CHUNK_DATA)):
         rows = batch.flatten(1).to(flat)
         places = _distances(flat, rows).argmin(dim=1)
         least = _distance(flat, rows[places])  # 0 for a copy, which matrix products miss

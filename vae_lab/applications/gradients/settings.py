@@ -86,8 +86,8 @@ def _at(cfg: DictConfig) -> list[int | str]:
     if not values:
         raise UserError("at must name at least one state, got [].")
     for value in values:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not (isinstance(value, str) or (number and value >= 0 and float(value).is_integer())):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (isinstance(value, str) or (is_number and value >= 0 and float(value).is_integer())):
             raise UserError(
                 "at must hold sample counts of at least 0, last, best or paths of checkpoints, got "
                 f"{value!r}."

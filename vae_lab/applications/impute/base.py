@@ -37,10 +37,10 @@ def joined(parts: Sequence[Imputed]) -> Imputed:
     )
 
 
-def pixel_spec(vae: VAE, data_shape: torch.Size, number: int) -> NoiseSpec:
+def pixel_spec(vae: VAE, data_shape: torch.Size, num_samples: int) -> NoiseSpec:
     """The noise of several draws of p(x|z).
 
     Raises:
         ValueError: If the likelihood cannot be sampled.
     """
-    return vae.likelihood.sample_spec(data_shape)._replace(num_samples=number)
+    return vae.likelihood.sample_spec(data_shape)._replace(num_samples=num_samples)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from vae_lab.numerics.streamed import StreamedTensor, in_batches
 
-AT_A_TIME = 2000  # data that are read
+CHUNK_DATA = 2000  # data that are read
 NEIGHBOURS = 5
 
 
@@ -21,12 +21,12 @@ def mean_of(x: Tensor | StreamedTensor) -> Tensor:
         [1.5, 4.0]
     """
     total = torch.zeros(tuple(x.shape[1:]), dtype=torch.float64)
-    number = torch.zeros_like(total)
-    for some, _ in in_batches(x, torch.arange(len(x)).split(AT_A_TIME)):
+    counts = torch.zeros_like(total)
+    for some, _ in in_batches(x, torch.arange(len(x)).split(CHUNK_DATA)):
         total += some.double().nansum(0).cpu()
-        number += (~some.isnan()).double().sum(0).cpu()
-    overall = total.sum() / number.sum()
-    return torch.where(number > 0, total / number.clamp(min=1), overall).float()
+        counts += (~some.isnan()).double().sum(0).cpu()
+    overall = total.sum() / counts.sum()
+    return torch.where(counts > 0, total / counts.clamp(min=1), overall).float()
 
 
 def by_nearest_neighbours(train: Tensor, x: Tensor, neighbours: int = NEIGHBOURS) -> Tensor:

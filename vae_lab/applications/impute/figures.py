@@ -42,22 +42,22 @@ def draw_imputations(
 
 def _draw_images(groups: Sequence[Group], scale: tuple[float, float], path: Path) -> None:
     """All groups on one pair of axes, so that their rows lie level."""
-    number = min(IMAGES, len(groups[0][1][0]))
+    count = min(IMAGES, len(groups[0][1][0]))
     height, width = (size + 1 for size in groups[0][1][0].shape[2:])  # with the line around an image
     columns = sum(len(each) for _, each in groups)
     gap = width / 4
     total = columns * width + len(groups) * (1 + gap)
     inches = INCHES / width
-    with figure(path, total * inches, (number * height + 1) * inches + 0.4) as canvas:
+    with figure(path, total * inches, (count * height + 1) * inches + 0.4) as canvas:
         axes = canvas.subplots()
         left = 0.0
         for title, data in groups:
             right = left + len(data) * width + 1
-            rows = torch.stack([each[:number] for each in data], dim=1).flatten(0, 1)
-            draw_grid(axes, rows, len(data), scale, (left, right, number * height + 1, 0))
+            rows = torch.stack([each[:count] for each in data], dim=1).flatten(0, 1)
+            draw_grid(axes, rows, len(data), scale, (left, right, count * height + 1, 0))
             axes.text((left + right) / 2, -gap / 2, title, ha="center", va="bottom", fontsize=7)
             left = right + gap
-        axes.set(xlim=(0, left - gap), ylim=(number * height + 1, 0))
+        axes.set(xlim=(0, left - gap), ylim=(count * height + 1, 0))
         axes.set_axis_off()
 
 

@@ -62,8 +62,8 @@ def importance_weighted(
     spec = {"pixels": pixel_spec(vae, x.shape[1:], imputations)}
     eps = batch.draw(noise, spec, "importance pixels")["pixels"]
     drawn = vae.decode(chosen).sample(eps)
-    told = {"effective_sample_size": trust.effective_sample_size, "in_doubt": trust.in_doubt}
-    return Imputed(filled(x, mean), filled(x, drawn), told)
+    diagnostics = {"effective_sample_size": trust.effective_sample_size, "in_doubt": trust.in_doubt}
+    return Imputed(filled(x, mean), filled(x, drawn), diagnostics)
 
 
 def _beside(log_factor: Tensor, values: Tensor) -> Tensor:
@@ -71,9 +71,9 @@ def _beside(log_factor: Tensor, values: Tensor) -> Tensor:
     return log_factor.exp().reshape(*log_factor.shape, *[1] * (values.dim() - log_factor.dim()))
 
 
-def _resampled(z: Tensor, weights: Tensor, noise: NoiseSource, indices: Tensor, number: int) -> Tensor:
+def _resampled(z: Tensor, weights: Tensor, noise: NoiseSource, indices: Tensor, count: int) -> Tensor:
     """Some of the samples `(K, B, D)`, each datum's chosen by its weights `(K, B)`, `(number, B, D)`."""
-    spec = {"choice": NoiseSpec("uniform", number, ())}
+    spec = {"choice": NoiseSpec("uniform", count, ())}
     uniform = noise.evaluation(
         spec, purpose="importance choice", indices=indices, device=weights.device, dtype=weights.dtype
     )["choice"]

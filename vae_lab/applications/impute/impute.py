@@ -38,7 +38,7 @@ class ImputeInputs(NamedTuple):
         numbers: Of the data in their part, `(N,)`.
         train: Some training data, for the nearest neighbours.
         means: Of all training data, `(*data_shape)`.
-        notes: What must be said.
+        notes: Caveats.
     """
 
     x: Tensor
@@ -110,23 +110,23 @@ class Impute(Application):
             raise ValueError(
                 "data must not be train, which the baselines know, missing pixels too; use test."
             )
-        found = given("data", self.data, model.parts.dataset, gaps=True)
-        number = len(found.split.x)
-        chosen = random_subset(number, self.max_data, seed=0, purpose="impute")
-        x = found.split.x[chosen]
-        missing = self._held_out(x, chosen, number, model)
+        given_data = given("data", self.data, model.parts.dataset, gaps=True)
+        count = len(given_data.split.x)
+        chosen = random_subset(count, self.max_data, seed=0, purpose="impute")
+        x = given_data.split.x[chosen]
+        missing = self._held_out(x, chosen, count, model)
         train = model.parts.dataset.measured_part("train").x
-        said = [f"{len(x):,} of the {number:,} {found.name} data, at random"] if len(x) < number else []
+        notes = [f"{len(x):,} of the {count:,} {given_data.name} data, at random"] if len(x) < count else []
         return ImputeInputs(
             x,
             missing,
             chosen,
             train[random_subset(len(train), self.max_train, seed=0, purpose="impute")],
             mean_of(train),
-            [*found.notes, *said],
+            [*given_data.notes, *notes],
         )
 
-    def _held_out(self, x: Tensor, chosen: Tensor, number: int, model: TrainedModel) -> Tensor:
+    def _held_out(self, x: Tensor, chosen: Tensor, count: int, model: TrainedModel) -> Tensor:
         """Which pixels the data have and no method sees; none, if the data miss some of their own."""
         if self.missing is None:
             if not bool(x.isnan().any()):
@@ -135,7 +135,7 @@ class Impute(Application):
                     "left, right, or a .npy or .png file."
                 )
             return torch.zeros_like(x, dtype=torch.bool)
-        mask = given_mask("missing", self.missing, model.data_shape, number, self._noise(model))
+        mask = given_mask("missing", self.missing, model.data_shape, count, self._noise(model))
         missing = mask(chosen) & ~x.isnan()
         if not bool(missing.any()):
             raise ValueError(f"missing={self.missing} hides nothing that data={self.data} have.")
@@ -155,15 +155,15 @@ class Impute(Application):
         of_methods = {name: (each.mean, each.draws) for name, each in imputed.items()}
         draw_imputations(x, seen, of_methods, beside, folder / "imputations.png")
         singles = {name: each.mean for name, each in imputed.items()} | baselines
-        found = {} if held_out is None else imputation_scores(singles, x, missing, held_out.log_likelihood)
-        metrics = {name: each.value for name, each in found.items()}
-        metrics |= {f"standard_error/{name}": each.error for name, each in found.items()}
+        scores = {} if held_out is None else imputation_scores(singles, x, missing, held_out.log_likelihood)
+        metrics = {name: each.value for name, each in scores.items()}
+        metrics |= {f"standard_error/{name}": each.error for name, each in scores.items()}
         for each in imputed.values():
             metrics |= {name: values.double().mean().item() for name, values in each.diagnostics.items()}
         notes = [*model.result["notes"], *prepared.notes, *self._doubts(imputed, held_out)]
-        if not found:
+        if not scores:
             return Outcome(metrics, next(iter(metrics), ""), self._filled(metrics, prepared), notes)
-        return Outcome(metrics, JUDGED_BY, self._shown(found, metrics, len(prepared.train)), notes)
+        return Outcome(metrics, JUDGED_BY, self._shown(scores, metrics, len(prepared.train)), notes)
 
     def _impute(
         self, model: TrainedModel, prepared: ImputeInputs, progress: Progress
@@ -201,8 +201,8 @@ class Impute(Application):
             _, sizes, in_doubt = held_out
             consequence = "log p(x_miss|x_obs) and imputations by them may be wrong there"
         elif "importance_weighted" in imputed:
-            told = imputed["importance_weighted"].diagnostics
-            sizes, in_doubt = told["effective_sample_size"], told["in_doubt"]
+            diagnostics = imputed["importance_weighted"].diagnostics
+            sizes, in_doubt = diagnostics["effective_sample_size"], diagnostics["in_doubt"]
             consequence = "imputations by them may be wrong there"
         else:
             return []
@@ -230,24 +230,24 @@ class Impute(Application):
 
     def _filled(self, metrics: dict[str, float], prepared: ImputeInputs) -> Shown:
         """The outcome where nothing is known of the truth."""
-        said = self._said(metrics)
-        rows = [(name, said.get(name, "")) for name in self.methods]
+        remarks = self._said(metrics)
+        rows = [(name, remarks.get(name, "")) for name in self.methods]
         gaps = f"{prepared.seen.isnan().double().mean().item():.1%} of the pixels of {len(prepared.x):,} data"
         return Shown(("missing", gaps), rows)
 
-    def _shown(self, found: dict[str, Statistic], metrics: dict[str, float], number: int) -> Shown:
-        said = self._said(metrics) | {
+    def _shown(self, statistics: dict[str, Statistic], metrics: dict[str, float], count: int) -> Shown:
+        remarks = self._said(metrics) | {
             "mean": "of the training data",
-            "knn": f"{NEIGHBOURS} of {number:,} training data",
+            "knn": f"{NEIGHBOURS} of {count:,} training data",
         }
         rows = []
         for name in [*self.methods, "mean", "knn"]:
-            wrong = found.get(f"wrong/{name}")
+            wrong = statistics.get(f"wrong/{name}")
             shares = () if wrong is None else (f"{wrong.value:.1%}",)
-            rows.append((name, *_words(found[f"rmse/{name}"], 4), *shares, said.get(name, "")))
+            rows.append((name, *_words(statistics[f"rmse/{name}"], 4), *shares, remarks.get(name, "")))
         blank = [""] * (len(rows[0]) - 3)
-        rows.append(("log p(x_miss|x_obs)", *_words(found[JUDGED_BY], 3), *blank[1:], "nats per datum"))
-        per_pixel = _words(found["log_likelihood/per_pixel"], 4)
+        rows.append(("log p(x_miss|x_obs)", *_words(statistics[JUDGED_BY], 3), *blank[1:], "nats per datum"))
+        per_pixel = _words(statistics["log_likelihood/per_pixel"], 4)
         rows.append(("", *per_pixel, *blank[1:], "nats per missing pixel"))
         wrong_column = ["wrong"] if len(blank) > 1 else []
         return Shown(("missing pixels", "RMSE", "s.e.", *wrong_column, ""), rows)

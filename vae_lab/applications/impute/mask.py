@@ -21,7 +21,7 @@ Mask = Callable[
 WHITE = 127  # above which a pixel of an image is white
 
 
-def given_mask(key: str, missing: float | str, shape: Sequence[int], number: int, noise: NoiseSource) -> Mask:
+def given_mask(key: str, missing: float | str, shape: Sequence[int], count: int, noise: NoiseSource) -> Mask:
     """The missing pixels of some data.
 
     Args:
@@ -30,7 +30,7 @@ def given_mask(key: str, missing: float | str, shape: Sequence[int], number: int
             or `right`, half of an image; a `.npy` file, true where a pixel is missing, for one datum or for
             all; a `.png` file, whose white pixels are missing.
         shape: Of one datum.
-        number: How many data there are.
+        count: How many data there are.
         noise: Source of evaluation noise.
 
     Raises:
@@ -51,7 +51,7 @@ def given_mask(key: str, missing: float | str, shape: Sequence[int], number: int
         )
     if not path.is_file():
         raise UserError(f"{key}: there is no file {path.absolute()}.")
-    return _of_file(key, path, shape, number)
+    return _of_file(key, path, shape, count)
 
 
 def _share(key: str, share: float, shape: Sequence[int], noise: NoiseSource) -> Mask:
@@ -63,7 +63,7 @@ def _share(key: str, share: float, shape: Sequence[int], noise: NoiseSource) -> 
     return lambda indices: at_random(share, shape, noise, indices)
 
 
-def _of_file(key: str, path: Path, shape: Sequence[int], number: int) -> Mask:
+def _of_file(key: str, path: Path, shape: Sequence[int], count: int) -> Mask:
     values = _read(key, path)
     if values.dtype != bool:
         if not np.isin(values, (0, 1)).all():
@@ -73,10 +73,10 @@ def _of_file(key: str, path: Path, shape: Sequence[int], number: int) -> Mask:
     without_channels = whole[1:] if len(whole) == 3 else whole
     if tuple(mask.shape) in (whole, without_channels):
         return _same(key, str(path), mask.expand(whole))
-    if tuple(mask.shape) not in ((number, *whole), (number, *without_channels)):
+    if tuple(mask.shape) not in ((count, *whole), (count, *without_channels)):
         raise UserError(
             f"{key}: {path} has the shape {tuple(mask.shape)}; must have {whole}, that of a datum, or "
-            f"{(number, *whole)}, that of all data."
+            f"{(count, *whole)}, that of all data."
         )
     if mask.shape[1:] != whole:
         mask = mask.unsqueeze(1).expand(-1, *shape)

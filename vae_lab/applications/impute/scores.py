@@ -20,10 +20,10 @@ def imputation_scores(
         missing: Which pixels count, at least one.
         log_likelihood: log p(x_miss|x_obs) of each datum, `(N,)`.
     """
-    found = {f"rmse/{name}": root_mean_square_error(each, x, missing) for name, each in imputed.items()}
+    scores = {f"rmse/{name}": root_mean_square_error(each, x, missing) for name, each in imputed.items()}
     if is_on_levels(x[missing], 2):
-        found |= {f"wrong/{name}": share_of_wrong(each, x, missing) for name, each in imputed.items()}
-    return found | {
+        scores |= {f"wrong/{name}": share_of_wrong(each, x, missing) for name, each in imputed.items()}
+    return scores | {
         "log_likelihood/missing": statistic(Term(log_likelihood)),
         "log_likelihood/per_pixel": ratio_of_sums(log_likelihood, missing.flatten(1).sum(1)),
     }

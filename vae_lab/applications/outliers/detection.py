@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score
 from vae_lab.numerics.intervals import degrees_of_freedom, student_t_quantile
 
 ACCEPTED = 0.95  # share of the inliers
-FEWEST_ASTRAY = 0.5  # of the fewer kind; with less out of order, intervals are too short
+MIN_OUT_OF_ORDER = 0.5  # of the fewer kind; with less out of order, intervals are too short
 
 
 class Detection(NamedTuple):
@@ -103,7 +103,7 @@ def _interval(auroc: float, error: float, degrees: float, fewer: int) -> tuple[f
         fewer: Number of the inliers or the outliers, whichever are fewer.
     """
     spread = auroc * (1 - auroc)
-    if math.isnan(error) or fewer * min(auroc, 1 - auroc) < FEWEST_ASTRAY:
+    if math.isnan(error) or fewer * min(auroc, 1 - auroc) < MIN_OUT_OF_ORDER:
         return math.nan, math.nan
     half = student_t_quantile(degrees) * error / spread
     return float(expit(logit(auroc) - half)), float(expit(logit(auroc) + half))

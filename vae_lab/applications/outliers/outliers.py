@@ -154,9 +154,11 @@ class Outliers(Application):
             folder / "scores.parquet"
         )
         pairs = {name: (scored["inlier"][name], scored["outlier"][name]) for name in prepared.scores}
-        found = {name: detection(*pair) for name, pair in pairs.items()}
+        detections = {name: detection(*pair) for name, pair in pairs.items()}
         titles = [subset.title for subset in prepared.subsets.values()]
-        histograms(pairs, {name: each.auroc for name, each in found.items()}, titles, folder / HISTOGRAMS)
+        histograms(
+            pairs, {name: each.auroc for name, each in detections.items()}, titles, folder / HISTOGRAMS
+        )
         main = prepared.main_score
         results.draw_extremes(
             prepared.subsets, {kind: of[main] for kind, of in scored.items()}, folder / EXTREMES
@@ -169,7 +171,7 @@ class Outliers(Application):
             *results.caveats(scored, prepared.scores, self.importance_samples),
         ]
         others = list(prepared.background.checkpoints) if prepared.background else []
-        metrics, shown = results.metrics(found), results.shown(found)
+        metrics, shown = results.metrics(detections), results.shown(detections)
         return Outcome(metrics, f"auroc/{main}", shown, notes, checkpoints=others)
 
 
@@ -215,8 +217,10 @@ def _scores_of(
     likelihood = torch.from_numpy(scores["negative_log_likelihood"])
     scores["typicality"] = typicality(likelihood, entropy).numpy()
     if prepared.background is not None:
-        found = prepared.background.scores(subset)
-        background = torch.from_numpy(found["negative_log_likelihood"])
+        of_background = prepared.background.scores(subset)
+        background = torch.from_numpy(of_background["negative_log_likelihood"])
         scores["likelihood_ratio"] = likelihood_ratio(likelihood, background).numpy()
-        scores |= {f"background/{name}": found[name] for name in WEIGHT_DIAGNOSTICS if name in found}
+        scores |= {
+            f"background/{name}": of_background[name] for name in WEIGHT_DIAGNOSTICS if name in of_background
+        }
     return scores

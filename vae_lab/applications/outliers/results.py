@@ -64,10 +64,10 @@ def draw_extremes(subsets: Mapping[str, Subset], scores: Scores, path: Path) -> 
     image_grid(groups, path, columns=5)
 
 
-def metrics(found: Mapping[str, Detection]) -> dict[str, float]:
+def metrics(detections: Mapping[str, Detection]) -> dict[str, float]:
     """The metrics by name; those that are unknown are left out."""
     named: dict[str, float] = {}
-    for name, each in found.items():
+    for name, each in detections.items():
         named |= {f"auroc/{name}": each.auroc, f"aupr/{name}": each.aupr, f"fpr95/{name}": each.fpr95}
         if not math.isnan(each.auroc_error):
             named[f"standard_error/auroc/{name}"] = each.auroc_error
@@ -76,18 +76,18 @@ def metrics(found: Mapping[str, Detection]) -> dict[str, float]:
     return named
 
 
-def shown(found: Mapping[str, Detection]) -> Shown:
+def shown(detections: Mapping[str, Detection]) -> Shown:
     """The table for the terminal."""
     rows = [
         (name, f"{each.auroc:.3f}", _interval(each), f"{each.aupr:.3f}", f"{each.fpr95:.3f}")
-        for name, each in found.items()
+        for name, each in detections.items()
     ]
     return Shown(("score", "AUROC", "95 % interval", "AUPR", "FPR95"), rows)
 
 
-def _interval(found: Detection) -> str:
+def _interval(quality: Detection) -> str:
     """The 95 % interval of the AUROC; a dash where it is unknown."""
-    return "-" if math.isnan(found.auroc_low) else f"{found.auroc_low:.3f} to {found.auroc_high:.3f}"
+    return "-" if math.isnan(quality.auroc_low) else f"{quality.auroc_low:.3f} to {quality.auroc_high:.3f}"
 
 
 def caveats(scored: Mapping[str, Scores], names: Collection[str], num_samples: int) -> list[str]:

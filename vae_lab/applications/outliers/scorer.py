@@ -78,8 +78,8 @@ class Scorer(NamedTuple):
         """
         batches, done = [], 0
         for x, indices in subset.batches():
-            found = self.of_batch(x, indices, subset.key)
-            batches.append({name: values.cpu().numpy() for name, values in found.items()})
+            batch_scores = self.of_batch(x, indices, subset.key)
+            batches.append({name: values.cpu().numpy() for name, values in batch_scores.items()})
             progress(done := done + len(indices))
         return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 

@@ -60,7 +60,7 @@ def _carry_out(command: str, cfg: DictConfig) -> Path:
 
             result = carry_out(ApplicationSettings.of(cfg), directory)
         else:
-            show_done("Done already for this run", result)
+            show_done("This command is done already for this run", result)
         SHOW.get(command, show_use)(result, path)
     except Exception as error:
         record(error, path, command)

@@ -34,9 +34,9 @@ def main() -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     count: Counter[str] = Counter()
     for entry in entries:
-        state, what = _state(entry, numbers.get(entry.directory.name), queued)
+        state, description = _state(entry, numbers.get(entry.directory.name), queued)
         count[state] += 1
-        table.add_row(state, entry.label, what, style=STYLES.get(state, ""))
+        table.add_row(state, entry.label, description, style=STYLES.get(state, ""))
     console = plain_console(markup=False)
     console.print(
         f"{directory.name}: " + ", ".join(f"{count[state]} {state}" for state in ORDER if count[state]),
@@ -45,19 +45,19 @@ def main() -> None:
     console.print(table)
 
 
-def _state(entry: Entry, number: str | None, queued: dict[str, str] | None) -> tuple[str, str]:
+def _state(entry: Entry, job_id: str | None, queued: dict[str, str] | None) -> tuple[str, str]:
     state, error = entry.state()
-    at_slurm = (queued or {}).get(number or "", "")
+    at_slurm = (queued or {}).get(job_id or "", "")
     if state == "running":
-        one = lease.holder(entry.directory)
-        progress = one.progress if one else {}
+        holder = lease.holder(entry.directory)
+        progress = holder.progress if holder else {}
         share = 100 * progress.get("samples", 0) / (progress.get("total") or 1)
-        where = f" on {one.host}" if one else ""
-        return state, f"{share:.0f} %{where}" + (f", SLURM job {number}" if at_slurm else "")
+        where = f" on {holder.host}" if holder else ""
+        return state, f"{share:.0f} %{where}" + (f", SLURM job {job_id}" if at_slurm else "")
     if state != "done" and at_slurm:
-        return "queued", f"SLURM job {number}: {at_slurm}"
-    if state == "missing" and number and queued is None:
-        return "unknown", f"SLURM job {number}: squeue does not answer"
-    if state == "missing" and number:
-        return "failed", slurm.how_it_ended(entry.directory, number)
+        return "queued", f"SLURM job {job_id}: {at_slurm}"
+    if state == "missing" and job_id and queued is None:
+        return "unknown", f"SLURM job {job_id}: squeue does not answer"
+    if state == "missing" and job_id:
+        return "failed", slurm.how_it_ended(entry.directory, job_id)
     return state, error

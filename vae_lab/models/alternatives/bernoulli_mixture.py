@@ -77,11 +77,11 @@ class BernoulliMixture(DirectlyFitted):
             check_alive(held, fewest=0.5)
             self.log_weights = (held / len(x)).log()
             self.logits = fitted_outputs(self.likelihood, x, responsibilities, self.smoothing)
-            found = total.mean().item()  # of the parameters before this step
-            yield {"log_likelihood": found}
-            if found - before < self.tolerance:
+            bound = total.mean().item()  # of the parameters before this step
+            yield {"log_likelihood": bound}
+            if bound - before < self.tolerance:
                 break
-            before = found
+            before = bound
         self.to(dtype)
 
     def _log_joint(self, x: Tensor) -> Tensor:

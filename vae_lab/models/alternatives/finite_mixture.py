@@ -86,11 +86,11 @@ class FiniteMixture(DirectlyFitted):
             self.outputs = fitted_outputs(self.likelihood, x, q, self.smoothing)
             log_p = self._log_components(x)
             q = self.ascend(log_p, q)
-            found = self.bound(log_p, q).item() / len(x)
-            yield {"elbo": found}
-            if found - before < self.tolerance:
+            bound = self.bound(log_p, q).item() / len(x)
+            yield {"elbo": bound}
+            if bound - before < self.tolerance:
                 return
-            before = found
+            before = bound
 
     def ascend(self, log_p: Tensor, q: Tensor) -> Tensor:
         """One update of q(pi), and of q(c) given it.

@@ -48,9 +48,9 @@ def fitted_outputs(likelihood: Likelihood, x: Tensor, weights: Tensor, smoothing
     )
     variance = variance / total
     if bool((variance < MIN_VARIANCE).any()):
-        number = int((variance < MIN_VARIANCE).any(0).sum())
+        count = int((variance < MIN_VARIANCE).any(0).sum())
         raise ValueError(
-            f"likelihood: Gaussian has no density for {number} pixels that are the same in all data of a "
+            f"likelihood: Gaussian has no density for {count} pixels that are the same in all data of a "
             "component; use data without constant pixels, such as Frey Face."
         )
     parts = [each.unflatten(1, (1, *x.shape[1:])) for each in (mean, variance.log())]

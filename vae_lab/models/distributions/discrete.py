@@ -1,4 +1,4 @@
-"""Laws of discrete latent variables: Bernoulli and categorical."""
+"""Distributions of discrete latent variables: Bernoulli and categorical."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Self

@@ -31,8 +31,8 @@ class CategoricalPixels:
         return self.log_prob_per_pixel(x).flatten(2).sum(-1)
 
     def log_prob_per_pixel(self, x: Tensor) -> Tensor:
-        number = (x * (self.log_p.shape[2] - 1)).round().long().unsqueeze(1)
-        index = number.expand(len(self.log_p), *number.shape)
+        level = (x * (self.log_p.shape[2] - 1)).round().long().unsqueeze(1)
+        index = level.expand(len(self.log_p), *level.shape)
         log_p = self.log_p.expand(-1, len(x), *self.log_p.shape[2:])
         return log_p.gather(2, index).squeeze(2)
 

@@ -9,7 +9,7 @@ from vae_lab.models.distributions.discrete import DiscreteDistribution
 from vae_lab.models.distributions.posterior import Posterior
 from vae_lab.noise import BaseDistribution
 
-MOST_STATES = 1024  # that are summed over
+MAX_STATES = 1024  # that are summed over
 
 
 class Discrete(Posterior):
@@ -39,10 +39,10 @@ class Discrete(Posterior):
 
 def is_enumerable(posterior: Posterior) -> TypeGuard[Discrete]:
     """Whether latent variables have so few values that one can sum over them."""
-    return isinstance(posterior, Discrete) and posterior.num_states <= MOST_STATES
+    return isinstance(posterior, Discrete) and posterior.num_states <= MAX_STATES
 
 
-def all_values(choices: Tensor, number: int) -> Tensor:
+def all_values(choices: Tensor, count: int) -> Tensor:
     """Every way to take one of `choices` `(C, W)` so many times, side by side, `(C^number, number W)`."""
-    ways = torch.cartesian_prod(*[torch.arange(len(choices))] * number).reshape(-1, number)
+    ways = torch.cartesian_prod(*[torch.arange(len(choices))] * count).reshape(-1, count)
     return choices[ways].flatten(1)

@@ -14,7 +14,7 @@ from vae_lab.noise import BaseDistribution, open_interval
 
 
 class Positive(Posterior):
-    r"""Laws on the positive numbers, for the prior Exponential(1), under which $\log p(z) = -\sum_d z_d$.
+    r"""Positive latent variables, for the prior Exponential(1), under which $\log p(z) = -\sum_d z_d$.
 
     $$\mathrm{KL}(q \| p) = \sum_d \mathbb{E} z_d - H(q_d)$$
 

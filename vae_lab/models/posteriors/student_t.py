@@ -67,7 +67,7 @@ class StudentT(LocationScale):
 
     def log_density(self, e: Tensor) -> Tensor:
         distance = e.abs() / math.sqrt(self.df)
-        one = torch.ones_like(distance)
-        longer, shorter = torch.maximum(distance, one), torch.minimum(distance, one)
+        ones = torch.ones_like(distance)
+        longer, shorter = torch.maximum(distance, ones), torch.minimum(distance, ones)
         squares = 2 * longer.log() + (shorter / longer).square().log1p()  # log(1 + e^2 / df) without e^2
         return -0.5 * (self.df + 1) * squares - self.log_normaliser

@@ -53,11 +53,9 @@ class VampPrior(Prior):
         return posterior
 
     def log_prob(self, z: Tensor) -> Tensor:
-        number = len(self.pseudo_inputs)
-        log_q = self._posterior(self._outputs()).log_prob(
-            z.flatten(0, -2).unsqueeze(1).expand(-1, number, -1)
-        )
-        return (log_q.logsumexp(1) - math.log(number)).reshape(z.shape[:-1])
+        count = len(self.pseudo_inputs)
+        log_q = self._posterior(self._outputs()).log_prob(z.flatten(0, -2).unsqueeze(1).expand(-1, count, -1))
+        return (log_q.logsumexp(1) - math.log(count)).reshape(z.shape[:-1])
 
     def noise_spec(self, num_samples: int) -> NoiseSpec:
         return NoiseSpec("normal", num_samples, (self.latent_dim + 1,))  # one for the choice

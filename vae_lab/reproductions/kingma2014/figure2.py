@@ -82,9 +82,9 @@ def _curves_of(directory: Path) -> list[pl.DataFrame]:
 
 def _binned(rows: pl.DataFrame, column: str) -> pl.DataFrame:
     """Averages of the minibatches between round numbers of samples, ten to a decade."""
-    found = rows.select("samples", column).drop_nulls()
+    curve = rows.select("samples", column).drop_nulls()
     bins = (pl.col("samples").cast(pl.Float64).log10() * PER_DECADE - 1e-9).ceil()
-    averages = found.group_by(bins.alias("bin")).agg(pl.col("samples").max(), pl.col(column).mean())
+    averages = curve.group_by(bins.alias("bin")).agg(pl.col("samples").max(), pl.col(column).mean())
     return averages.sort("samples").select("samples", column)
 
 

@@ -89,14 +89,14 @@ def _crossing(measured: pl.DataFrame, row: dict[str, Any]) -> dict[str, Any]:
 
 def _interpolated(measured: pl.DataFrame, row: dict[str, Any]) -> tuple[float | None, float | None]:
     """Where the measured log-ratio is 0 between the points around the published place, and its error."""
-    found = []
+    frames = []
     for each in ("first", "second"):
         of = {name: row[name] for name in ("function", "parameter")} | {"estimator": row[each]}
         chosen = measured.filter(pl.col(name) == value for name, value in of.items())
         log_variance = pl.col("variance").log().alias(each)
         error = (pl.col("variance_high") / pl.col("variance_low")).log() / (2 * Z)
-        found.append(chosen.select("k", log_variance, error.alias(f"{each}_error")))
-    both = found[0].join(found[1], on="k").sort("k").to_dicts()
+        frames.append(chosen.select("k", log_variance, error.alias(f"{each}_error")))
+    both = frames[0].join(frames[1], on="k").sort("k").to_dicts()
     for low, high in pairwise(both):
         if low["k"] <= row["published"] <= high["k"]:
             return _between(low, high)

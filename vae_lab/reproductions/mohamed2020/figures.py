@@ -75,15 +75,15 @@ def figures2_and_3(results: Results, folder: Path) -> list[Path]:
     measured = measured_variances(results.manifest)
     if measured.is_empty():
         return []
-    found = crossings(measured)
+    crossing_points = crossings(measured)
     write_atomically(folder / "variances.csv", measured.write_csv(float_precision=6))
-    write_atomically(folder / "crossings.csv", found.write_csv(float_precision=4))
-    write_atomically(folder / "crossings.md", _markdown(found))
-    _draw(measured, found, folder / "figure.png")
+    write_atomically(folder / "crossings.csv", crossing_points.write_csv(float_precision=4))
+    write_atomically(folder / "crossings.md", _markdown(crossing_points))
+    _draw(measured, crossing_points, folder / "figure.png")
     return [folder / name for name in ("figure.png", "variances.csv", "crossings.csv", "crossings.md")]
 
 
-def _draw(measured: pl.DataFrame, found: pl.DataFrame, path: Path) -> None:
+def _draw(measured: pl.DataFrame, crossing_points: pl.DataFrame, path: Path) -> None:
     functions = [function for function in FORMULAS if function in measured["function"]]
     names = [name for name in LOOKS if name in measured["estimator"]]
     with figure(path, 7.4, 0.9 + 2.3 * len(functions)) as canvas:
@@ -93,7 +93,7 @@ def _draw(measured: pl.DataFrame, found: pl.DataFrame, path: Path) -> None:
                 where = [pl.col("function") == function, pl.col("parameter") == parameter]
                 _lines(axes, function, parameter, names)
                 _points(axes, measured.filter(where), names, LIMITS[function][parameter])
-                _rings(axes, found.filter(where, pl.col("first").is_in(names)), function, parameter)
+                _rings(axes, crossing_points.filter(where, pl.col("first").is_in(names)), function, parameter)
                 _scales(axes, function, parameter)
                 axes.set_title(f"∂/∂{letter} E[{FORMULAS[function]}]", fontsize=9)
             row[0].set_ylabel("variance of one sample")
@@ -110,17 +110,17 @@ def _lines(axes: Axes, function: str, parameter: exact.Parameter, names: Sequenc
 
 def _points(axes: Axes, rows: pl.DataFrame, names: Sequence[str], limits: tuple[float, float]) -> None:
     for name in names:
-        one = rows.filter(pl.col("estimator") == name, pl.col("variance").is_between(*limits))
+        points = rows.filter(pl.col("estimator") == name, pl.col("variance").is_between(*limits))
         look: Any = {"color": LOOKS[name].colour, "zorder": 3}
-        axes.vlines(one["k"], one["variance_low"], one["variance_high"], linewidth=1, **look)
+        axes.vlines(points["k"], points["variance_low"], points["variance_high"], linewidth=1, **look)
         inside: Any = {"markerfacecolor": "white", "markersize": 4, "markeredgewidth": 1, "linestyle": ""}
-        axes.plot(one["k"], one["variance"], marker=LOOKS[name].marker, clip_on=False, **inside, **look)
+        axes.plot(points["k"], points["variance"], marker=LOOKS[name].marker, clip_on=False, **inside, **look)
 
 
-def _rings(axes: Axes, found: pl.DataFrame, function: str, parameter: exact.Parameter) -> None:
+def _rings(axes: Axes, crossing_points: pl.DataFrame, function: str, parameter: exact.Parameter) -> None:
     """A ring at each crossing of two lines, and its k at the axis; once for those that lie in one place."""
     named: list[float] = []
-    for row in found.sort("exact").to_dicts():
+    for row in crossing_points.sort("exact").to_dicts():
         k = row["exact"]
         height = exact_variance(row["first"], function, parameter, k)
         axes.plot(k, height, "o", markersize=9, markerfacecolor="none", color=INK, zorder=4)
@@ -162,10 +162,10 @@ def _legend(canvas: Any, names: Sequence[str]) -> None:
     canvas.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
 
 
-def _markdown(found: pl.DataFrame) -> str:
+def _markdown(crossing_points: pl.DataFrame) -> str:
     titles = ["E f under N(1, 1)", "by", "crossing of", "published k", "exact", "off by", "measured ± s.e."]
     rows = []
-    for row in found.to_dicts():
+    for row in crossing_points.to_dicts():
         names = " and ".join(LOOKS[row[each]].name for each in ("first", "second"))
         cells = [FORMULAS[row["function"]], PARAMETERS[row["parameter"]], names, f"{row['published']:.3f}"]
         cells += [f"{row['exact']:.4f}", f"{100 * row['deviation']:+.2f} %"]

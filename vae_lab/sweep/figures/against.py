@@ -80,7 +80,7 @@ def draw_metric(table: pl.DataFrame, axes: Sequence[str], metric: str, path: Pat
 def _along(
     panel: Axes, first: str, metric: str, positions: Sequence[float], names: Sequence[str], numeric: bool
 ) -> None:
-    what = words(metric) + (" (nats per datum)" if metric.startswith(("validation/", "test/")) else "")
+    text = words(metric) + (" (nats per datum)" if metric.startswith(("validation/", "test/")) else "")
     name = first.replace("_", " ")
     if numeric:
         if min(positions) > 0 and max(positions) / min(positions) > 20:
@@ -89,12 +89,12 @@ def _along(
         panel.xaxis.set_minor_locator(NullLocator())
         panel.set_xticklabels([f"{value:g}" for value in sorted(set(positions))])
         panel.set_xlabel({"latent dim": "latent dimensions"}.get(name, name))
-        panel.set_ylabel(what)
+        panel.set_ylabel(text)
         return
     panel.set_yticks(range(len(names)), [label(str(name)) for name in names])
     panel.set_ylim(len(names) - 0.5, -0.5)
     panel.grid(axis="y", visible=False)
-    panel.set_xlabel(what)
+    panel.set_xlabel(text)
     panel.tick_params(axis="y", length=0)
 
 

@@ -221,9 +221,9 @@ def _check(
     quieten_libraries()
     check = importlib.import_module(COMMANDS).check_of(command)
     cfgs: list[Any] = [OmegaConf.create(text) for _, text in jobs]
-    by_dataset = sorted(range(len(jobs)), key=lambda number: str(cfgs[number].get("dataset")))
-    for number in by_dataset:  # each of which is loaded once
-        cfg, overrides = cfgs[number], jobs[number][0]
+    by_dataset = sorted(range(len(jobs)), key=lambda index: str(cfgs[index].get("dataset")))
+    for index in by_dataset:  # each of which is loaded once
+        cfg, overrides = cfgs[index], jobs[index][0]
         hydra = OmegaConf.structured(HydraConf(overrides=OverridesConf(task=overrides)))
         HydraConfig.instance().cfg = OmegaConf.create({"hydra": hydra})  # type: ignore[assignment]
         try:
@@ -232,7 +232,7 @@ def _check(
             message = explain(error, command)
             if message is None:
                 message = f"{type(error).__name__}: {error}"
-            sender.send((number, message))
+            sender.send((index, message))
             return
     sender.send(None)
 

@@ -80,13 +80,13 @@ def run_on_slurm(
     for task in tasks:
         task.state = "done" if task.job.is_done() else "waiting"  # meanwhile, by an earlier submission
     submitted = slurm.submit(tasks, directory, _name(master), int(settings["threads"]), settings)
-    arrays = sorted({number.partition("_")[0] for number in submitted.values()})
+    arrays = sorted({job_id.partition("_")[0] for job_id in submitted.values()})
     print(f"{len(tasks)} runs are with SLURM, as job {', '.join(arrays)}", flush=True)
     if settings["wait"]:
         with LiveTable(_name(master), len(tasks)) as board:
             slurm.wait_for_jobs(tasks, submitted, board.show)
     else:
-        print(f"vae-lab status {directory} shows how they stand, vae-lab figures {directory} what they found")
+        print(f"vae-lab status {directory} shows their progress, vae-lab figures {directory} their results")
     return [_returned(task) for task in tasks]
 
 

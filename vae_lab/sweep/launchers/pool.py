@@ -51,8 +51,8 @@ class Task:
 
     def progress(self) -> lease.Progress:
         """How far the run is, as its process last wrote."""
-        one = lease.holder(self.job.directory) if self.state in ("running", "elsewhere") else None
-        return one.progress if one else {}
+        holder = lease.holder(self.job.directory) if self.state in ("running", "elsewhere") else None
+        return holder.progress if holder else {}
 
 
 class Pool:
@@ -169,8 +169,8 @@ def why(directory: Path, status: int) -> str:
         return error.splitlines()[-1]
     with suppress(OSError):
         lines = (directory / OUTPUT_LOG).read_text(errors="replace").split("\n")
-        if said := [line.strip() for line in lines if line.strip()]:
-            return said[-1]
+        if texts := [line.strip() for line in lines if line.strip()]:
+            return texts[-1]
     return f"ended with status {status}"
 
 
@@ -210,7 +210,7 @@ def visible_gpus() -> list[str]:
     """The GPUs that this process may use, found without torch."""
     if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [name for name in named.split(",") if name]
-    return [str(number) for number, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
+    return [str(index) for index, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
 
 
 def _start_alone(

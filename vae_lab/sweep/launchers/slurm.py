@@ -48,7 +48,7 @@ class SlurmTask:
 
     def __call__(self) -> str:
         while (status := self._run()) == Busy.exit_status:
-            time.sleep(BUSY_SECONDS)  # its former self, on a node that is lost, is soon taken for dead
+            time.sleep(BUSY_SECONDS)  # the earlier process, on a node that is lost, is soon considered dead
         if status:
             raise RuntimeError(why(Path(self.directory), status))
         return self.directory
@@ -118,9 +118,10 @@ def submit(
             with redirect_stderr(io.StringIO()), executor.batch():  # the exception says it again
                 submitted = [executor.submit(SlurmTask(job.line, str(job.directory))) for job in jobs]
         except Exception as error:
-            said = getattr(error, "stderr", "") or str(error)
-            raise UserError(f"SLURM refused the jobs: {said.strip().splitlines()[-1]}") from error
-        known |= {job.signature: str(one.job_id) for job, one in zip(jobs, submitted, strict=True)}
+            message = getattr(error, "stderr", "") or str(error)
+            raise UserError(f"SLURM refused the jobs: {message.strip().splitlines()[-1]}") from error
+        job_ids = [str(each.job_id) for each in submitted]
+        known |= {job.signature: job_id for job, job_id in zip(jobs, job_ids, strict=True)}
         write_atomically(directory / JOBS, json.dumps(known, indent=1) + "\n")
     return {task.job.signature: known.get(task.job.signature, "") for task in tasks}
 
@@ -139,15 +140,15 @@ def wait_for_jobs(
             continue
         queued, silent = queued or {}, 0.0 if queued is not None else silent
         for task in tasks:
-            number = submitted[task.job.signature]
-            unseen[number] += 1
+            job_id = submitted[task.job.signature]
+            unseen[job_id] += 1
             if task.job.is_done():
                 task.state = "done"
-            elif number in queued:
-                unseen[number] = 0
-                _follow(task, queued[number])
-            elif task.state in ("waiting", "running") and unseen[number] > MAX_ABSENCES:
-                task.state, task.error = "failed", how_it_ended(task.job.directory, number)
+            elif job_id in queued:
+                unseen[job_id] = 0
+                _follow(task, queued[job_id])
+            elif task.state in ("waiting", "running") and unseen[job_id] > MAX_ABSENCES:
+                task.state, task.error = "failed", how_it_ended(task.job.directory, job_id)
         show(tasks)
         time.sleep(POLL_SECONDS)
     show(tasks)
@@ -156,9 +157,9 @@ def wait_for_jobs(
 def numbers(directory: Path) -> dict[str, str]:
     """The number at SLURM of each run that a sweep has submitted, by its signature."""
     with suppress(OSError, ValueError, RecursionError):
-        found = json.loads((directory / JOBS).read_bytes())
-        if isinstance(found, dict):
-            return {name: str(number) for name, number in found.items()}
+        recorded = json.loads((directory / JOBS).read_bytes())
+        if isinstance(recorded, dict):
+            return {name: str(job_id) for name, job_id in recorded.items()}
     return {}
 
 
@@ -167,23 +168,23 @@ def states() -> dict[str, str] | None:
 
     None if SLURM does not answer.
     """
-    said = _ask("squeue", "--noheader", "--array", "--me", "--format=%i|%T|%r")
-    if said is None:
+    output = _ask("squeue", "--noheader", "--array", "--me", "--format=%i|%T|%r")
+    if output is None:
         return None
-    found = {}
-    for line in said.splitlines():
-        number, state, reason = line.split("|")
-        found[number] = state if reason == "None" or state == "RUNNING" else f"{state} ({reason})"
-    return found
+    states_by_id = {}
+    for line in output.splitlines():
+        job_id, state, reason = line.split("|")
+        states_by_id[job_id] = state if reason == "None" or state == "RUNNING" else f"{state} ({reason})"
+    return states_by_id
 
 
-def how_it_ended(directory: Path, number: str) -> str:
+def how_it_ended(directory: Path, job_id: str) -> str:
     """Why a job that left the queue has no result: from its files, from `sacct`, or without either."""
     error = why(directory, 1)
-    said = _ask("sacct", "--noheader", "--allocations", "--parsable2", f"--jobs={number}", "--format=State")
-    state = said.strip().splitlines()[-1] if said and said.strip() else ""
+    output = _ask("sacct", "--noheader", "--allocations", "--parsable2", f"--jobs={job_id}", "--format=State")
+    state = output.strip().splitlines()[-1] if output and output.strip() else ""
     if state and not state.startswith(("FAILED", "COMPLETED")):
-        return f"SLURM job {number}: {state}"
+        return f"SLURM job {job_id}: {state}"
     return error
 
 
@@ -224,6 +225,6 @@ def _ask(*command: str) -> str | None:
 
 def _leave_signals_to_submitit(parent: int) -> None:
     die_with_parent(parent)
-    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGCONT):
-        signal.signal(number, signal.SIG_IGN)
+    for signum in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGCONT):
+        signal.signal(signum, signal.SIG_IGN)
     os.setpgrp()

@@ -57,8 +57,8 @@ def draw_run_samples(folder: Path, drawn: Tensor | None) -> dict[str, Path]:
 
 def _reconstructions(parts: TrainingParts, path: Path) -> None:
     test = parts.dataset.data.test.x
-    number, columns = whole_rows(len(test))
-    chosen = permutation(len(test), seed=0, purpose="figure", epoch=0)[:number]
+    count, columns = whole_rows(len(test))
+    chosen = permutation(len(test), seed=0, purpose="figure", epoch=0)[:count]
     x = _like_model(test[chosen], parts)
     batch = Batch(x, chosen.to(x.device))
     vae = parts.evaluation.with_posterior(parts.vae, batch, parts.noise, "test")

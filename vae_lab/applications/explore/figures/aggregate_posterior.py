@@ -17,7 +17,7 @@ COLOURS = (
     "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
 )  # fmt: skip
 MARKERS = ("o", "^", "s")
-MOST = len(COLOURS) * len(MARKERS)  # classes, each with a colour and a marker that no other has together
+MAX_CLASSES = len(COLOURS) * len(MARKERS)  # each with a colour and a marker that no other has together
 OTHERS = "#c8c8c8"
 ALONE = "#0b5cad"
 
@@ -80,7 +80,7 @@ def _points(axes: Axes, coordinates: Tensor, labels: Tensor | None) -> list[Line
         axes.plot(*coordinates.T.numpy(), ".", color=ALONE, markersize=3, alpha=0.6)
         return []
     classes, counts = labels.unique(return_counts=True)
-    shown = classes[counts.argsort(descending=True, stable=True)[:MOST]].sort().values
+    shown = classes[counts.argsort(descending=True, stable=True)[:MAX_CLASSES]].sort().values
     handles = []
     others = coordinates[~labels.unsqueeze(1).eq(shown).any(1)]
     if len(others):

@@ -50,15 +50,15 @@ def rows_of_data(
 
 
 def _size(data: Tensor) -> tuple[float, float]:
-    number, steps = data.shape[:2]
+    count, steps = data.shape[:2]
     if data.dim() != 5:
-        return 6.0, STRIP * number * (steps + 1) + 0.9
-    return TILE * steps + 1.4, TILE * data.shape[3] / data.shape[4] * number + 0.8
+        return 6.0, STRIP * count * (steps + 1) + 0.9
+    return TILE * steps + 1.4, TILE * data.shape[3] / data.shape[4] * count + 0.8
 
 
 def _images(axes: Axes, data: Tensor, columns: Sequence[str], along: str) -> list[float]:
     """Draws each datum as an image; gives the middles of the rows."""
-    number, steps, channels, *_ = data.shape
+    count, steps, channels, *_ = data.shape
     images = data.flatten(0, 1)[:, : channels if channels in (1, 3) else 1].clamp(0, 1)
     grid = make_grid(_larger(images), nrow=steps, padding=GAP, pad_value=0.6)
     axes.imshow(grid.permute(1, 2, 0).numpy(), interpolation="nearest")
@@ -66,7 +66,7 @@ def _images(axes: Axes, data: Tensor, columns: Sequence[str], along: str) -> lis
     ((down, first_row), (right, first_column)) = places
     axes.set_xticks([first_column + right * column for column in range(steps)], columns, fontsize=7)
     axes.set_xlabel(along, fontsize=8)
-    return [first_row + down * row for row in range(number)]
+    return [first_row + down * row for row in range(count)]
 
 
 def _larger(images: Tensor) -> Tensor:
@@ -77,11 +77,11 @@ def _larger(images: Tensor) -> Tensor:
 
 def _strips(axes: Axes, data: Tensor, columns: Sequence[str], along: str) -> list[float]:
     """Draws each datum as a strip, a row being a block of them; gives the middles of the blocks."""
-    number, steps = data.shape[:2]
+    count, steps = data.shape[:2]
     blocks = pad(data.flatten(2), (0, 0, 0, 1), value=torch.nan).flatten(0, 1)[:-1]
     drawn = axes.imshow(blocks.numpy(), aspect="auto", interpolation="nearest")
     axes.figure.colorbar(drawn, ax=axes, pad=0.02)
     first, last = (columns[end].replace("\n", ", ") for end in (0, -1))
     below = f"in a block, from top ({first}) to bottom ({last}): {along}"
     axes.set_xlabel(f"component of the datum\n{below}", fontsize=8)
-    return [(steps + 1) * block + (steps - 1) / 2 for block in range(number)]
+    return [(steps + 1) * block + (steps - 1) / 2 for block in range(count)]

@@ -50,7 +50,7 @@ def traversals(
     units = torch.linspace(-reach, reach, steps)
     rows = [traversal(around, d, scale.places(d, units)) for d, _, _ in dimensions]
     rows_of_data(
-        [(f"z_{number}: {said}", not is_active) for number, said, is_active in dimensions],
+        [(f"z_{index}: {description}", not is_active) for index, description, is_active in dimensions],
         decode(torch.cat(rows)).unflatten(0, (len(rows), steps)),
         [f"{unit:.3g}" for unit in units.tolist()],
         title,

@@ -43,7 +43,7 @@ def draw_signal_to_noise(table: pl.DataFrame, folder: Path) -> list[Path]:
             for axes, (group, title) in zip(row, PANELS.items(), strict=True):
                 rows = of_state.filter(pl.col("group") == group)
                 where = {"setting": setting, "samples": samples, "group": group}
-                slopes += [where | found for found in _panel(axes, rows, names)]
+                slopes += [where | slope for slope in _panel(axes, rows, names)]
                 words = f"{title}, after {samples:,} training samples" + (f"\n{setting}" if setting else "")
                 axes.set_title(words, fontsize=9)
             row[0].set_ylabel("signal-to-noise ratio")
@@ -56,11 +56,11 @@ def draw_signal_to_noise(table: pl.DataFrame, folder: Path) -> list[Path]:
 def _panel(axes: Axes, rows: pl.DataFrame, names: list[str]) -> list[dict[str, float | str | None]]:
     slopes: list[dict[str, float | str | None]] = []
     for index, name in enumerate(names):
-        one = rows.filter(pl.col("estimator") == name)
-        if one.is_empty():
+        of_estimator = rows.filter(pl.col("estimator") == name)
+        if of_estimator.is_empty():
             continue
-        slope = log_slope(one.filter(pl.col("num_samples") >= SLOPES_FROM))
-        biased = (one["declared_bias"] != "").any()
+        slope = log_slope(of_estimator.filter(pl.col("num_samples") >= SLOPES_FROM))
+        biased = (of_estimator["declared_bias"] != "").any()
         text = (
             label(name) + ("" if slope is None else f", slope {slope:+.2f}") + (", biased" if biased else "")
         )
@@ -68,8 +68,8 @@ def _panel(axes: Axes, rows: pl.DataFrame, names: list[str]) -> list[dict[str, f
         inside = "white" if biased else colour
         marker = MARKERS[index % len(MARKERS)]
         axes.plot(
-            one["num_samples"],
-            one["snr"],
+            of_estimator["num_samples"],
+            of_estimator["snr"],
             color=colour,
             marker=marker,
             markerfacecolor=inside,

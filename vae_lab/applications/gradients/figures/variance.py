@@ -105,9 +105,9 @@ def draw_against_sizes(table: pl.DataFrame, axis: str, path: Path) -> None:
             rows = table.filter(pl.col("group") == group).sort(axis)
             for index, name in enumerate(names):
                 for place, state in enumerate(states):
-                    one = rows.filter((pl.col("estimator") == name) & (pl.col("_state") == state))
+                    of_estimator = rows.filter((pl.col("estimator") == name) & (pl.col("_state") == state))
                     line = LINES[place % len(LINES)]
-                    _line(axes, one, axis, index, line, "_" if place else label(name))
+                    _line(axes, of_estimator, axis, index, line, "_" if place else label(name))
             _log_axes(axes, axis, table[axis].unique().sort().to_list())
             axes.set_title(title, fontsize=9)
         for place, state in enumerate(states if len(states) > 1 else []):

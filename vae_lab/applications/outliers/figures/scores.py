@@ -45,8 +45,8 @@ def _histogram(panel: Axes, both: tuple[np.ndarray, np.ndarray]) -> None:
     together = np.concatenate(both)
     together = together[np.isfinite(together)]
     low, high = np.quantile(together, [0.005, 0.995])
-    number = int(np.clip(2 * min(map(len, both)) ** 0.5, 8, 40))
-    bins: Any = np.linspace(low, high, number + 1) if high > low else 10
+    count = int(np.clip(2 * min(map(len, both)) ** 0.5, 8, 40))
+    bins: Any = np.linspace(low, high, count + 1) if high > low else 10
     for values, colour in zip(both, (INLIERS, OUTLIERS), strict=True):
         panel.hist(np.clip(values, low, high), bins=bins, density=True, color=colour, alpha=0.55, linewidth=0)
     panel.set_yticks([])
