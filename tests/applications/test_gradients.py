@@ -73,7 +73,7 @@ def test_along_a_training_that_it_makes_and_from_the_finished_run(vae_lab, tmp_p
     assert vae_lab("gradients", *SMALL, "estimators=pathwise", f"at={checkpoint}").returncode == 0
     other = vae_lab("gradients", *SMALL, f"at={checkpoint}", "model.latent_dim=3")
     assert other.returncode == 1
-    assert "is of another model: decoder.layers.0.weight is (128, 8) in it and (128, 3) here" in other.stderr
+    assert "is of another model: decoder.layers.0.weight is (128, 8) there and (128, 3) here" in other.stderr
     contrary = vae_lab("gradients", *SMALL, f"run={run.name}", "at=last", "model.latent_dim=3")
     assert "run= gives the model and its training: leave out model.latent_dim=3." in contrary.stderr
     small = vae_lab("gradients", *SMALL, "estimators=pathwise", f"at={checkpoint}", "dataset.batch_size=10")

@@ -32,6 +32,7 @@ from vae_lab.estimators import (
 from vae_lab.estimators.baselines import LeaveOneOut, RunningMean
 from vae_lab.models.distributions.prior import Prior
 from vae_lab.models.likelihoods import FixedGaussian
+from vae_lab.models.likelihoods.base import Likelihood
 from vae_lab.models.networks import Linear
 from vae_lab.models.posteriors import Gaussian
 from vae_lab.models.priors import StandardNormal
@@ -44,8 +45,10 @@ pathwise = partial(Reparameterized, kl="entropy")
 score_function = partial(ScoreFunction, kl="entropy")
 
 
-class Objective(nn.Module):
+class Objective(Likelihood):
     """A likelihood whose log-density is f(z) whatever the data are."""
+
+    support = "real"
 
     def __init__(self, f):
         super().__init__()

@@ -30,7 +30,7 @@ def nearest_data(queries: Tensor, x: Tensor | StreamedTensor) -> Nearest:
         x: Data `(N, *data_shape)`, at least one, likewise.
 
     Example:
-        >>> nearest(torch.tensor([[0.1], [2.2]]), torch.tensor([[0.0], [1.0], [2.0]])).numbers.tolist()
+        >>> nearest_data(torch.tensor([[0.1], [2.2]]), torch.tensor([[0.0], [1.0], [2.0]])).numbers.tolist()
         [0, 2]
     """
     flat = queries.flatten(1)
