@@ -223,7 +223,13 @@ def test_two_of_a_name(vae_lab, tmp_path):
     ("name", "content", "message"),
     [
         ("nowhere.yaml", None, "there is no file nowhere.yaml, which would be a sweep."),
-        ("a.yaml", "a: [", "a.yaml cannot be read as YAML: "),
+        ("a.yaml", "a: [", "a.yaml cannot be read as a configuration ("),
+        (
+            "a.yaml",
+            "sweep: {}\nestimator: {_target_: os.system}",
+            "estimator._target_=os.system is neither of vae",
+        ),
+        ("a.yaml", "sweep: {}\nhydra: {run: {dir: /}}", "a.yaml sets hydra, which can start programs"),
         ("a.yaml", "seed: 3", "a.yaml is not the file of a sweep: sweep, with its axes, is missing."),
     ],
 )

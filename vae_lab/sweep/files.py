@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from vae_lab.config.foreign import check_option_file
 from vae_lab.config.plugins import sweep_files
 from vae_lab.errors import UserError, did_you_mean
 
@@ -26,7 +27,7 @@ def found(name_or_path: str) -> Iterator[tuple[str, Path]]:
         name_or_path: The name of a sweep, or the path of a file that is one.
 
     Raises:
-        UserError: If there is none.
+        UserError: If there is none, or what is there is no file of options.
     """
     if not name_or_path.endswith(SUFFIXES):
         path = sweep_file(name_or_path)
@@ -38,6 +39,7 @@ def found(name_or_path: str) -> Iterator[tuple[str, Path]]:
     path = Path(name_or_path).expanduser()
     if not path.is_file():
         raise UserError(f"there is no file {path}, which would be a sweep.")
+    check_option_file(path, path.parent)
     _given[path.stem] = path
     with tempfile.TemporaryDirectory(prefix="vae_lab-sweep-") as folder:
         copy = Path(folder, "sweeps", f"{path.stem}.yaml")
