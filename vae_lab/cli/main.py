@@ -57,19 +57,21 @@ def _meant(arguments: list[str]) -> list[str]:
 
 def _sweeps() -> list[str]:
     """The names of the sweeps that there are files of."""
-    from vae_lab.files.paths import SWEEPS
+    from vae_lab.config.plugins import sweep_files
 
-    return sorted(path.stem for path in SWEEPS.glob("*.yaml"))
+    return [path.stem for path in sweep_files()]
 
 
 def _run(name: str, arguments: list[str]) -> None:
-    from vae_lab.config import foreign, trust
+    from vae_lab.config import foreign, plugins, trust
     from vae_lab.config.explain import exit_if_explained  # reads whether the user wants tracebacks
     from vae_lab.config.hydra_settings import check_hydra_settings
 
     wanted = os.environ.get("HYDRA_FULL_ERROR", "0")
     os.environ.setdefault("VAE_LAB_FULL_ERROR", wanted)  # what the user wants, also for the jobs of a sweep
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then lets errors through to here
+    for trouble in plugins.activate():
+        print(f"note: {trouble}", file=sys.stderr)
     command = main_of(name)
     typed = sys.argv
     sys.argv = [sys.argv[0], *_as_hydra_reads(arguments)]

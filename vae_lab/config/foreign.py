@@ -99,7 +99,7 @@ def check_files_of(command: str, words: Sequence[str]) -> None:
     name = str(flags.config_name or command).removesuffix(".yaml")
     primary = Path(flags.config_path or CONF, f"{name}.yaml")
     if primary.parent.resolve() != CONF.resolve() and primary.is_file():
-        words.append(_check_file(primary, primary.parent))
+        words.append(check_option_file(primary, primary.parent))
         folders += [primary.parent, Path(flags.config_path or primary.parent)]
     others = [folder for folder in dict.fromkeys(folders) if folder.resolve() != CONF.resolve()]
     _check_options(others, " ".join(words).lower())
@@ -129,11 +129,15 @@ def _check_options(folders: Iterable[Path], named: str) -> None:
                 if each.is_symlink() and each.is_dir():
                     raise UserError(f"{each} is a link to a folder; put the folder itself there.")
                 if each.suffix in (".yaml", ".yml"):
-                    named += _check_file(each, folder)
+                    named += check_option_file(each, folder)
 
 
-def _check_file(path: Path, root: Path) -> str:
-    """Checks an option in a folder of options; gives what it chooses itself."""
+def check_option_file(path: Path, root: Path) -> str:
+    """Checks an option in a folder of options; gives what it chooses itself.
+
+    Raises:
+        UserError: If the file cannot be read, names a class that is not allowed, or sets anything of Hydra's.
+    """
     config = read_configuration(path)
     content: Any = OmegaConf.to_container(config)
     defaults = " ".join(_texts(content.get("defaults")))

@@ -1,18 +1,32 @@
-"""Groups of options in `conf/`, and the options of each."""
+"""Groups of options in `conf/`, this package's and those of plug-ins, and the options of each."""
 
 from functools import cache
+from pathlib import Path
 
-from vae_lab.files.paths import CONF
+from vae_lab.config.plugins import conf_folders
 
 
-@cache
 def groups() -> list[str]:
     """The groups of options, such as `model/encoder`."""
-    folders = {str(path.parent.relative_to(CONF)) for path in CONF.rglob("*.yaml")}
-    return sorted(folders - {"."})
+    return sorted(_options(tuple(conf_folders())))
+
+
+def options_of(group: str) -> list[str]:
+    """The options of a group, such as `mnist` of `dataset`."""
+    return sorted(_options(tuple(conf_folders())).get(group, {}))
+
+
+def option_file(group: str, option: str) -> Path:
+    """The file of an option that there is."""
+    return _options(tuple(conf_folders()))[group][option]
 
 
 @cache
-def options_of(group: str) -> list[str]:
-    """The options of a group, such as `mnist` of `dataset`."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+def _options(folders: tuple[Path, ...]) -> dict[str, dict[str, Path]]:
+    """The file of each option, by group."""
+    found: dict[str, dict[str, Path]] = {}
+    for folder in folders:
+        for path in folder.rglob("*.yaml"):
+            if (group := str(path.parent.relative_to(folder))) != ".":
+                found.setdefault(group, {})[path.stem] = path
+    return found

@@ -6,9 +6,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from vae_lab.config.options import groups, options_of
+from vae_lab.config.options import groups, option_file, options_of
 from vae_lab.errors import nearest_name
-from vae_lab.files.paths import CONF
 
 # What else a key is called; of those that the configuration has, all are offered.
 KEYS = {
@@ -169,8 +168,8 @@ def options_with(group: str) -> list[str]:
     """The options of the group above that have a given one as a part, such as those with `model/network`."""
     above, _, part = group.rpartition("/")
     entry = re.compile(rf"^ *- (override )?{part}:", re.MULTILINE)
-    paths = sorted((CONF / above).glob("*.yaml")) if above else []
-    return [f"{above}={path.stem}" for path in paths if entry.search(path.read_text())]
+    options = options_of(above) if above else []
+    return [f"{above}={each}" for each in options if entry.search(option_file(above, each).read_text())]
 
 
 def _names(node: Any, above: str = "") -> Iterator[str]:

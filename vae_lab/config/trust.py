@@ -18,8 +18,8 @@ from pkgutil import resolve_name
 from types import ModuleType
 from typing import Any
 
+from vae_lab.config import plugins
 from vae_lab.errors import UserError
-from vae_lab.files.paths import CONF, SWEEPS
 from vae_lab.files.writing import write_atomically
 
 VARIABLE = "VAE_LAB_TRUST"  # packages and classes of the user's, separated by commas
@@ -149,8 +149,9 @@ def typed(words: Iterable[str]) -> Iterator[None]:
 
 
 def exported() -> dict[str, str]:
-    """The environment variable for processes that do not inherit this one's environment."""
-    return {VARIABLE: os.environ[VARIABLE]} if VARIABLE in os.environ else {}
+    """The environment variables for processes that do not inherit this one's environment."""
+    trusted = {VARIABLE: os.environ[VARIABLE]} if VARIABLE in os.environ else {}
+    return trusted | plugins.exported_plugins()
 
 
 def _remember(names: Iterable[str]) -> None:
@@ -164,7 +165,8 @@ def _remember(names: Iterable[str]) -> None:
 
 
 def _named_by_user() -> list[str]:
-    return [*_arguments.get(), *_listed(os.environ.get(VARIABLE, "")), *_remembered()]
+    of_plugins = [package for plugin in plugins.plugins() for package in plugin.packages]
+    return [*_arguments.get(), *_listed(os.environ.get(VARIABLE, "")), *of_plugins, *_remembered()]
 
 
 def _remembered() -> list[str]:
@@ -183,10 +185,14 @@ def _listed(text: str) -> list[str]:
     return [name for name in re.split(r"[,\s]+", text) if name]
 
 
-@cache
 def _named_in_configuration() -> tuple[str, ...]:
-    """Targets in the files of `conf/` and `sweeps/`, which are a part of the installation."""
-    paths = [path for folder in (CONF, SWEEPS) for path in sorted(folder.rglob("*.yaml"))]
+    """Targets in the files of `conf/` and `sweeps/`: of the installation, and of plug-ins."""
+    options = [path for folder in plugins.conf_folders() for path in sorted(folder.rglob("*.yaml"))]
+    return _named_in_files((*options, *plugins.sweep_files()))
+
+
+@cache
+def _named_in_files(paths: tuple[Path, ...]) -> tuple[str, ...]:
     return tuple(named_in(line for path in paths for line in path.read_text().splitlines()))
 
 

@@ -14,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from vae_lab.config.targets import target_of
 from vae_lab.errors import Busy, Several, UserError, did_you_mean, on_one_line
 from vae_lab.files.ownership import written_whole
-from vae_lab.files.paths import SWEEPS
 from vae_lab.files.writing import checksum
 from vae_lab.runs import earlier, lease
 from vae_lab.runs.code import changed, is_as_now, listed
@@ -23,7 +22,7 @@ from vae_lab.runs.failure import read_failure, write_failure
 from vae_lab.runs.names import EARLIER
 from vae_lab.runs.result import is_finished, result_of
 from vae_lab.runs.signature import Flat, definition
-from vae_lab.sweep import manifest, table
+from vae_lab.sweep import files, manifest, table
 from vae_lab.sweep import name as sweep_name
 from vae_lab.sweep.axes import axes, points, short_names
 from vae_lab.sweep.figures import kinds
@@ -339,8 +338,8 @@ def _write(results: table.Results, directory: Path) -> list[Path]:
 
 
 def _question(settings: dict[str, Any]) -> str:
-    path = SWEEPS / f"{settings.get('name')}.yaml"
-    return manifest.question(path) if path.is_file() else ""
+    path = files.sweep_file(str(settings.get("name")))
+    return manifest.question(path) if path is not None else ""
 
 
 def _label(labels: dict[str, str]) -> str:

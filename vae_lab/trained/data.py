@@ -9,12 +9,11 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from vae_lab.config.instantiate import instantiate
-from vae_lab.config.options import options_of
+from vae_lab.config.options import option_file, options_of
 from vae_lab.datasets.array import Array
 from vae_lab.datasets.base import Split, SplitDataset, Splits
 from vae_lab.datasets.image_folder import ImageFiles, ImageFolder, readable_images
 from vae_lab.errors import UserError, did_you_mean
-from vae_lab.files.paths import CONF
 from vae_lab.files.writing import IMAGES, as_text, image_files
 from vae_lab.models.likelihoods.support import extremes
 from vae_lab.numerics.streamed import StreamedTensor, subsample
@@ -110,7 +109,7 @@ def _left_out(key: str, own: SplitDataset) -> Split:
 
 def _of_dataset(key: str, option: str) -> Split:
     """The test part of another dataset, before any binarisation."""
-    cfg: Any = OmegaConf.load(CONF / "dataset" / f"{option}.yaml")
+    cfg: Any = OmegaConf.load(option_file("dataset", option))
     if OmegaConf.is_missing(cfg, "path"):
         raise UserError(f"{key}={option} has no path; give the file or the folder itself.")
     cfg.update({name: value for name, value in UNPROCESSED.items() if name in cfg})

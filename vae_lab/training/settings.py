@@ -124,8 +124,13 @@ class TrainingSettings(Settings):
         """
         check_root(cfg, TrainConfig)
         for group in TRAINING_GROUPS:
-            if "_target_" not in cfg[group]:
-                raise UserError(f"{group}=none is for a model that fits itself; leave it out.")
+            if "_target_" in cfg[group]:
+                continue
+            if cfg[group].keys() - ONE_PROCESS.keys():
+                raise UserError(
+                    f"{group}._target_ is missing: the class that the other keys are arguments of."
+                )
+            raise UserError(f"{group}=none is for a model that fits itself; leave it out.")
         return cls(
             trainer=instantiate(cfg.trainer, "trainer", TrainerFactory),
             optimizer=instantiate(cfg.optimizer, "optimizer", OptimizerFactory),

@@ -14,14 +14,16 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
+from yaml import YAMLError
 
 from vae_lab.cli.commands import main_of
 from vae_lab.config.explain import exit_if_explained
 from vae_lab.config.overrides import literal
+from vae_lab.config.plugins import sweep_files
 from vae_lab.config.schema import TRAINING_GROUPS
-from vae_lab.errors import UserError, did_you_mean
-from vae_lab.files.paths import CONF, ROOT, SWEEPS
-from vae_lab.sweep import manifest
+from vae_lab.errors import UserError
+from vae_lab.files.paths import CONF
+from vae_lab.sweep import files, manifest
 from vae_lab.sweep.axes import ROLES, values_of
 from vae_lab.sweep.launchers.with_parent import die_with_parent
 
@@ -45,16 +47,17 @@ def main() -> None:
         return _list()
     if flags := [word for word in arguments if word.startswith("-")]:
         raise UserError(f"{flags[0]} is not understood; a sweep takes its name, group=option and key=value.")
-    name, overrides = arguments[0], arguments[1:]
-    names = [path.stem for path in _files()]
-    if name not in names:
-        raise UserError(f"{name} is not a sweep{did_you_mean(name, names)}")
-    settings = _settings(SWEEPS / f"{name}.yaml")
+    with files.found(arguments[0]) as (name, path):
+        _run(name, path, arguments[1:])
+
+
+def _run(name: str, path: Path, overrides: Sequence[str]) -> None:
+    settings = _settings(path)
     command, models = settings.get("command", "train"), settings.get("models")
     own, of_models = _parted(models, overrides) if models else (overrides, [])
     sys.argv[1:] = [
         "--multirun",
-        f"hydra.searchpath={literal([f'file://{ROOT}'])}",
+        f"hydra.searchpath={literal([f'file://{path.parent.parent}'])}",
         f"+sweeps={name}",
         f"sweep.name={name}",
         *([f"runs={models}"] if models else []),
@@ -77,7 +80,10 @@ def _parted(models: str, overrides: Sequence[str]) -> tuple[list[str], list[str]
     The trainings get what is theirs: a choice on their axes, and what both have, as launchers are. Of what
     only a training has, such as its budget, the other sweep knows nothing.
     """
-    settings = _settings(SWEEPS / f"{models}.yaml")
+    path = files.sweep_file(models)
+    if path is None:
+        raise UserError(f"sweep.models={models} is not a sweep.")
+    settings = _settings(path)
     axes = {axis for role in ROLES for axis in settings.get(role) or {}}
     keys = {override: override.partition("=")[0] for override in overrides}
     shared = [word for word, key in keys.items() if key in axes or key.startswith(SHARED_KEYS)]
@@ -119,7 +125,7 @@ def _list() -> None:
     table.add_column("runs", justify="right")
     table.add_column("done", justify="right")
     table.add_column("question")
-    for path in _files():
+    for path in sweep_files():
         settings = _settings(path)
         runs = math.prod(
             len(values_of(*axis)) for role in ROLES for axis in (settings.get(role) or {}).items()
@@ -140,10 +146,12 @@ def _done(name: str) -> str:
     return str(sum(entry.is_done for entry in entries))
 
 
-def _files() -> list[Path]:
-    return sorted(SWEEPS.glob("*.yaml"))
-
-
 def _settings(path: Path) -> Mapping[str, Any]:
-    node: Any = OmegaConf.to_container(OmegaConf.load(path))
-    return node["sweep"]
+    try:
+        node: Any = OmegaConf.to_container(OmegaConf.load(path))
+    except (OSError, ValueError, YAMLError) as error:
+        raise UserError(f"{path.name} cannot be read as YAML: {str(error).splitlines()[0]}.") from error
+    if not isinstance(node, dict) or not isinstance(node.get("sweep"), dict):
+        raise UserError(f"{path.name} is not the file of a sweep: sweep, with its axes, is missing.")
+    settings: Mapping[str, Any] = node["sweep"]
+    return settings

@@ -26,7 +26,7 @@ from typing import Any
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from vae_lab.config import trust
+from vae_lab.config import plugins, trust
 from vae_lab.errors import UserError
 from vae_lab.sweep.launchers.with_parent import PARENT, die_with_parent
 
@@ -174,13 +174,19 @@ def _is_writable(folder: str) -> bool:
     return os.access(folder, os.W_OK | os.X_OK)
 
 
+def _take(environment: Mapping[str, str]) -> None:
+    """Takes over the environment of the command, and with it the plug-ins."""
+    os.environ.update(environment)
+    plugins.activate()
+
+
 def _job(
     words: list[str], cfg: DictConfig, context: HydraContext, output: str, environment: dict[str, str]
 ) -> None:
     os.setsid()  # so that Ctrl-C reaches the sweep alone, which then ends its jobs
     signal.signal(signal.SIGINT, signal.default_int_handler)
     _die_with_parents()
-    os.environ.update(environment)
+    _take(environment)
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
@@ -211,7 +217,7 @@ def _check(
     command: str, jobs: list[tuple[list[str], str]], sender: Connection, environment: dict[str, str]
 ) -> None:
     _die_with_parents()
-    os.environ.update(environment)
+    _take(environment)
     from hydra.conf import HydraConf, OverridesConf
     from hydra.core.hydra_config import HydraConfig
 
