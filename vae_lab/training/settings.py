@@ -126,7 +126,7 @@ class TrainingSettings(Settings):
         for group in TRAINING_GROUPS:
             if "_target_" in cfg[group]:
                 continue
-            if cfg[group].keys() - ONE_PROCESS.keys():
+            if cfg[group].keys() - ON_ONE_CPU.keys():
                 raise UserError(
                     f"{group}._target_ is missing: the class that the other keys are arguments of."
                 )
