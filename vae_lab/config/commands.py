@@ -49,7 +49,7 @@ COMMANDS = {
         "gradients",
         not_defining=frozenset({"num_samples"}),  # which its estimators refer to
     ),
-    "outliers": _application("tell outliers from inliers by the scores of a trained model", "against"),
+    "outliers": _application("detect outliers by scores of a trained model", "against"),
     "sweep": Command(
         "run a question from sweeps/ to its table and its figure; alone: list the questions", "sweep", False
     ),

@@ -58,9 +58,9 @@ class Watch:
 
     def judge(self, lease: LeaseFile) -> Verdict:
         """How it is with the holder of a lease; `unsure` until it has been watched for long enough."""
-        by = lease.holder
-        if by is not None and by.is_on_this_machine:
-            return "alive" if _is_alive(by) else "dead"
+        owner = lease.holder
+        if owner is not None and owner.is_on_this_machine:
+            return "alive" if _is_alive(owner) else "dead"
         if lease.state is None:
             return "unsure"
         before, since = self._seen.get(lease.path, (None, 0.0))
@@ -225,14 +225,14 @@ def _is_mine(heartbeat: Heartbeat) -> bool:
     return False
 
 
-def _is_alive(candidate: Holder) -> bool:
-    if candidate.pid == os.getpid() and candidate.token not in _held:
+def _is_alive(owner: Holder) -> bool:
+    if owner.pid == os.getpid() and owner.token not in _held:
         return False
-    return candidate.started == lease_file.started(candidate.pid) != 0
+    return owner.started == lease_file.started(owner.pid) != 0
 
 
-def _busy(directory: Path, by: Holder | None) -> Busy:
-    who = f"process {by.pid} on {by.host}" if by else "another process"
+def _busy(directory: Path, owner: Holder | None) -> Busy:
+    who = f"process {owner.pid} on {owner.host}" if owner else "another process"
     return Busy(f"{directory} is being run by {who}; wait for it, or end it first.")
 
 

@@ -1,4 +1,4 @@
-"""How well a score tells outliers from inliers."""
+"""Quality of a score as a detector of outliers."""
 
 import math
 from typing import NamedTuple
