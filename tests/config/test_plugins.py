@@ -117,6 +117,18 @@ def test_its_sweeps_are_as_ours(vae_lab, tmp_path, mine):
     assert len(list((tmp_path / "outputs" / "runs").iterdir())) == 4  # the runs of the one are the other's
 
 
+def test_a_run_of_it_is_loaded_in_python(tmp_path):
+    plugin(tmp_path / "mine")
+    write(tmp_path / "vae_lab.toml", TOML)
+    environ = {key: value for key, value in environment().items() if key != "VAE_LAB_PLUGINS"}
+    program = str(Path(sys.executable).with_name("vae-lab"))
+    settings = {"cwd": tmp_path, "env": environ, "capture_output": True, "text": True, "check": True}
+    subprocess.run([program, "train", "estimator=scaled", *QUICK], **settings)
+    name = only(tmp_path / "outputs" / "runs").name
+    text = f"import vae_lab; print(tuple(vae_lab.load({name!r}).sample(2).shape))"
+    assert subprocess.run([sys.executable, "-c", text], **settings).stdout == "(2, 1, 8, 8)\n"
+
+
 def test_a_class_of_a_plugin_enters_a_signature_by_its_path(mine):
     assert definition(composed("estimator=scaled"))["estimator._target_"] == "scaled.Scaled"
     assert definition(composed())["estimator._target_"] == "Reparameterized"

@@ -1,5 +1,6 @@
 """Sweeps on SLURM: on a real one of two nodes where it runs, and with a faked `sbatch` everywhere."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from conftest import FAST, of_sweep, results, started
+from test_plugins import TOML, plugin
 
 SLURM = ["train", "-m", *FAST, "hydra/launcher=slurm", "hydra.launcher.memory=2GB"]
 LONG = ["trainer.max_epochs=100000", "trainer.checkpoint_seconds=1"]
@@ -228,3 +230,13 @@ def test_a_queue_that_does_not_answer_submits_nothing_twice(vae_lab, tmp_path, f
     assert not (tmp_path / "script.sh").exists()
     status = vae_lab("status", str(of_sweep(tmp_path)), env=faked).stdout
     assert "2 unknown" in status
+
+
+@pytest.mark.slow
+def test_jobs_find_a_plugin(cluster, vae_lab, tmp_path):
+    plugin(tmp_path / "mine")
+    (tmp_path / "vae_lab.toml").write_text(TOML)
+    process = vae_lab("sweep", "scales", *SLURM[2:], "hydra.launcher.wait=true", "seed=0", timeout=200)
+    assert process.returncode == 0, process.stdout + process.stderr
+    made = [json.loads(path.read_text()) for path in tmp_path.glob("outputs/runs/*/metrics.json")]
+    assert [each["estimator"] for each in made] == ["Scaled", "Scaled"]

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vae_lab.config import schema
+from vae_lab.config import plugins, schema
 from vae_lab.config.trust import trusting
 from vae_lab.datasets.base import Splits
 from vae_lab.inference.importance_sampling import importance_weighted_log_likelihood
@@ -40,6 +40,7 @@ def load(
             configuration names a class that is not allowed.
     """
     schema.register_schemas()
+    plugins.activate()
     with trusting(trust):
         return TrainedModel(loading.load_trained(find_run(str(run), str(output_dir))), torch.device(device))
 
