@@ -231,7 +231,7 @@ def masked(text):
         (r"[ \t]+$", ""),
         (r"outputs/(runs|[a-z]+)/[0-9a-f]{12}", r"outputs/\1/SIGNATURE"),
         (r"\b(?=[0-9]*[a-f])[0-9a-f]{12}\b", "SIGNATURE"),
-        (r"\(\d+:\d\d\)", "(TIME)"),
+        (r"^(running|done \d+ of \d+): .*\n", ""),  # in the order in which jobs end
         (r"[\d,]+(\s+samples/s)", r"SPEED\1"),
         (r"[\d,.]+(\s+seconds)", r"SECONDS\1"),
         (r"^(.*[±].*\s)\d+\.\d\d$", r"\1MS"),
