@@ -17,6 +17,7 @@ from functools import cache
 from importlib.metadata import version
 from itertools import zip_longest
 from pathlib import Path
+from unittest import mock
 
 import torch
 from conftest import composed, environment
@@ -135,7 +136,9 @@ def flat(command, *words):
     }
     OmegaConf.set_struct(cfg, False)
     del cfg["hydra"]
-    return dict(_items(_by_name({**OmegaConf.to_container(cfg, resolve=True), "hydra": hydra})))
+    with mock.patch.dict(os.environ, VAE_LAB_DATA="DATA"):
+        resolved = OmegaConf.to_container(cfg, resolve=True)
+    return dict(_items(_by_name({**resolved, "hydra": hydra})))
 
 
 def _items(node, prefix=""):
