@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY, composed, environment, only
 
-from vae_lab.config import plugins
+from vae_lab.config import plugins, trust
 from vae_lab.config.options import groups, options_of
 from vae_lab.runs.signature import definition
 from vae_lab.sweep.launchers import slurm
@@ -158,7 +158,7 @@ def test_without_it_the_laboratory_is_as_before(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("VAE_LAB_PLUGINS", raising=False)
     assert plugins.plugins() == plugins.activate() == ()
-    assert plugins.exported_plugins() == {}
+    assert plugins.VARIABLE not in trust.exported()
     assert "scaled" not in options_of("estimator")
 
 

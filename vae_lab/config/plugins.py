@@ -26,7 +26,7 @@ class Plugin(NamedTuple):
     """A plug-in.
 
     Args:
-        name: The folder or the package that named it, or its entry point.
+        name: Its package if that is installed, else its folder; names it in `VAE_LAB_PLUGINS`.
         folder: Holds `conf/` and `sweeps/`.
         packages: Packages and modules that its classes may be of.
         python_path: The folder in which Python must look for them; None for what is installed.
@@ -64,24 +64,18 @@ def plugins() -> tuple[Plugin, ...]:
 
 
 def activate() -> tuple[str, ...]:
-    """Lets this process and those that it starts find the plug-ins, their packages included.
+    """Makes the plug-ins known to this process and to those that it starts, their packages included.
 
     Returns:
         A sentence for each plug-in that is left out.
     """
-    plugins, troubles = _found(os.environ.get(VARIABLE, ""), os.getcwd())
-    for plugin in plugins:
+    usable, troubles = _found(os.environ.get(VARIABLE, ""), os.getcwd())
+    for plugin in usable:
         if plugin.python_path is not None and str(plugin.python_path) not in sys.path:
             sys.path.append(str(plugin.python_path))
-    if plugins:
-        names = [plugin.name if plugin.python_path is None else str(plugin.folder) for plugin in plugins]
-        os.environ[VARIABLE] = os.pathsep.join(names)
+    if usable:
+        os.environ[VARIABLE] = os.pathsep.join(plugin.name for plugin in usable)
     return troubles
-
-
-def exported_plugins() -> dict[str, str]:
-    """The environment variable for processes that do not inherit this one's environment."""
-    return {VARIABLE: os.environ[VARIABLE]} if VARIABLE in os.environ else {}
 
 
 def conf_folders() -> list[Path]:
@@ -89,18 +83,27 @@ def conf_folders() -> list[Path]:
     return [CONF, *(plugin.conf for plugin in plugins() if plugin.conf.is_dir())]
 
 
+def sweep_folders() -> list[Path]:
+    """The folders of sweeps: this package's, and those of the plug-ins."""
+    return [SWEEPS, *(plugin.sweeps for plugin in plugins())]
+
+
 def sweep_files() -> list[Path]:
     """The files of the sweeps that have a name: this package's, then those of the plug-ins."""
-    folders = [SWEEPS, *(plugin.sweeps for plugin in plugins())]
-    return [path for folder in folders for path in sorted(folder.glob("*.yaml"))]
+    return [path for folder in sweep_folders() for path in sorted(folder.glob("*.yaml"))]
 
 
 @cache
 def _found(variable: str, working_folder: str) -> Found:
     beside = Path(working_folder)
     usable: dict[Path, Plugin] = {}
-    troubles: list[str] = []
-    for make in (*_installed(), *_named(variable, beside), *_of_file(beside)):
+    refusals: list[UserError] = []
+    makers = [*_installed(), *_named(variable, beside)]
+    try:
+        makers += [partial(_of, name, beside, FILE) for name in _names_in(beside / FILE)]
+    except UserError as error:
+        refusals.append(error)
+    for make in makers:
         try:
             plugin = make()
             folder = plugin.folder.resolve()
@@ -108,8 +111,9 @@ def _found(variable: str, working_folder: str) -> Found:
                 _check_names(plugin, usable.values())
                 usable[folder] = plugin
         except UserError as error:
-            troubles.append(f"{str(error).removesuffix('.')}; this plug-in is left out.")
-    return Found(tuple(usable.values()), tuple(troubles))
+            refusals.append(error)
+    notes = (f"{str(error).removesuffix('.')}; this plug-in is left out." for error in refusals)
+    return Found(tuple(usable.values()), tuple(notes))
 
 
 def _installed() -> Iterator[Callable[[], Plugin]]:
@@ -118,26 +122,15 @@ def _installed() -> Iterator[Callable[[], Plugin]]:
         yield partial(_of_package, point.value, f"the entry point {point.name}{of}")
 
 
-def _named(variable: str, working_folder: Path) -> Iterator[Callable[[], Plugin]]:
+def _named(variable: str, beside: Path) -> Iterator[Callable[[], Plugin]]:
     for name in filter(None, variable.split(os.pathsep)):
-        yield partial(_of, name, working_folder, VARIABLE)
-
-
-def _of_file(folder: Path) -> Iterator[Callable[[], Plugin]]:
-    if (folder / FILE).is_file():
-        try:
-            names = _names_in(folder / FILE)
-        except UserError as error:
-            names, message = [], str(error)
-            yield partial(_refuse, message)
-        yield from (partial(_of, name, folder, FILE) for name in names)
-
-
-def _refuse(message: str) -> Plugin:
-    raise UserError(message)
+        yield partial(_of, name, beside, VARIABLE)
 
 
 def _names_in(path: Path) -> list[str]:
+    """The names of plug-ins in a file; none if there is no file."""
+    if not path.is_file():
+        return []
     try:
         content = tomllib.loads(path.read_text())
     except (OSError, ValueError) as error:

@@ -150,8 +150,7 @@ def typed(words: Iterable[str]) -> Iterator[None]:
 
 def exported() -> dict[str, str]:
     """The environment variables for processes that do not inherit this one's environment."""
-    trusted = {VARIABLE: os.environ[VARIABLE]} if VARIABLE in os.environ else {}
-    return trusted | plugins.exported_plugins()
+    return {name: os.environ[name] for name in (VARIABLE, plugins.VARIABLE) if name in os.environ}
 
 
 def _remember(names: Iterable[str]) -> None:
@@ -187,12 +186,12 @@ def _listed(text: str) -> list[str]:
 
 def _named_in_configuration() -> tuple[str, ...]:
     """Targets in the files of `conf/` and `sweeps/`: of the installation, and of plug-ins."""
-    options = [path for folder in plugins.conf_folders() for path in sorted(folder.rglob("*.yaml"))]
-    return _named_in_files((*options, *plugins.sweep_files()))
+    return _named_below((*plugins.conf_folders(), *plugins.sweep_folders()))
 
 
 @cache
-def _named_in_files(paths: tuple[Path, ...]) -> tuple[str, ...]:
+def _named_below(folders: tuple[Path, ...]) -> tuple[str, ...]:
+    paths = [path for folder in folders for path in sorted(folder.rglob("*.yaml"))]
     return tuple(named_in(line for path in paths for line in path.read_text().splitlines()))
 
 
