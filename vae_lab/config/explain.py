@@ -62,10 +62,10 @@ def exit_if_explained(error: Exception, command: str, config_name: str | None = 
         command: What the user typed after `vae-lab`.
         config_name: The primary configuration, where that is not of the command's name.
     """
-    message = explain(error, config_name or command)
+    name, subject = row_of(error)
+    message = _message(name, subject, config_name or command)
     if message is None:
         return
-    name, subject = row_of(error)
     message = readable_message(message if isinstance(subject, Several) else on_one_line(message))
     status = getattr(error, "exit_status", ROWS[name].exit_status)
     if WANTS_TRACEBACK and status == 1:
@@ -88,7 +88,10 @@ def explain(error: BaseException, config_name: str) -> str | None:
     Returns:
         None for a defect of ours.
     """
-    name, subject = row_of(error)
+    return _message(*row_of(error), config_name)
+
+
+def _message(name: str, subject: Any, config_name: str) -> str | None:
     return ROWS[name].message(subject, config_name) if name else None
 
 
