@@ -33,6 +33,7 @@ COMMAND_LINES = {  # by row: what is typed after `vae-lab train`, and what is sa
         ("--config-dir=. experiment=root", "sed does not exist; did you mean seed?"),
         ("--config-dir=. experiment=sweep", "sweep.nam does not exist; did you mean name?"),
     ],
+    "absent key": [("model=ppca ~trainer.devices", "trainer.devices must be given.")],
     "missing value": [("seed=???", "seed must be given."), ("hydra.run.dir=???", "run.dir must be given.")],
     "wrong type": [("seed=abc", "seed has the wrong type: Value 'abc' of type 'str' could not be conv")],
     "value": [

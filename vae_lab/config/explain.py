@@ -193,6 +193,11 @@ ROWS = {
         caused_by(OmegaConfBaseException, r"Key '[^']+' not in '\w*Config'"),
         lambda cause, config_name: explain_unknown_key(str(cause.full_key), config_name),
     ),
+    "absent key": Row(  # which the command line has taken away
+        CONFIGURATION_ERRORS,
+        caused_by(OmegaConfBaseException, "is not in struct"),
+        lambda cause, _: f"{cause.full_key} must be given.",
+    ),
     "missing value": Row(
         CONFIGURATION_ERRORS,
         caused_by(MissingMandatoryValue),

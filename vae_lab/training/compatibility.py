@@ -21,8 +21,8 @@ from vae_lab.training.hints import Proposal, alternatives, use
 from vae_lab.training.offer import Offer
 
 NEEDS_NETWORK = (
-    "measures gradients of a network q(z|x), which model/encoder=none or per_datum and models other than "
-    "VAEs do not have; use another."
+    "needs a network q(z|x), whose gradients are measured, which model/encoder=none or per_datum and models "
+    "other than VAEs do not have; use another."
 )
 
 MISSING_HINT = "these data miss pixels (dataset.missing, or values that are not a number)"

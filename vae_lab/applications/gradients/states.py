@@ -80,6 +80,8 @@ def train_if_asked(settings: GradientsSettings, states: Sequence[State], parts: 
     Raises:
         UserError: If the training would need several processes, or is done without one of the checkpoints.
     """
+    if settings.is_given:
+        return
     trained = settings.trained
     asked = {
         state.name: state.checkpoint
@@ -87,7 +89,7 @@ def train_if_asked(settings: GradientsSettings, states: Sequence[State], parts: 
         if state.checkpoint and state.checkpoint.parent == trained.checkpoints
     }
     is_done = all(path.is_file() for path in asked.values()) and trained.finished() is not None
-    if not asked or is_done or settings.is_given:
+    if not asked or is_done:
         return
     if parts.trainer.world_size > 1:
         raise UserError(
