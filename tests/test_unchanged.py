@@ -26,6 +26,11 @@ def folder(tmp_path_factory, command_line):
     return data.Folder(tmp_path_factory.mktemp("unchanged"), command_line)
 
 
+@pytest.mark.parametrize("kind", data.TITLES)
+def test_everything_is_stored(kind):
+    assert list(data.read(kind)) == list(data.TITLES[kind]()), HINT
+
+
 @parametrized("configurations")
 def test_configurations(title, stored):
     assert data.configuration(title) == stored, HINT

@@ -119,6 +119,6 @@ def test_a_public_name_stands_for_one_thing():
         if isinstance(node, ast.ClassDef | ast.FunctionDef)
         and not node.name.startswith("_")
         and not (name.startswith("vae_lab.cli.") and node.name in ("main", "check"))
-        and not re.search(rf"_target_: vae_lab\.[\w.]*\b{node.name}\b", options)
+        and not re.search(rf"_target_: vae_lab\.[\w.]*\b{node.name}(?![\w.])", options)
     )
     assert {name for name, count in counts.items() if count > 1} == set()

@@ -252,6 +252,15 @@ def command_line(*arguments, cwd, env):
     return subprocess.run(command, cwd=cwd, env=environment() | env, capture_output=True, text=True)
 
 
+TITLES = {
+    "configurations": titles_of_configurations,
+    "sweeps": titles_of_sweeps,
+    "help": titles_of_help,
+    "numbers": lambda: (*RUNS, GRADIENTS),
+    "tables": lambda: TABLES,
+}
+
+
 def main(kinds):
     """Writes the kinds anew."""
     os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp()
@@ -259,15 +268,14 @@ def main(kinds):
     with tempfile.TemporaryDirectory() as path:
         folder = Folder(Path(path), command_line)
         computed = {
-            "configurations": (titles_of_configurations, configuration),
-            "sweeps": (titles_of_sweeps, sweep),
-            "help": (titles_of_help, folder.table),
-            "numbers": (lambda: (*RUNS, GRADIENTS), folder.numbers),
-            "tables": (lambda: TABLES, folder.table),
+            "configurations": configuration,
+            "sweeps": sweep,
+            "help": folder.table,
+            "numbers": folder.numbers,
+            "tables": folder.table,
         }
         for kind in kinds or computed:
-            titles, compute = computed[kind]
-            write(kind, {title: compute(title) for title in titles()})
+            write(kind, {title: computed[kind](title) for title in TITLES[kind]()})
     if not kinds or "numbers" in kinds:
         (STORED / "machine").write_text(f"{machine()}\n")
 

@@ -10,7 +10,7 @@ from vae_lab.errors import UserError
 from vae_lab.estimators.base import Needs
 from vae_lab.files.paths import CONF
 from vae_lab.training.build import build_run
-from vae_lab.training.compatibility import RULES
+from vae_lab.training.compatibility import REQUIREMENTS
 from vae_lab.training.settings import Settings
 
 PARTS = ("posterior", "prior", "likelihood", "encoder", "decoder")
@@ -91,4 +91,4 @@ def test_known_hints(words, hints):
 
 
 def test_every_need_has_a_rule():
-    assert set(RULES) == set(Needs)
+    assert set(REQUIREMENTS) == set(Needs)

@@ -75,7 +75,7 @@ def _has_moments(posterior: Posterior) -> bool:
     return posterior.has_mean and posterior(torch.zeros(1, posterior.num_outputs)).std is not None
 
 
-RULES = {  # the first that is not met is named
+REQUIREMENTS = {  # the first that is not met is named
     Needs.BOUND: Requirement(
         lambda offer: offer.posterior is not None,
         "{model} has log p(x) itself",
@@ -185,9 +185,13 @@ def check_needs(estimator: Estimator, offer: Offer, key: str = "estimator") -> N
     """
     need = _unmet(Proposal((), offer, estimator.requires))
     if need is not None:
-        rule = RULES[need]
-        hints = [tuple(rule.hint.split())] if rule.hint else hints_for(estimator, offer, key, rule.changes)
-        raise ValueError(f"needs {need.value}, and {rule.lack.format(**_names(offer))}{use(*hints)}")
+        requirement = REQUIREMENTS[need]
+        hints = (
+            [tuple(requirement.hint.split())]
+            if requirement.hint
+            else hints_for(estimator, offer, key, requirement.changes)
+        )
+        raise ValueError(f"needs {need.value}, and {requirement.lack.format(**_names(offer))}{use(*hints)}")
 
 
 def hints_for(
@@ -207,8 +211,8 @@ def _replaces_estimator(words: tuple[str, ...]) -> bool:
 
 def _unmet(proposal: Proposal) -> Needs | None:
     """The first need that is not met."""
-    needs = (need for need in RULES if need in proposal.requires)
-    return next((need for need in needs if not RULES[need].is_met(proposal.offer)), None)
+    needs = (need for need in REQUIREMENTS if need in proposal.requires)
+    return next((need for need in needs if not REQUIREMENTS[need].is_met(proposal.offer)), None)
 
 
 def _is_met(proposal: Proposal) -> bool:
