@@ -20,7 +20,7 @@ def sweep_file(name: str) -> Path | None:
 
 
 @contextmanager
-def found(name_or_path: str) -> Iterator[tuple[str, Path]]:
+def located(name_or_path: str) -> Iterator[tuple[str, Path]]:
     """The name of a sweep, and its file in a folder `sweeps/`, where Hydra looks for it.
 
     Args:

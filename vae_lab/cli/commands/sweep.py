@@ -47,7 +47,7 @@ def main() -> None:
         return _list()
     if flags := [word for word in arguments if word.startswith("-")]:
         raise UserError(f"{flags[0]} is not understood; a sweep takes its name, group=option and key=value.")
-    with files.found(arguments[0]) as (name, path):
+    with files.located(arguments[0]) as (name, path):
         _run(name, path, arguments[1:])
 
 
