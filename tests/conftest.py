@@ -256,6 +256,43 @@ def started(tmp_path, *arguments):
     )
 
 
+PACED = '''"""Training at a pace that no machine exceeds."""
+
+import time
+
+import pytorch_lightning as pl
+
+
+class Paced(pl.Callback):
+    """Waits at the end of every step.
+
+    Args:
+        seconds: Duration of a wait.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def on_train_batch_end(self, *_) -> None:
+        """Waits."""
+        time.sleep(self.seconds)
+'''
+
+
+def paced(tmp_path, seconds):
+    """The words of a command in `tmp_path` whose training of the digits takes that long on any machine, at least.
+
+    A step waits a twentieth of a second, which is long beside what it takes by itself.
+    """
+    plugin = tmp_path / "plugin"
+    plugin.mkdir(exist_ok=True)
+    (plugin / "conf").mkdir(exist_ok=True)
+    (plugin / "paced.py").write_text(PACED)
+    (tmp_path / "vae_lab.toml").write_text('plugins = ["plugin"]\n')
+    pace = ["+callbacks.pace._target_=paced.Paced", "+callbacks.pace.seconds=0.05"]
+    return [*pace, f"trainer.max_samples={seconds * 20 * 100}"]
+
+
 def of_sweep(tmp_path):
     """The folder of the only sweep."""
     (path,) = (tmp_path / "outputs" / "sweeps").iterdir()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import FAST, of_sweep, results, started
+from conftest import FAST, of_sweep, paced, results, started
 from test_plugins import TOML, plugin
 
 SLURM = ["train", "-m", *FAST, "hydra/launcher=slurm", "hydra.launcher.memory=2GB"]
@@ -53,7 +53,7 @@ def saved(tmp_path):
 
 @pytest.mark.slow
 def test_an_array_returns_at_once_and_is_collected_later(cluster, vae_lab, tmp_path):
-    command = [*SLURM, "trainer.max_epochs=300", "model.latent_dim=2,3", "seed=0,1"]
+    command = [*SLURM, *paced(tmp_path, seconds=15), "model.latent_dim=2,3", "seed=0,1"]
     process = vae_lab(*command)
     assert process.returncode == 0, process.stderr
     number = job_number(process.stdout)
@@ -94,7 +94,7 @@ def test_a_job_that_reaches_its_limit_is_queued_again_and_continues(cluster, vae
     process = started(
         tmp_path,
         *[*SLURM, "hydra.launcher.wait=true", "hydra.launcher.minutes=2", "hydra.launcher.signal_seconds=70"],
-        *["trainer.max_epochs=2000", "trainer.checkpoint_seconds=1", "model.latent_dim=2"],
+        *[*paced(tmp_path, seconds=75), "trainer.checkpoint_seconds=1", "model.latent_dim=2"],
     )
     stdout, stderr = process.communicate(timeout=500)
     assert process.returncode == 0, stderr
@@ -108,9 +108,9 @@ def test_a_job_that_reaches_its_limit_is_queued_again_and_continues(cluster, vae
     assert job_number(stdout)
 
 
-def started_and_saved(tmp_path, epochs):
+def started_and_saved(tmp_path):
     """A sweep of one run that is waited for, once its first checkpoint is there."""
-    long = [f"trainer.max_epochs={epochs}", "trainer.checkpoint_seconds=0.5", "model.latent_dim=2"]
+    long = [*paced(tmp_path, seconds=20), "trainer.checkpoint_seconds=0.5", "model.latent_dim=2"]
     process = started(tmp_path, *SLURM, "hydra.launcher.wait=true", *long)
     until(lambda: saved(tmp_path))
     return process
@@ -118,7 +118,7 @@ def started_and_saved(tmp_path, epochs):
 
 @pytest.mark.slow
 def test_a_node_that_is_lost_and_comes_back(cluster, tmp_path):
-    process = started_and_saved(tmp_path, epochs=800)
+    process = started_and_saved(tmp_path)
     (node,) = set(ask("squeue", "--noheader", "--me", "--format=%N").split())
     ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     try:
@@ -134,7 +134,7 @@ def test_a_node_that_is_lost_and_comes_back(cluster, tmp_path):
 
 @pytest.mark.slow
 def test_a_job_that_is_preempted_is_queued_again_and_continues(cluster, tmp_path):
-    process = started_and_saved(tmp_path, epochs=2000)
+    process = started_and_saved(tmp_path)
     both = ["--partition=urgent", "--nodes=2", "--ntasks-per-node=2", "--exclusive"]
     assert ask("srun", *both, "hostname").split()  # two whole nodes for something more important
     stdout, stderr = process.communicate(timeout=400)

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from conftest import FAST, REPOSITORY, environment, of_sweep, results, started
+from conftest import FAST, REPOSITORY, environment, of_sweep, paced, results, started
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
@@ -222,7 +222,7 @@ def test_a_run_that_fails_does_not_stop_the_others(vae_lab, tmp_path):
 
 
 def test_a_killed_job_takes_only_itself(tmp_path):
-    process = started(tmp_path, *TWO, "trainer.max_epochs=300", "hydra.launcher.slots=2")
+    process = started(tmp_path, *TWO, *paced(tmp_path, seconds=15), "hydra.launcher.slots=2")
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         leases = list(tmp_path.glob("outputs/runs/*/.lease-1"))
@@ -238,7 +238,7 @@ def test_a_killed_job_takes_only_itself(tmp_path):
 
 
 def test_the_jobs_of_a_killed_sweep_end_and_the_next_one_continues(vae_lab, tmp_path):
-    command = [*TWO, "trainer.max_epochs=300", "trainer.checkpoint_seconds=0.2"]
+    command = [*TWO, *paced(tmp_path, seconds=15), "trainer.checkpoint_seconds=0.2"]
     process = started(tmp_path, *command)
     deadline = time.monotonic() + 60
     while (
