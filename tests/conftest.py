@@ -280,7 +280,7 @@ class Paced(pl.Callback):
 
 
 def paced(tmp_path, seconds):
-    """The words of a command in `tmp_path` whose training of the digits takes that long on any machine, at least.
+    """The words of a command in `tmp_path` whose training of the digits takes so long at least, anywhere.
 
     A step waits a twentieth of a second, which is long beside what it takes by itself.
     """

@@ -25,9 +25,11 @@ PRONOUN_AS_SUBJECT = re.compile(
 )
 SAID = re.compile(r"\bsay [a-z_.]+=")
 GONE = {  # names of before the move, which no identifier has again
-    "AFRESH", "Alternative", "BernoulliLaw", "Board", "CategoricalLaw", "DiscreteLaw", "MISS", "OF_CODES",
-    "OfObserved", "OfRunConfig", "PASSING", "SelfFitting", "TIMED", "all_of", "check_place", "couples_data",
-    "describes_pixels", "keeps_data", "law", "needs_amortization", "noise_law", "some_of",
+    "AFRESH", "Alternative", "BernoulliLaw", "Board", "CategoricalLaw", "Conditional", "DiscreteLaw", "FEW",
+    "Filled", "MISS", "NotFound", "OF_CODES", "OF_TRAINING", "OF_TRAININGS", "OfObserved", "OfRunConfig",
+    "PASSING", "Pixels", "Plan", "Prepared", "SelfFitting", "TIMED", "Use", "all_of", "another", "check_place",
+    "couples_data", "describes_pixels", "found", "keeps_data", "law", "needs_amortization", "noise_law",
+    "said", "some_of", "what",
 }  # fmt: skip
 
 

@@ -47,7 +47,7 @@ class InMemory(SplitDataset):
 def trained(vae, x, labels=None, estimator=None, fit_steps=400):
     """A model as it comes back from a finished run."""
     estimator = estimator or Reparameterized()
-    of_training = dict.fromkeys(["tracking", "optimizer", "settings", "trainer"])
+    of_training = dict.fromkeys(["tracking", "optimizer", "trainer_factory", "trainer"])
     parts = TrainingParts(
         dataset=InMemory(x, labels),
         model=vae,
@@ -105,7 +105,7 @@ def test_codes_do_not_depend_on_the_batches(kind, tmp_path):
     model = trained(vae, x, fit_steps=30)
     if kind == "disk":
         np.save(tmp_path / "x.npy", x.numpy())
-        x = Array(str(tmp_path / "x.npy"), batch_size=1).found()["train"].x
+        x = Array(str(tmp_path / "x.npy"), batch_size=1).splits()["train"].x
     found = []
     for size in (None, 5, 1):
         batches = list(encoded(model, x, size))

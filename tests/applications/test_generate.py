@@ -32,7 +32,7 @@ def test_nearest_is_what_looking_at_all_pairs_finds(tmp_path, monkeypatch, on_di
     given = x
     if on_disk:
         np.save(tmp_path / "x.npy", x.numpy())
-        given = Array(str(tmp_path / "x.npy"), batch_size=1).found()["train"].x
+        given = Array(str(tmp_path / "x.npy"), batch_size=1).splits()["train"].x
     pairs = (queries.flatten(1)[:, None] - x.flatten(1)).square().sum(-1).sqrt()
     found = nearest_data(queries, given)
     assert torch.equal(found.numbers, pairs.argmin(1))
@@ -65,10 +65,10 @@ class Drawing:
         self.result = {"signature": "0" * 12}
 
     def sample(self, number, seed=0, temperature=1.0):
-        return self.x[torch.arange(number) % len(self.x)]
+        return self.x[torch.arange(count) % len(self.x)]
 
-    def sample_prior(self, number, temperature=1.0, seed=0):
-        return torch.arange(number)
+    def sample_prior(self, count, temperature=1.0, seed=0):
+        return torch.arange(count)
 
     def decode(self, z, pixels="mean"):
         return self.x[z % len(self.x)]

@@ -236,7 +236,7 @@ def write_images(folder, number=12, size=(9, 7), seed=0):
 def rows_of(folder, **settings):
     """The images in a folder, none of them held out."""
     dataset = ImageFolder(str(folder), **settings)
-    return dataset.found()["train"].x
+    return dataset.splits()["train"].x
 
 
 def test_images_are_scaled_cropped_and_labelled(tmp_path):
@@ -325,7 +325,7 @@ def test_usual_names_of_parts(tmp_path, folders, parts):
     for number, folder in enumerate(folders, start=3):
         write_images(tmp_path / folder / "a", number)
     dataset = ImageFolder(str(tmp_path), size=4)
-    found = dataset.found()
+    found = dataset.splits()
     assert {part: len(split.x) for part, split in found.items()} == dict(zip(parts, (3, 4, 5), strict=False))
     taken = ", ".join(f"{folder} is {part}" for folder, part in zip(folders, parts, strict=True))
     assert dataset.notes == [f"dataset.path: by their names, {taken}"]
@@ -359,7 +359,7 @@ def test_what_looks_like_parts_is_never_split_as_classes(tmp_path, folders, mess
     for folder in folders:
         write_images(tmp_path / folder, 2)
     with pytest.raises(UserError, match=message):
-        ImageFolder(str(tmp_path), size=4).found()
+        ImageFolder(str(tmp_path), size=4).splits()
 
 
 def test_classes_that_are_no_parts(tmp_path):
@@ -367,7 +367,7 @@ def test_classes_that_are_no_parts(tmp_path):
     for name in names:
         write_images(tmp_path / name, 2)
     dataset = ImageFolder(str(tmp_path), size=4)
-    assert dataset.found()["train"].labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert dataset.splits()["train"].labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
     assert dataset.notes == []
 
 
@@ -376,11 +376,11 @@ def test_what_lies_beside_parts(tmp_path):
     (tmp_path / "annotations").mkdir()
     Image.new("L", (4, 4)).save(tmp_path / "preview.png")
     dataset = ImageFolder(str(tmp_path), size=4)
-    assert len(dataset.found()["train"].x) == 3
+    assert len(dataset.splits()["train"].x) == 3
     assert dataset.notes == ["dataset.path: images beside train are left out: 1"]
     (tmp_path / "Test").mkdir()
     with pytest.raises(UserError, match="there are no images in .*Test"):
-        dataset.found()
+        dataset.splits()
 
 
 @pytest.mark.parametrize("output", ["outputs", "."])

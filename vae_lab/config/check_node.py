@@ -34,7 +34,7 @@ def check_node(node: Any, key: str) -> None:
             _check_special(name, values[name], full_key)
             continue
         if name not in parameters and not takes_more:
-            raise UserError(unknown_key(full_key, parameters))
+            raise UserError(no_such_key(full_key, parameters))
         if _is_node(node[name]):
             check_kind(node[name], full_key, hints.get(name, Any))
             check_node(node[name], full_key)  # may be incomplete: its caller gives the other arguments
@@ -86,11 +86,11 @@ def _is_kind_of(made: Any, kind: type) -> bool:
         return True
 
 
-def unknown_key(full_key: str, known: Iterable[str]) -> str:
+def no_such_key(full_key: str, known: Iterable[str]) -> str:
     """The message for a key that does not exist, with the nearest that does and all there are.
 
     Example:
-        >>> unknown_key("model.latnt_dim", ["latent_dim", "encoder"])
+        >>> no_such_key("model.latnt_dim", ["latent_dim", "encoder"])
         'model.latnt_dim does not exist; did you mean latent_dim? There are: encoder, latent_dim.'
     """
     names = sorted(str(name) for name in known if not str(name).startswith("_"))

@@ -24,9 +24,9 @@ def option_file(group: str, option: str) -> Path:
 @cache
 def _options(folders: tuple[Path, ...]) -> dict[str, dict[str, Path]]:
     """The file of each option, by group."""
-    found: dict[str, dict[str, Path]] = {}
+    options: dict[str, dict[str, Path]] = {}
     for folder in folders:
         for path in folder.rglob("*.yaml"):
             if (group := str(path.parent.relative_to(folder))) != ".":
-                found.setdefault(group, {})[path.stem] = path
-    return found
+                options.setdefault(group, {})[path.stem] = path
+    return options

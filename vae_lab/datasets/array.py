@@ -87,7 +87,7 @@ class Array(OwnDataset):
             missing,
         )
 
-    def found(self) -> Mapping[str, Split]:
+    def splits(self) -> Mapping[str, Split]:
         data = self._data()
         only = next(iter(data)) if len(data) == 1 else None
         if only is None and ("train" not in data or data.keys() - set(Splits._fields)):

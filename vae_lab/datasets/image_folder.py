@@ -91,7 +91,7 @@ class ImageFolder(OwnDataset):
         self.size = height_width
         self.channels = channels
 
-    def found(self) -> Mapping[str, Split]:
+    def splits(self) -> Mapping[str, Split]:
         if not self.path.is_dir():
             raise UserError(f"dataset.path: there is no folder {self.path.absolute()}.")
         images = image_files(self.path)

@@ -52,12 +52,12 @@ class OwnDataset(SplitDataset):
         self.validation_size = validation_size
         self.test_size = test_size
 
-    def found(self) -> Mapping[str, Split]:
+    def splits(self) -> Mapping[str, Split]:
         """The parts that the files have, `train` among them."""
         raise NotImplementedError
 
     def load(self) -> Splits:
-        parts = dict(self.found())
+        parts = dict(self.splits())
         whole = len(parts["train"].x)
         for name, size in {"test": self.test_size, "validation": self.validation_size}.items():
             if name not in parts:

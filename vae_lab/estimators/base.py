@@ -97,7 +97,10 @@ class Estimator(nn.Module):
         """Raises `ValueError` if the model lacks something that no member of `Needs` names."""
 
     def prepare(self, vae: VAE, data_shape: Sequence[int], dataset_size: int) -> None:
-        """Makes what depends on the model and the training data, such as the network of a baseline."""
+        """Makes what depends on the model and the training data, such as the network of a baseline.
+
+        May be called again, for another state of the model.
+        """
 
     def reference(self, vae: VAE) -> "Estimator | None":
         """An unbiased estimator of the same target's gradient; None where the target's kind has one."""

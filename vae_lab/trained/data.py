@@ -127,7 +127,7 @@ def _array(key: str, path: Path, own: SplitDataset) -> Split:
     try:
         dataset = Array(str(path), scale=own.scale if isinstance(own, Array) else None)
         dataset.channels_last = _has_channels_last(dataset, own)
-        parts = dataset.found()
+        parts = dataset.splits()
     except UserError as error:
         raise UserError(f"{key}: {str(error).removeprefix('dataset.path: ')}") from error
     return parts["test" if "test" in parts else "train"]

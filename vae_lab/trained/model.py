@@ -117,11 +117,11 @@ class TrainedModel:
         return (of_x.mean if pixels == "mean" else of_x.mode)[0].unflatten(0, z.shape[:-1])
 
     @torch.no_grad()
-    def sample_prior(self, number: int, temperature: float = 1.0, seed: int = 0) -> Tensor:
-        """Latent variables drawn from the prior, `(number, D)`.
+    def sample_prior(self, count: int, temperature: float = 1.0, seed: int = 0) -> Tensor:
+        """Latent variables drawn from the prior, `(count, D)`.
 
         Args:
-            number: How many.
+            count: Number of draws.
             temperature: By which the noise of the prior is scaled: below 1, more likely and less varied.
             seed: Of the noise.
 
@@ -138,17 +138,17 @@ class TrainedModel:
                 f"temperature must be 1 for {type(vae.prior).__name__}, whose noise is not normal or also "
                 f"chooses a component, got {temperature}."
             )
-        eps = noise_for({"prior": spec}, number, seed, tensor_of(vae))["prior"]
+        eps = noise_for({"prior": spec}, count, seed, tensor_of(vae))["prior"]
         return vae.prior.sample(temperature * eps)[0]
 
     @torch.no_grad()
-    def sample(self, number: int, seed: int = 0, temperature: float = 1.0) -> Tensor:
-        """Data drawn from the model, `(number, *data_shape)`.
+    def sample(self, count: int, seed: int = 0, temperature: float = 1.0) -> Tensor:
+        """Data drawn from the model, `(count, *data_shape)`.
 
-        `decode(sample_prior(number))` are means of p(x|z) for the same z instead.
+        `decode(sample_prior(count))` are means of p(x|z) for the same z instead.
 
         Args:
-            number: How many.
+            count: Number of draws.
             seed: Of the noise.
             temperature: Of the prior, as for `sample_prior`; the pixels' own noise is left as it is.
 
@@ -157,10 +157,10 @@ class TrainedModel:
                 temperature.
         """
         self._check_density()
-        noise = noise_for(self.model.sample_spec(self.data_shape), number, seed, tensor_of(self.model))
+        noise = noise_for(self.model.sample_spec(self.data_shape), count, seed, tensor_of(self.model))
         if temperature == 1:
             return self.model.sample(noise)
-        z = self.sample_prior(number, temperature, seed).unsqueeze(0)
+        z = self.sample_prior(count, temperature, seed).unsqueeze(0)
         return self._vae().decode(z).sample(noise["pixels"])[0]
 
     @torch.no_grad()

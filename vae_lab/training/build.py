@@ -96,7 +96,7 @@ class TrainingParts(RunParts):
     estimator: Estimator
     evaluation: Evaluation
     optimizer: OptimizerFactory
-    settings: TrainerFactory
+    trainer_factory: TrainerFactory
     trainer: pl.Trainer
 
 

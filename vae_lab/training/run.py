@@ -71,7 +71,7 @@ def _module(parts: TrainingParts) -> VAEModule:
         parts.optimizer,
         parts.noise,
         parts.evaluation,
-        alternate=parts.settings.alternate,
+        alternate=parts.trainer_factory.alternate,
         batch_size=parts.dataset.batch_size,
         dataset_size=len(parts.dataset.data.train.x),
     )
@@ -191,9 +191,9 @@ def _measure(directory: RunDirectory, parts: TrainingParts, module: VAEModule) -
     budget = parts.trainer.max_steps * module.batch_size
     if samples < budget:  # a callback of the user's may stop a training
         parts.notes.append(f"the training ended at {samples:,} of {budget:,} samples, before its budget")
-    metrics = _followed(directory, parts.settings.select, f"validation/{parts.estimator.selection}")
+    metrics = _followed(directory, parts.trainer_factory.select, f"validation/{parts.estimator.selection}")
     tested = directory.tested_checkpoint
-    if parts.settings.select == "best":
+    if parts.trainer_factory.select == "best":
         module.load_state_dict(_of_this_run(directory, tested)["state_dict"])
     parts.trainer.test(module, datamodule=DataModule(parts.dataset), verbose=False)
     metrics |= {"samples": samples} | {f"test/{name}": value for name, value in module.test_metrics.items()}

@@ -9,7 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
-from vae_lab.config.check_node import unknown_key
+from vae_lab.config.check_node import no_such_key
 from vae_lab.config.instantiate import instantiate, named
 from vae_lab.config.rules import Rule, check_rules, differs
 from vae_lab.config.schema import GROUPS, TRAINING_GROUPS, TrainConfig
@@ -78,6 +78,7 @@ class Settings:
             UserError: If a key is unknown, or a value is missing, of another kind or out of its range.
         """
         check_root(cfg, TrainConfig)
+        pl.seed_everything(cfg.seed, verbose=False)  # for constructors of a user's own
         if not makes(cfg.model, "model", DirectlyFitted):
             return TrainingSettings.of(cfg, keep_data)
         kind = str(cfg.model["_target_"]).rsplit(".", 1)[-1]
@@ -123,6 +124,7 @@ class TrainingSettings(Settings):
             UserError: As for every run; also if a group of a training is none.
         """
         check_root(cfg, TrainConfig)
+        pl.seed_everything(cfg.seed, verbose=False)  # for constructors of a user's own
         for group in TRAINING_GROUPS:
             if "_target_" in cfg[group]:
                 continue
@@ -211,7 +213,7 @@ def check_root(cfg: DictConfig, schema: type, *further: str) -> None:
     known = [*further, *(field.name for field in fields(schema))]
     for key in cfg:
         if key not in known:
-            raise UserError(unknown_key(str(key), known))
+            raise UserError(no_such_key(str(key), known))
         if key in GROUPS and not isinstance(cfg[key], DictConfig):
             raise UserError(f"{key} must be one of its group's options, got {cfg[key]!r}.")
     if not isinstance(cfg.seed, int | None):

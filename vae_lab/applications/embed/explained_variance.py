@@ -22,7 +22,7 @@ class ExplainedVariance:
     """
 
     def __init__(self) -> None:
-        self.number = 0
+        self.count = 0
         self.mean: Tensor | float = 0.0
         self.total = 0.0  # squared distances from the mean
         self.residual = 0.0
@@ -31,11 +31,11 @@ class ExplainedVariance:
         """Counts some data and their reconstructions, both `(B, *data_shape)`."""
         values = x.double().flatten(1)
         self.residual += float((values - reconstructed.double().flatten(1)).square().sum())
-        mean, number = values.mean(0), self.number + len(x)
+        mean, count = values.mean(0), self.count + len(x)
         apart = torch.as_tensor(mean - self.mean).square().sum()
-        self.total += float((values - mean).square().sum() + apart * self.number * len(x) / number)
-        self.mean = self.mean + (mean - self.mean) * len(x) / number
-        self.number = number
+        self.total += float((values - mean).square().sum() + apart * self.count * len(x) / count)
+        self.mean = self.mean + (mean - self.mean) * len(x) / count
+        self.count = count
 
     @property
     def value(self) -> float:

@@ -43,24 +43,22 @@ def accuracy(scores: Sequence[Score], chance: float, neighbours: int, path: Path
 
 def _draw(panel: Axes, scores: Sequence[Score]) -> None:
     names = [name for name in NAMES if name in {score.features for score in scores}]
-    numbers = sorted({score.number for score in scores})
+    sizes = sorted({score.labels for score in scores})
     for place, name in enumerate(names):
-        of_name = sorted((score for score in scores if score.features == name), key=lambda each: each.number)
+        of_name = sorted((score for score in scores if score.features == name), key=lambda each: each.labels)
         colour, marker = LOOK[name]
         panel.errorbar(
-            [score.number * APART ** (place - 1) for score in of_name],
+            [score.labels * APART ** (place - 1) for score in of_name],
             [score.mean for score in of_name],
             [score.standard_error or 0 for score in of_name],
             color=colour, marker=marker, markersize=4, capsize=2, label=NAMES[name],
         )  # fmt: skip
     panel.set_xscale("log")
-    panel.xaxis.set_major_locator(FixedLocator(_apart(numbers)))
+    panel.xaxis.set_major_locator(FixedLocator(_apart(sizes)))
     panel.xaxis.set_minor_locator(NullLocator())
-    panel.set_xticklabels(
-        [f"all {each:,}" if each == numbers[-1] else f"{each:,}" for each in _apart(numbers)]
-    )
+    panel.set_xticklabels([f"all {each:,}" if each == sizes[-1] else f"{each:,}" for each in _apart(sizes)])
 
 
-def _apart(numbers: Sequence[int]) -> list[int]:
+def _apart(sizes: Sequence[int]) -> list[int]:
     """Those whose names have room beside the last."""
-    return [count for count in numbers if count == numbers[-1] or 2.5 * count < numbers[-1]]
+    return [count for count in sizes if count == sizes[-1] or 2.5 * count < sizes[-1]]

@@ -34,14 +34,14 @@ class Score(NamedTuple):
     Args:
         classifier: `linear` or `knn`.
         features: By their name.
-        number: Of labels that it was trained with.
+        labels: Number of them that it was trained with.
         mean: The accuracy, over all draws of the labels.
         standard_error: Of that mean; None where there is one draw.
     """
 
     classifier: str
     features: str
-    number: int
+    labels: int
     mean: float
     standard_error: float | None
 

@@ -142,8 +142,8 @@ class Explore(Application):
         start, end = (self._end(view, datum) for datum in prepared.ends)
         view.draw_interpolation(start, end, self.steps, folder / "interpolation.png")
         labels = None if split.labels is None else split.labels[codes.numbers]
-        what = {"mean": "means", "sample": "samples"}[self.codes]
-        title = f"{what} of q(z|x), {len(codes.z):,} data of the {self.split} part"
+        codes_drawn = {"mean": "means", "sample": "samples"}[self.codes]
+        title = f"{codes_drawn} of q(z|x), {len(codes.z):,} data of the {self.split} part"
         in_plane, of_plane = draw_plane(view, labels, self.projection, title, folder)
         notes = [
             *_of_fewer(view, len(split.x)),
@@ -154,7 +154,7 @@ class Explore(Application):
         return outcome(view, in_plane, labels, notes)
 
     def _end(self, view: LatentView, datum: Datum) -> End:
-        z = encode_datum(view.model, datum.x, datum.number, self.split)[: view.seen]
+        z = encode_datum(view.model, datum.x, datum.position, self.split)[: view.seen]
         return End(datum.name, datum.label, datum.x[0].cpu().float(), z.float())
 
 

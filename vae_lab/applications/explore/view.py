@@ -25,13 +25,13 @@ class Datum(NamedTuple):
     Args:
         name: What it is called.
         x: The datum, `(1, *data_shape)`.
-        number: In its part of the dataset; 0 for a file.
+        position: In its part of the dataset; 0 for a file.
         label: Its class, if it is known.
     """
 
     name: str
     x: Tensor
-    number: int = 0
+    position: int = 0
     label: int | None = None
 
 

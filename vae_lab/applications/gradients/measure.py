@@ -104,7 +104,7 @@ def _rows(
 
 def _placed(parts: TrainingParts) -> VAE:
     """The model on the trainer's device and in its precision."""
-    double = str(parts.settings.precision).startswith("64")
+    double = str(parts.trainer_factory.precision).startswith("64")
     device = parts.trainer.strategy.root_device
     return parts.vae.to(device=device, dtype=torch.float64 if double else torch.float32)
 

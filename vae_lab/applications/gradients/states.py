@@ -41,7 +41,7 @@ def states_of(settings: GradientsSettings, parts: TrainingParts) -> list[State]:
 
 
 def _state(value: int | str, settings: GradientsSettings, parts: TrainingParts) -> State:
-    folder, trainer = settings.trained.checkpoints, parts.settings
+    folder, trainer = settings.trained.checkpoints, parts.trainer_factory
     if isinstance(value, str) and value not in ("last", "best"):
         return State(value.removesuffix(".ckpt"), Path(value))
     if isinstance(value, str):
