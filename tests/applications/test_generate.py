@@ -64,7 +64,7 @@ class Drawing:
         self.data_shape = tuple(train.shape[1:])
         self.result = {"signature": "0" * 12}
 
-    def sample(self, number, seed=0, temperature=1.0):
+    def sample(self, count, seed=0, temperature=1.0):
         return self.x[torch.arange(count) % len(self.x)]
 
     def sample_prior(self, count, temperature=1.0, seed=0):
