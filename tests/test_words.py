@@ -28,8 +28,8 @@ GONE = {  # names of before the move, which no identifier has again
     "AFRESH", "Alternative", "BernoulliLaw", "Board", "CategoricalLaw", "Conditional", "DiscreteLaw", "FEW",
     "Filled", "MISS", "NotFound", "OF_CODES", "OF_TRAINING", "OF_TRAININGS", "OfObserved", "OfRunConfig",
     "PASSING", "Pixels", "Plan", "Prepared", "SelfFitting", "TIMED", "Use", "all_of", "another",
-    "check_place", "couples_data", "describes_pixels", "found", "keeps_data", "law", "needs_amortization", "noise_law",
-    "said", "some_of", "what",
+    "check_place", "couples_data", "describes_pixels", "found", "keeps_data", "law",
+    "needs_amortization", "noise_law", "said", "some_of", "what",
 }  # fmt: skip
 
 
