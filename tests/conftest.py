@@ -17,12 +17,6 @@ from hydra import compose, initialize_config_dir
 from vae_lab.cli.main import main
 from vae_lab.config import schema
 from vae_lab.files.paths import CONF
-from vae_lab.models import posteriors, priors
-from vae_lab.models.likelihoods import Bernoulli, FixedGaussian
-from vae_lab.models.networks import MLP, Linear
-from vae_lab.models.posteriors import Gaussian
-from vae_lab.models.priors import StandardNormal
-from vae_lab.models.vae import VAE, Batch
 from vae_lab.runs import signature
 from vae_lab.training.build import build_run
 from vae_lab.training.settings import Settings
@@ -135,96 +129,6 @@ def environment():
     """The user's environment with one thread and without an account at the tracker."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
     return kept | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
-
-
-def linear_gaussian_vae(data_dim=4, latent_dim=2, seed=0):
-    """A VAE whose bound and marginal likelihood have closed forms, in float64."""
-    torch.manual_seed(seed)
-    q = Gaussian(latent_dim)
-    vae = VAE(
-        Linear((data_dim,), (q.num_outputs,)),
-        Linear((latent_dim,), (data_dim,)),
-        q,
-        FixedGaussian(std=0.7),
-        StandardNormal(latent_dim),
-        latent_dim,
-    )
-    return vae.double()
-
-
-def nonlinear_vae(latent_dim=2):
-    """A small VAE of 2x2 binary images whose bound has no closed form, in float64."""
-    torch.manual_seed(2)
-    q, shape = Gaussian(latent_dim), (1, 2, 2)
-    encoder = MLP(shape, (q.num_outputs,), [5], activation="tanh")
-    decoder = MLP((latent_dim,), shape, [5], activation="tanh")
-    vae = VAE(encoder, decoder, q, Bernoulli(), StandardNormal(latent_dim), latent_dim)
-    with torch.no_grad():
-        for parameter in decoder.parameters():
-            parameter.mul_(3)  # far from linear, and q far from the posterior
-    return vae.double()
-
-
-def binary_vae(latent_dim=3):
-    """A small VAE of 2x2 binary images with binary latent variables and a learned prior, in float64."""
-    return _discrete_vae(posteriors.Bernoulli(latent_dim), priors.Bernoulli(latent_dim, learned=True))
-
-
-def categorical_vae(latent_dim=6):
-    """The same with one-hot vectors of three categories."""
-    return _discrete_vae(
-        posteriors.Categorical(latent_dim, 3), priors.Categorical(latent_dim, 3, learned=True)
-    )
-
-
-def _discrete_vae(q, prior):
-    torch.manual_seed(5)
-    shape = (1, 2, 2)
-    encoder = MLP(shape, (q.num_outputs,), [5], activation="tanh")
-    decoder = MLP((prior.latent_dim,), shape, [5], activation="tanh")
-    vae = VAE(encoder, decoder, q, Bernoulli(), prior, prior.latent_dim)
-    with torch.no_grad():
-        prior.logits.normal_()
-        for parameter in decoder.parameters():
-            parameter.mul_(3)  # far from linear, and q far from the posterior
-    return vae.double()
-
-
-def hierarchical_vae():
-    """A small VAE of 2x2 binary images with two layers of latent variables, in float64."""
-    torch.manual_seed(4)
-    layers, shape = {"latent_dim": 3, "layer_dims": [2, 1]}, (1, 2, 2)
-    network = partial(MLP, hidden=[4], activation="tanh")
-    q, p = posteriors.Hierarchical(**layers, network=network), priors.Hierarchical(**layers, network=network)
-    encoder = network(in_shape=shape, out_shape=(q.num_outputs,))
-    vae = VAE(encoder, network(in_shape=(2,), out_shape=shape), q, Bernoulli(), p, latent_dim=3)
-    with torch.no_grad():
-        for parameter in vae.generative_parameters():
-            parameter.mul_(3)  # far from linear, and q far from the posterior
-    return vae.double()
-
-
-def gaussian_batch(size=3, data_dim=4, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(size, data_dim, generator=generator, dtype=torch.float64)
-    return Batch(x, torch.arange(size))
-
-
-def exact_elbo(vae, batch, beta=1.0):
-    """The evidence lower bound of a linear-Gaussian VAE in closed form, `(B,)`.
-
-    With z ~ N(m, diag(s^2)) and p(x|z) = N(Wz + b, v I) it needs
-    E|x - Wz - b|^2 = |x - Wm - b|^2 + sum_d s_d^2 |W_d|^2.
-    """
-    q = vae.encode(batch)
-    weight, bias = vae.decoder.layers[0].weight, vae.decoder.layers[0].bias
-    variance = (2 * vae.likelihood.log_scale).exp().double()
-    residual = batch.x - q.mean @ weight.T - bias
-    spread = (2 * q.log_scale).exp() @ weight.square().sum(0)
-    expected = residual.square().sum(-1) + spread
-    dimensions = batch.x.shape[1]
-    reconstruction = -0.5 * (expected / variance + dimensions * (2 * torch.pi * variance).log())
-    return reconstruction - beta * q.kl(vae.prior).sum(-1)
 
 
 def exact_log_likelihood(vae, batch):

@@ -12,8 +12,8 @@ import vae_lab
 PACKAGE = Path(vae_lab.__file__).parent
 ROOMS = (  # from the bottom to the top
     "errors", "files", "noise", "numerics", "models", "inference", "estimators", "evaluation", "datasets",
-    "probe", "config", "runs", "tracking", "figures", "training", "trained", "applications", "sweep",
-    "reproductions", "cli",
+    "probe", "config", "runs", "tracking", "figures", "training", "checks", "trained", "applications",
+    "sweep", "reproductions", "cli",
 )  # fmt: skip
 MATHEMATICS = ("models", "noise", "estimators", "inference", "evaluation", "probe")
 SOURCES = {
@@ -101,7 +101,16 @@ def test_a_circle_is_found():
 
 def test_a_configuration_ends_at_the_settings():
     """Rooms between the command line and the mathematics see no `cfg`, but where it becomes settings."""
-    rooms = ("datasets", "tracking", "figures", "training", "trained", "applications", "reproductions")
+    rooms = (
+        "datasets",
+        "tracking",
+        "figures",
+        "training",
+        "checks",
+        "trained",
+        "applications",
+        "reproductions",
+    )
     words = {"cfg", "DictConfig", "OmegaConf", "compose"}
     readers = {
         name
@@ -109,7 +118,8 @@ def test_a_configuration_ends_at_the_settings():
         if room(name) in (*MATHEMATICS, *rooms)
         and words & {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
     }
-    settings = {f"vae_lab.{name}.settings" for name in ("training", "applications", "applications.gradients")}
+    names = ("training", "applications", "applications.gradients", "applications.check")
+    settings = {f"vae_lab.{name}.settings" for name in names}
     stored = {"vae_lab.trained.load", "vae_lab.trained.data"}  # a run's frozen one, and an option's by name
     assert readers == settings | stored
 

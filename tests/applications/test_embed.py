@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from conftest import hierarchical_vae, linear_gaussian_vae, only, result
+from conftest import only, result
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from vae_lab.applications.embed import Embed
 from vae_lab.applications.embed.explained_variance import ExplainedVariance
 from vae_lab.applications.embed.probing_codes import Labelled, ProbingClassifiers, balanced, with_components
+from vae_lab.checks.cases import hierarchical_vae, linear_gaussian_vae
 from vae_lab.datasets import Array
 from vae_lab.datasets.base import Split, SplitDataset, Splits
 from vae_lab.estimators import Autoencoder, Reparameterized

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from conftest import gaussian_batch, hierarchical_vae, linear_gaussian_vae, result
+from conftest import result
 from PIL import Image
 
 import vae_lab as package
@@ -18,6 +18,7 @@ from vae_lab.applications.explore.figures.interpolations import End, interpolati
 from vae_lab.applications.explore.figures.traversals import Scale, traversals
 from vae_lab.applications.explore.interpolation import linear, spherical, traversal
 from vae_lab.applications.explore.projection import knn_accuracy, project
+from vae_lab.checks.cases import gaussian_batch, hierarchical_vae, linear_gaussian_vae
 from vae_lab.evaluation.latent_space import latent_space
 from vae_lab.models.priors import StandardNormal
 from vae_lab.noise import NoiseSource

@@ -4,19 +4,14 @@ import math
 
 import pytest
 import torch
-from conftest import (
-    exact_log_likelihood,
-    gaussian_batch,
-    hierarchical_vae,
-    linear_gaussian_vae,
-    nonlinear_vae,
-)
+from conftest import exact_log_likelihood
 
 from vae_lab.applications.impute.baselines import by_nearest_neighbours, mean_of
 from vae_lab.applications.impute.gibbs import metropolis_within_gibbs, pseudo_gibbs
 from vae_lab.applications.impute.held_out import held_out_log_likelihood
 from vae_lab.applications.impute.importance_weighted import importance_weighted
 from vae_lab.applications.impute.scores import ratio_of_sums, root_mean_square_error, share_of_wrong
+from vae_lab.checks.cases import gaussian_batch, hierarchical_vae, linear_gaussian_vae, nonlinear_vae
 from vae_lab.datasets.missing import at_random, half
 from vae_lab.models.observed import Reconstructed, filled, of_observed
 from vae_lab.models.vae import Batch

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from conftest import linear_gaussian_vae, result
+from conftest import result
 from PIL import Image
 from scipy.stats import chi2
 from scipy.stats import f as f_distribution
@@ -15,6 +15,7 @@ from sklearn.metrics import roc_curve
 
 from vae_lab.applications.outliers.detection import detection
 from vae_lab.applications.outliers.scores import likelihood_ratio, outlier_scores, typicality
+from vae_lab.checks.cases import linear_gaussian_vae
 from vae_lab.evaluation.exact import linear_gaussian_log_likelihood
 from vae_lab.models.vae import Batch
 from vae_lab.noise import NoiseSource

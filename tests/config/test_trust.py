@@ -10,11 +10,11 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 import torch
-from conftest import gaussian_batch, linear_gaussian_vae
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
 import vae_lab
+from vae_lab.checks.cases import gaussian_batch, linear_gaussian_vae
 from vae_lab.cli.main import main
 from vae_lab.config import foreign, hydra_settings, schema, trust
 from vae_lab.config.instantiate import instantiate

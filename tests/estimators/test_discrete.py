@@ -6,22 +6,21 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import binary_vae, categorical_vae, linear_gaussian_vae
 from scipy.stats import kstest
 from test_estimator_variances import FLAT, Objective
-from test_estimators import (
-    block_means,
-    copies_of,
-    estimate,
-    gradient,
-    is_biased,
-    nvil,
-    one_datum,
-    rloo,
-    running_mean,
-)
+from test_estimators import nvil, rloo, running_mean
 from torch import nn
 
+from vae_lab.checks.cases import (
+    binary_vae,
+    categorical_vae,
+    copies_of,
+    linear_gaussian_vae,
+    one_datum,
+    samples_and_probabilities,
+    summed_bound,
+)
+from vae_lab.checks.mean_gradient import block_means, estimate, gradient, is_biased
 from vae_lab.estimators import (
     ARM,
     OVIS,
@@ -99,26 +98,6 @@ def made(make, vae):
     return estimator.double()
 
 
-def tuples(vae, batch, samples):
-    """All ways to draw so many samples for one datum, `(T, K, D)`, and their probabilities, with a graph."""
-    states = vae.posterior.states().double()
-    chosen = torch.cartesian_prod(*[torch.arange(len(states))] * samples).reshape(-1, samples)
-    log_q = vae.encode(batch).log_prob(states.unsqueeze(1))[:, 0]
-    return states[chosen], log_q[chosen].sum(1).exp()
-
-
-def exact_bound(vae, batch, samples=1, beta=1.0):
-    """L_K of one datum, or its evidence lower bound with a weight for the KL term, as a plain sum."""
-    values, probabilities = tuples(vae, batch, samples)
-    total = torch.zeros((), dtype=torch.float64)
-    for z, probability in zip(values, probabilities, strict=True):
-        z = z.unsqueeze(1)
-        kl = vae.encode(batch).log_prob(z) - vae.prior.log_prob(z)
-        log_w = vae.decode(z).log_prob(batch.x) - beta * kl
-        total = total + probability * (log_w.logsumexp(0) - math.log(samples))[0]
-    return total
-
-
 def noise_for(q, z):
     """Uniform noise that makes the values `z`, `(K, B, D)`."""
     if isinstance(q, BernoulliDistribution):
@@ -133,7 +112,7 @@ def test_the_mean_gradient_is_that_of_the_sum_over_all_values(model, name):
     vae = MODELS[model]()
     estimator = made(UNBIASED[name], vae)
     assert estimator.bias is None
-    exact = gradient(vae, exact_bound(vae, one_datum(vae), beta=estimator.beta))
+    exact = gradient(vae, summed_bound(vae, one_datum(vae), beta=estimator.beta))
     means = block_means(estimator, vae, NoiseSource(1), blocks=40, copies=1000)
     assert not is_biased(means, exact.expand(2, -1))
 
@@ -144,7 +123,7 @@ def test_biased_estimators_say_so_and_fail_the_test_of_bias(model, name):
     vae = MODELS[model]()
     estimator = made(BIASED[name], vae)
     assert estimator.bias
-    exact = gradient(vae, exact_bound(vae, one_datum(vae)))
+    exact = gradient(vae, summed_bound(vae, one_datum(vae)))
     assert is_biased(block_means(estimator, vae, NoiseSource(0), blocks=40, copies=1000), exact.expand(2, -1))
 
 
@@ -154,9 +133,9 @@ def test_enumeration_is_the_sum_over_all_values(model, kl):
     vae = MODELS[model]()
     batch = one_datum(vae)
     found = Enumeration(kl=kl, beta=2.5)(vae, batch, {})
-    assert torch.allclose(found.bound, exact_bound(vae, batch, beta=2.5))
-    assert torch.allclose(found.terms["elbo"], exact_bound(vae, batch))
-    exact = gradient(vae, exact_bound(vae, batch, beta=2.5))
+    assert torch.allclose(found.bound, summed_bound(vae, batch, beta=2.5))
+    assert torch.allclose(found.terms["elbo"], summed_bound(vae, batch))
+    exact = gradient(vae, summed_bound(vae, batch, beta=2.5))
     assert torch.allclose(gradient(vae, found.surrogate), exact)
 
 
@@ -179,14 +158,14 @@ def test_the_expectation_over_all_samples_without_sampling(model, name):
     vae = MODELS[model](2 if model == "binary" else 3)
     estimator = made(make, vae)
     batch = one_datum(vae)
-    values, probabilities = tuples(vae, batch, samples)
+    values, probabilities = samples_and_probabilities(vae, batch, samples)
     z = values.transpose(0, 1)
     copies = copies_of(batch, len(values))
     noise = noise_for(vae.encode(copies), z)
     assert torch.equal(vae.encode(copies).transform(noise), z)
     surrogate = estimator(vae, copies, {"posterior": noise}).surrogate
     found = gradient(vae, (len(values) * probabilities.detach() * surrogate))
-    exact = gradient(vae, exact_bound(vae, batch, 1 if estimator.target == "elbo" else samples))
+    exact = gradient(vae, summed_bound(vae, batch, 1 if estimator.target == "elbo" else samples))
     assert torch.allclose(found, exact) == (estimator.bias is None)
 
 

@@ -3,9 +3,17 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import exact_elbo, gaussian_batch, hierarchical_vae, linear_gaussian_vae, nonlinear_vae
-from scipy import stats
 
+from vae_lab.checks.cases import (
+    copies_of,
+    exact_elbo,
+    gaussian_batch,
+    hierarchical_vae,
+    linear_gaussian_vae,
+    nonlinear_vae,
+    one_datum,
+)
+from vae_lab.checks.mean_gradient import block_means, estimate, gradient, is_biased
 from vae_lab.estimators import (
     CIWAE,
     IWAE,
@@ -30,7 +38,6 @@ from vae_lab.estimators.base import Needs
 from vae_lab.estimators.baselines import BatchMean, LeaveOneOut, Network, RunningMean, VarianceNormalization
 from vae_lab.models import posteriors
 from vae_lab.models.distributions.prior import Prior
-from vae_lab.models.likelihoods import Bernoulli
 from vae_lab.models.networks import MLP
 from vae_lab.models.posteriors import Gaussian
 from vae_lab.models.vae import Batch
@@ -158,55 +165,6 @@ def made(make, vae):
     estimator.prepare(vae, tuple(one_datum(vae).x.shape[1:]), dataset_size=1)
     check_needs(estimator, Offer.of(vae))
     return estimator.double()
-
-
-def one_datum(vae):
-    if isinstance(vae.likelihood, Bernoulli):
-        return Batch(torch.tensor([[[[1.0, 0.0], [1.0, 1.0]]]], dtype=torch.float64), torch.arange(1))
-    return gaussian_batch(size=1)
-
-
-def copies_of(batch, copies):
-    return Batch(batch.x.expand(copies, *batch.x.shape[1:]), torch.arange(copies))
-
-
-def estimate(estimator, vae, batch, step=0, noise=None):
-    drawn = (noise or NoiseSource(0)).training(
-        estimator.noise_spec(vae, batch),
-        purpose="train",
-        step=step,
-        batch_size=len(batch.x),
-        dtype=batch.x.dtype,
-    )
-    return estimator(vae, batch, drawn)
-
-
-def gradient(vae, values):
-    gradients = torch.autograd.grad(values.mean(), list(vae.parameters()))
-    return torch.cat([part.flatten() for part in gradients])
-
-
-def block_means(estimator, vae, noise, blocks=50, copies=2000):
-    """Mean gradients over blocks of independent estimates, `(blocks, parameters)`.
-
-    Data that are all the same give as many independent estimates in one call.
-    """
-    batch = copies_of(one_datum(vae), copies)
-    return torch.stack(
-        [gradient(vae, estimate(estimator, vae, batch, step, noise).surrogate) for step in range(blocks)]
-    )
-
-
-def is_biased(means, reference, tests=1000):
-    """Whether a coordinate's mean differs from the reference's, all tests together erring once in 1,000.
-
-    Bonferroni: the quantile of Student's t for a thousandth, shared among all coordinates and `tests`
-    estimators.
-    """
-    blocks, coordinates = means.shape
-    standard_error = (means.var(0) / blocks + reference.var(0) / len(reference)).sqrt()
-    quantile = stats.t.isf(0.001 / (2 * coordinates * tests), blocks - 1)
-    return bool(((means.mean(0) - reference.mean(0)).abs() > quantile * standard_error + 1e-12).any())
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from conftest import gaussian_batch, linear_gaussian_vae
 from torch import nn
 
+from vae_lab.checks.cases import gaussian_batch, linear_gaussian_vae
 from vae_lab.estimators import FullVariationalBayes, Reparameterized
 from vae_lab.models.likelihoods import FixedGaussian
 from vae_lab.models.networks import Linear

@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import gaussian_batch, linear_gaussian_vae, nonlinear_vae, only, result
+from conftest import only, result
 from scipy import stats
 
 from vae_lab.applications.generate.nearest import nearest_data
+from vae_lab.checks.cases import gaussian_batch, linear_gaussian_vae, nonlinear_vae
 from vae_lab.datasets import Digits
 from vae_lab.estimators import IWAE, MIWAE
 from vae_lab.inference.importance_sampling import importance_weighted_log_likelihood

@@ -5,9 +5,10 @@ import math
 
 import pytest
 import torch
-from conftest import exact_log_likelihood, gaussian_batch, linear_gaussian_vae, nonlinear_vae, posterior
+from conftest import exact_log_likelihood, posterior
 from sklearn.decomposition import PCA
 
+from vae_lab.checks.cases import gaussian_batch, linear_gaussian_vae, nonlinear_vae
 from vae_lab.datasets import PPCA
 from vae_lab.datasets.batches import TrainingBatches
 from vae_lab.estimators import MonteCarloEM

@@ -4,8 +4,8 @@ import json
 
 import pytest
 import torch
-from conftest import exact_elbo, gaussian_batch, linear_gaussian_vae
 
+from vae_lab.checks.cases import exact_elbo, gaussian_batch, linear_gaussian_vae
 from vae_lab.estimators import Reparameterized, ScoreFunction, StickingTheLanding
 from vae_lab.noise import NoiseSource
 

@@ -2,8 +2,9 @@ import math
 
 import pytest
 import torch
-from conftest import exact_elbo, exact_log_likelihood, gaussian_batch, linear_gaussian_vae
+from conftest import exact_log_likelihood
 
+from vae_lab.checks.cases import exact_elbo, gaussian_batch, linear_gaussian_vae
 from vae_lab.evaluation.active_units import ActiveUnits
 from vae_lab.inference import importance_sampling
 from vae_lab.inference.importance_sampling import importance_weighted_log_likelihood

@@ -4,9 +4,11 @@ import json
 
 import pytest
 import torch
-from conftest import exact_elbo, exact_log_likelihood, gaussian_batch, linear_gaussian_vae, posterior
-from test_estimators import UNBIASED, estimate
+from conftest import exact_log_likelihood, posterior
+from test_estimators import UNBIASED
 
+from vae_lab.checks.cases import exact_elbo, gaussian_batch, linear_gaussian_vae
+from vae_lab.checks.mean_gradient import estimate
 from vae_lab.datasets import PPCA
 from vae_lab.estimators import Reparameterized
 from vae_lab.evaluation.fit_posterior import FitPosterior, Fitted

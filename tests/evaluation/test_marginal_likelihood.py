@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
-from conftest import exact_log_likelihood, gaussian_batch, linear_gaussian_vae, nonlinear_vae, posterior
+from conftest import exact_log_likelihood, posterior
 
+from vae_lab.checks.cases import gaussian_batch, linear_gaussian_vae, nonlinear_vae
 from vae_lab.evaluation.marginal_likelihood import MarginalLikelihood
 from vae_lab.inference import hmc
 from vae_lab.inference.importance_sampling import importance_weighted_log_likelihood

@@ -5,16 +5,9 @@ import warnings
 
 import pytest
 import torch
-from conftest import (
-    binary_vae,
-    exact_elbo,
-    exact_log_likelihood,
-    gaussian_batch,
-    linear_gaussian_vae,
-    nonlinear_vae,
-    posterior,
-)
+from conftest import exact_log_likelihood, posterior
 
+from vae_lab.checks.cases import binary_vae, exact_elbo, gaussian_batch, linear_gaussian_vae, nonlinear_vae
 from vae_lab.evaluation.aggregate_posterior import maximum_mean_discrepancy, mutual_information
 from vae_lab.evaluation.bounds import bounds
 from vae_lab.evaluation.exact import is_linear_gaussian, linear_gaussian_log_likelihood

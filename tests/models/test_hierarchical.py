@@ -4,8 +4,8 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import hierarchical_vae
 
+from vae_lab.checks.cases import hierarchical_vae
 from vae_lab.evaluation.active_units import ActiveUnits, posterior_means
 from vae_lab.evaluation.measures import Measures
 from vae_lab.inference.annealed import AnnealedImportanceSampling, log_mean_weight

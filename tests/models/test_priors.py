@@ -5,8 +5,9 @@ import sys
 
 import pytest
 import torch
-from conftest import built, nonlinear_vae
+from conftest import built
 
+from vae_lab.checks.cases import nonlinear_vae
 from vae_lab.errors import UserError
 from vae_lab.estimators import IWAE, Reparameterized
 from vae_lab.evaluation.measures import Measures

@@ -3,12 +3,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import gaussian_batch, linear_gaussian_vae
 from scipy.stats import kstest
 
 from vae_lab.applications.evaluate.evaluate import Evaluate
 from vae_lab.applications.impute.impute import Impute
 from vae_lab.applications.outliers.scorer import scorer_of
+from vae_lab.checks.cases import gaussian_batch, linear_gaussian_vae
 from vae_lab.evaluation.measures import Measures
 from vae_lab.models.vae import Batch
 from vae_lab.noise import EVALUATION_BLOCK, AntitheticNoise, NoiseSource, NoiseSpec, permutation

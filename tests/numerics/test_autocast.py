@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from conftest import binary_vae, categorical_vae, hierarchical_vae, nonlinear_vae
 from test_float32 import (
     CONTINUOUS,
     DISCRETE,
@@ -16,6 +15,7 @@ from test_float32 import (
     prior_of,
 )
 
+from vae_lab.checks.cases import binary_vae, categorical_vae, hierarchical_vae, nonlinear_vae
 from vae_lab.models.likelihoods import LogisticRegression
 from vae_lab.models.networks import MLP
 from vae_lab.models.vae import VAE, Batch

@@ -12,10 +12,10 @@ import pytest
 import test_discrete
 import test_estimators
 import torch
-from conftest import binary_vae, categorical_vae, nonlinear_vae
 from torch.func import functional_call
 
 from vae_lab import estimators
+from vae_lab.checks.cases import binary_vae, categorical_vae, nonlinear_vae
 from vae_lab.estimators import baselines
 from vae_lab.models import likelihoods, posteriors, priors
 from vae_lab.models.networks import MLP

@@ -6,11 +6,11 @@ from functools import partial
 
 import pytest
 import torch
-from conftest import binary_vae, exact_elbo, gaussian_batch, linear_gaussian_vae, nonlinear_vae
 from torch import nn
 from torch.func import functional_call, jacrev
 
 from vae_lab import estimators
+from vae_lab.checks.cases import binary_vae, exact_elbo, gaussian_batch, linear_gaussian_vae, nonlinear_vae
 from vae_lab.cli.output import _margin as margin
 from vae_lab.estimators import (
     ARM,

@@ -1,9 +1,12 @@
 """The output of a finished run in the terminal."""
 
 import math
+import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -227,3 +230,57 @@ def _mark(row: dict[str, Any]) -> str:
     if row["declared_bias"]:
         return "*"
     return "!" if row["bias_p"] < EVIDENCE else ""
+
+
+class CheckProgress:
+    """A line on the terminal with the check that has just been made; none where there is no terminal."""
+
+    def __enter__(self) -> "CheckProgress":
+        self._status = Console(stderr=True).status("checking") if sys.stderr.isatty() else None
+        if self._status:
+            self._status.start()
+        return self
+
+    def __call__(self, part: str, finding: Any) -> None:
+        """Shows a finding."""
+        if self._status:
+            self._status.update(f"{part}: {escape(finding.check)}, {escape(finding.subject)}")
+
+    def __exit__(self, *_: object) -> None:
+        if self._status:
+            self._status.stop()
+
+
+def show_check(result: Result, directory: Path) -> None:
+    """Prints the verdict of a check: each check with how often it holds, what fails, and the measurement."""
+    console = plain_console()
+    for part, findings in result["findings"].items():
+        console.print(f"{part}: {result['declared'][part]}", soft_wrap=True, markup=False)
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for name in ("check", "holds", "left out"):
+            table.add_column(name, justify="left" if name == "check" else "right", no_wrap=True)
+        for check in dict.fromkeys(each["check"] for each in findings):
+            counts = Counter(each["status"] for each in findings if each["check"] == check)
+            judged = counts["passed"] + counts["failed"]
+            holds = f"{counts['passed']} of {judged}" if judged else "-"
+            style = "red" if counts["failed"] else None
+            table.add_row(check, holds, str(counts["left out"] or ""), style=style)
+        console.print(table)
+        for each in findings:
+            if each["status"] == "failed":
+                text = f"{each['check']}, {each['subject']}: {each['detail']}"
+                console.print(f"fails: {text}", style="red", soft_wrap=True, markup=False)
+    if result["measured"] and Path(result["measured"]).is_dir():
+        show_gradients(Path(result["measured"]))
+    if result["unmeasured"]:
+        console.print(
+            f"note: not measured beside others: {result['unmeasured']}",
+            style="yellow",
+            soft_wrap=True,
+            markup=False,
+        )
+    console.print(f"page in {near(directory / 'check.md')}", soft_wrap=True)
+    failed, passed = (int(result.metrics[name]) for name in ("failed", "passed"))
+    judged = failed + passed
+    verdict = f"FAILED: {failed} of {judged} checks" if failed else f"passed: {judged} checks"
+    console.print(verdict, style="bold red" if failed else "bold green")

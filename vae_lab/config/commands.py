@@ -49,6 +49,7 @@ COMMANDS = {
         "gradients",
         not_defining=frozenset({"num_samples"}),  # which its estimators refer to
     ),
+    "check": Command("judge a part of your own by what it declares, such as check estimator=mine", "check"),
     "outliers": _application("detect outliers by scores of a trained model", "against"),
     "sweep": Command(
         "run a question from sweeps/ to its table and its figure; alone: list the questions", "sweep", False

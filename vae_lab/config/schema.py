@@ -78,6 +78,15 @@ class GradientsConfig(TrainConfig):
 
 
 @dataclass
+class CheckConfig(TrainConfig):
+    """Root keys of `conf/check.yaml`: those of the experiment whose parts are judged, and which are."""
+
+    parts: Any = None
+    beside: str | None = "auto"
+    at: Any = 0
+
+
+@dataclass
 class ApplicationConfig:
     """Root keys that every command on a trained model has, beside the arguments of its `_target_`."""
 
@@ -110,6 +119,7 @@ def register_schemas() -> None:
     ConfigStore.instance().store(group="hydra", name="config", node=own, provider="vae_lab")
     ConfigStore.instance().store(name="train_schema", node=TrainConfig)
     ConfigStore.instance().store(name="gradients_schema", node=GradientsConfig)
+    ConfigStore.instance().store(name="check_schema", node=CheckConfig)
     typed = OmegaConf.structured(ApplicationConfig)
     of_run = OmegaConf.create({name: typed._get_node(name) for name in typed})  # a command adds its own keys
     ConfigStore.instance().store(name="application_schema", node=of_run)

@@ -32,6 +32,8 @@ def code_of(*configs: DictConfig) -> Code:
         behind = sources.behind({"loading": "vae_lab.applications.run.carry_out"} | targets, PROBE_MODULES)
     elif "probe" in own:
         behind = sources.behind({"measurement": "vae_lab.applications.gradients.measure.measure"} | targets)
+    elif "parts" in own:
+        behind = sources.behind({"check": "vae_lab.applications.check.judge.judge"} | targets)
     else:
         behind = sources.behind({"training": "vae_lab.training.run.run"} | targets, PROBE_MODULES)
     hashes = {path: source["hash"] for path, source in sorted(behind.items())}

@@ -22,6 +22,8 @@ NOT_DEFINING_IN_GROUP = {
 }
 BUDGET = ("trainer.max_epochs", "trainer.max_samples")
 
+TOLD_BY = {"gradients": "probe", "check": "parts"}  # keys of theirs alone
+
 FORMAT = 3  # of what a run leaves; another one makes another signature
 BY_PATH = 2  # the format before, which knew a class of this package by the module that it was in
 
@@ -99,7 +101,7 @@ def kind_of(cfg: DictConfig) -> str:
     """The command that a configuration is of."""
     if (target := cfg.get("_target_")) is not None:
         return str(target).rpartition(".")[2].lower()
-    return "gradients" if "probe" in cfg else "train"
+    return next((name for name, key in TOLD_BY.items() if key in cfg), "train")
 
 
 def _commands_of(cfg: DictConfig) -> list[Command]:

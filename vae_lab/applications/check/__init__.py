@@ -1,0 +1,1 @@
+"""Parts of an experiment, judged by what they declare."""

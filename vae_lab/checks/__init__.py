@@ -1,0 +1,1 @@
+"""Parts of an experiment held to what they declare."""
