@@ -14,6 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vae_lab.applications.base import Application
+    from vae_lab.checks.dataset import check_dataset
+    from vae_lab.checks.estimator import check_estimator
+    from vae_lab.checks.likelihood import check_likelihood
+    from vae_lab.checks.network import check_network
+    from vae_lab.checks.posterior import check_posterior
     from vae_lab.datasets.base import Split, SplitDataset, Splits
     from vae_lab.estimators.base import Estimate, Estimator, Needs
     from vae_lab.estimators.baselines.base import Baseline
@@ -30,6 +35,11 @@ if TYPE_CHECKING:
 
 _MODULES = {  # where each name is, imported when it is asked for: torch takes a second
     "applications.base": ("Application",),
+    "checks.dataset": ("check_dataset",),
+    "checks.estimator": ("check_estimator",),
+    "checks.likelihood": ("check_likelihood",),
+    "checks.network": ("check_network",),
+    "checks.posterior": ("check_posterior",),
     "datasets.base": ("Split", "SplitDataset", "Splits"),
     "estimators.base": ("Estimate", "Estimator", "Needs"),
     "estimators.baselines.base": ("Baseline",),
@@ -71,6 +81,11 @@ __all__ = [
     "SplitDataset",
     "Splits",
     "TrainedModel",
+    "check_dataset",
+    "check_estimator",
+    "check_likelihood",
+    "check_network",
+    "check_posterior",
     "load",
 ]
 

@@ -11,6 +11,7 @@ from scipy import stats
 from torch import Tensor
 
 from vae_lab.checks.cases import CASES, MAIN_CASES, Case, copies_of, one_datum
+from vae_lab.checks.common import check_close, check_device
 from vae_lab.checks.finding import DoesNotApplyError, Finding, Status, finding_of, raised
 from vae_lab.checks.mean_gradient import (
     COPIES,
@@ -405,27 +406,16 @@ def _single(make: Make, vae: VAE) -> str:
     double = gradient(vae, estimator(vae, batch, noise).surrogate)
     small, short = deepcopy(vae).float(), deepcopy(estimator).float()
     value = short(small, Batch(batch.x.float(), batch.indices), {k: v.float() for k, v in noise.items()})
-    dtype = value.surrogate.dtype
-    assert dtype == torch.float32, f"surrogate must be of the model's type, float32, got {dtype}"
-    single = gradient(small, value.surrogate).double()
-    error = float((single - double).norm() / double.norm())
-    assert error < 1e-3, f"gradient in float32 is {error:.1g} away from that in float64, relatively"
-    return f"gradient within {error:.0e} of that in float64"
+    check_close("surrogate", value.surrogate.detach(), estimator(vae, batch, noise).surrogate.detach())
+    return check_close("gradient", gradient(small, value.surrogate), double)
 
 
 def _device(make: Make, vae: VAE) -> str:
     estimator, batch = _prepared(make, {}, vae), _several(vae)
     noise = {name: values.to("meta") for name, values in _noise_for(estimator, vae, batch).items()}
     there = deepcopy(estimator).to("meta")
-    try:
-        there(deepcopy(vae).to("meta"), Batch(batch.x.to("meta"), batch.indices.to("meta")), noise)
-    except RuntimeError as error:  # also what a tensor without values cannot do
-        if "expected device" not in str(error):
-            raise DoesNotApplyError(f"cannot be told without a GPU ({raised(error)})") from error
-        raise AssertionError(
-            f"mixes devices ({raised(error)}); make tensors by torch.zeros_like(other) or device=other.device"
-        ) from error
-    return "no tensor is made on another device than the model's"
+    inputs = Batch(batch.x.to("meta"), batch.indices.to("meta"))
+    return check_device(lambda: there(deepcopy(vae).to("meta"), inputs, noise))
 
 
 def _state(make: Make, vae: VAE) -> str:

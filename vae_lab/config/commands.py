@@ -54,6 +54,7 @@ COMMANDS = {
     "sweep": Command(
         "run a question from sweeps/ to its table and its figure; alone: list the questions", "sweep", False
     ),
+    "new": Command("begin a part of your own: the class, its option and its test", "new", False),
     "status": Command("show how the runs of a sweep stand, here or at SLURM", "status", False),
     "figures": Command("collect and draw again the finished runs of a sweep", "figures", False),
 }

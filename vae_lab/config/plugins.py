@@ -100,7 +100,7 @@ def _found(variable: str, working_folder: str) -> Found:
     refusals: list[UserError] = []
     makers = [*_installed(), *_named(variable, beside)]
     try:
-        makers += [partial(_of, name, beside, FILE) for name in _names_in(beside / FILE)]
+        makers += [partial(_of, name, beside, FILE) for name in names_in(beside / FILE)]
     except UserError as error:
         refusals.append(error)
     for make in makers:
@@ -127,8 +127,12 @@ def _named(variable: str, beside: Path) -> Iterator[Callable[[], Plugin]]:
         yield partial(_of, name, beside, VARIABLE)
 
 
-def _names_in(path: Path) -> list[str]:
-    """The names of plug-ins in a file; none if there is no file."""
+def names_in(path: Path) -> list[str]:
+    """The names of plug-ins in a file; none if there is no file.
+
+    Raises:
+        UserError: If the file cannot be read, or holds anything else.
+    """
     if not path.is_file():
         return []
     try:

@@ -9,18 +9,27 @@ from typing import Any
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
+from torch import nn
 
 from vae_lab.applications.gradients.settings import GradientsSettings
+from vae_lab.checks.dataset import check_dataset
 from vae_lab.checks.estimator import check_estimator
 from vae_lab.checks.finding import Finding
+from vae_lab.checks.likelihood import check_likelihood
+from vae_lab.checks.network import check_network
+from vae_lab.checks.posterior import check_posterior
 from vae_lab.config.instantiate import instantiate
 from vae_lab.config.options import options_of
 from vae_lab.config.schema import CheckConfig
+from vae_lab.datasets.base import SplitDataset
 from vae_lab.errors import UserError, did_you_mean
 from vae_lab.estimators.base import Estimator, Needs
 from vae_lab.estimators.multi_sample import MultiSampleEstimator
+from vae_lab.models.distributions.posterior import Posterior
+from vae_lab.models.likelihoods.base import Likelihood
 from vae_lab.runs.directory import RunDirectory
 from vae_lab.runs.signature import signature
+from vae_lab.training.build_model import sized
 from vae_lab.training.settings import check_root
 
 KINDS_OF_KL = ("analytic", "sampled", "entropy")
@@ -171,4 +180,38 @@ def _is_default(cfg: DictConfig) -> bool:
     return not target.endswith((".Bernoulli", ".Categorical"))
 
 
-PARTS: dict[str, Callable[[DictConfig], tuple[Findings, str]]] = {"estimator": _of_estimator}
+def _of_dataset(cfg: DictConfig) -> tuple[Findings, str]:
+    def make() -> SplitDataset:
+        dataset: SplitDataset = instantiate(cfg.dataset, "dataset", SplitDataset)
+        return dataset
+
+    return partial(check_dataset, make), type(make()).__name__
+
+
+def _of_model(part: str, cfg: DictConfig) -> tuple[Findings, str]:
+    key = f"model.{part}"
+    node = OmegaConf.select(cfg, key)
+    if node is None:
+        raise UserError(f"{key} is none of this model's parts; choose another model.")
+    checks: dict[str, tuple[Callable[..., Iterator[Finding]], Any]] = {
+        "likelihood": (check_likelihood, Likelihood),
+        "posterior": (check_posterior, Posterior),
+        "encoder": (partial(check_network, roles=("encoder",)), nn.Module),
+        "decoder": (partial(check_network, roles=("decoder",)), nn.Module),
+    }
+    check, kind = checks[part]
+
+    def make(**sizes: Any) -> Any:
+        return sized(node, key, kind, sizes)
+
+    return partial(check, make), str(node["_target_"]).rsplit(".", 1)[-1]
+
+
+PARTS: dict[str, Callable[[DictConfig], tuple[Findings, str]]] = {
+    "estimator": _of_estimator,
+    "dataset": _of_dataset,
+    **{
+        f"model.{part}": partial(_of_model, part)
+        for part in ("likelihood", "posterior", "encoder", "decoder")
+    },
+}

@@ -19,7 +19,7 @@ from vae_lab.runs.directory import RunDirectory
 from vae_lab.runs.failure import record
 from vae_lab.runs.result import result_of
 
-PARTS = ("estimator",)
+PARTS = ("estimator", "dataset", "model.likelihood", "model.posterior", "model.encoder", "model.decoder")
 
 schema.register_schemas()
 signature.register_signature()
