@@ -299,6 +299,8 @@ def put_files(folder: Path) -> None:
             folder / f"photos/{number}.png"
         )
     np.save(folder / "faces.npy", chance.random((300, 8, 8)).astype("float32"))
+    rows = chance.normal(size=(300, 4))
+    np.savetxt(folder / "measurements.csv", rows, delimiter=",", header="a,b,c,d", comments="")
     scipy.io.savemat(folder / "frey_rawface.mat", {"ff": np.zeros((560, 1965), dtype="uint8")})
     for part in ("train", "valid", "test"):
         np.savetxt(folder / f"binarized_mnist_{part}.amat", np.zeros((2, 784), dtype="uint8"), fmt="%d")

@@ -144,6 +144,10 @@ def test_option(group, option, request, monkeypatch, tmp_path):
     if option == "array":
         np.save(tmp_path / "x.npy", np.zeros((200, 8, 8), dtype=np.uint8))
         overrides.append(f"dataset.path={tmp_path}/x.npy")
+    if option == "table":
+        rows = np.random.default_rng(0).normal(size=(200, 3))
+        np.savetxt(tmp_path / "t.csv", rows, delimiter=",", header="a,b,c", comments="")
+        overrides += [f"dataset.path={tmp_path}/t.csv", "model/likelihood=gaussian"]
     if option == "image_folder":
         write_images(tmp_path / "images", number=130)
         overrides += [f"dataset.path={tmp_path}/images", "model/likelihood=continuous_bernoulli"]

@@ -115,6 +115,7 @@ OPTIONS = {
     ("bmnist", "binary_mnist", "binarised_mnist"): ["dataset=binarized_mnist"],
     ("npy", "npz", "numpy"): ["dataset=array"],
     ("folder", "images", "imagefolder"): ["dataset=image_folder"],
+    ("csv", "tsv", "parquet"): ["dataset=table"],
     ("adamw", "radam", "nadam"): ["optimizer=adam"],
     ("momentum", "nesterov"): ["optimizer=sgd"],
     ("exp", "step"): ["optimizer/schedule=exponential"],

@@ -10,6 +10,7 @@ from vae_lab.datasets.image_folder import ImageFolder
 from vae_lab.datasets.mnist import MNIST, FashionMNIST
 from vae_lab.datasets.omniglot import Omniglot
 from vae_lab.datasets.ppca import PPCA
+from vae_lab.datasets.table import Table
 
 __all__ = [
     "CIFAR10",
@@ -23,4 +24,5 @@ __all__ = [
     "FreyFace",
     "ImageFolder",
     "Omniglot",
+    "Table",
 ]

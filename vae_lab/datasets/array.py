@@ -14,11 +14,18 @@ from torch import Tensor
 
 from vae_lab.datasets.base import Binarize, Split, Splits
 from vae_lab.datasets.own import OwnDataset
-from vae_lab.errors import UserError
+from vae_lab.errors import UserError, did_you_mean
 from vae_lab.numerics.streamed import StreamedTensor
 
+TABLES = (".csv", ".parquet")
+SCALES = (255, 65535)  # of grey levels of 8 and 16 bits
 CHANNELS = (1, 3, 4)  # that images have
 READ_HEADER = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+KERAS = {  # the names in archives of Keras
+    "x_train": "train", "y_train": "train_labels", "x_test": "test", "y_test": "test_labels",
+    "x_val": "validation", "y_val": "validation_labels",
+}  # fmt: skip
+PART_NAMES = [*Splits._fields, *(f"{part}_labels" for part in Splits._fields), "labels"]
 LOCAL_HEADER = 30  # bytes of a member's header in a zip file before its name
 
 
@@ -27,7 +34,8 @@ class Array(OwnDataset):
 
     An array has the shape `(N, D)` of vectors, `(N, H, W)` of grey images, or `(N, C, H, W)`. A `.npz` file
     has `train` and, if they are not to be split off it at random, `validation` and `test`; or one array of
-    any name. Integers named `train_labels` and so on, or `labels`, are their labels. It is written by
+    any name. Integers named `train_labels` and so on, or `labels`, are their labels. Names as in the archives
+    of Keras are known, `x_train`, `y_train` and so on; others are given by `keys`. It is written by
     `numpy.savez`, not compressed. NaN stands for a pixel that is missing, which `estimator=miwae` allows.
 
     Args:
@@ -36,6 +44,7 @@ class Array(OwnDataset):
         binarize: As for `SplitDataset`.
         dequantize: As for `SplitDataset`; the values must be bytes.
         scale: Values are divided by this; None for 255 if they are bytes, else 1.
+        keys: The array of the file that is `train`, `test_labels` and so on; others are left alone.
         channels_last: Whether images are `(N, H, W, C)`; None for an error where that is likely.
         validation_size: Data held out for model selection: below 1 a share of them, else their number.
         test_size: Data held out for the test, likewise.
@@ -63,14 +72,19 @@ class Array(OwnDataset):
         num_workers: int = 2,
         leave_out: Sequence[int] = (),
         missing: float = 0.0,
+        keys: dict[str, str] | None = None,
     ) -> None:
         self.path = Path(path).expanduser()
-        self.arrays = _arrays(self.path)
+        self.arrays = _by_part(_arrays(self.path), keys, self.path)
         if scale is not None and not scale > 0:
             raise ValueError(f"scale must be above 0, got {scale}.")
         kinds = {str(array.dtype) for array in self._data().values()}
         if len(kinds) > 1:
-            raise UserError(f"dataset.path: the arrays in {path} have different types, {', '.join(kinds)}.")
+            names = ", ".join(f"{name} {array.dtype}" for name, array in sorted(self._data().items()))
+            raise UserError(
+                f"dataset.path: the arrays in {path} have different types ({names}); say which are data and "
+                "which are labels, as by dataset.keys={train: x, train_labels: y}."
+            )
         of_bytes = kinds == {"uint8"}
         self.scale = scale or (255.0 if of_bytes else 1.0)
         self.levels = 256 if of_bytes and self.scale >= 255 else None
@@ -91,9 +105,10 @@ class Array(OwnDataset):
         data = self._data()
         only = next(iter(data)) if len(data) == 1 else None
         if only is None and ("train" not in data or data.keys() - set(Splits._fields)):
+            names = ", ".join(data) or "none"
             raise UserError(
                 f"dataset.path: {self.path} must have one array, or train, validation and test, but has "
-                f"{', '.join(data) or 'none'}."
+                f"{names}; say which is which, as by dataset.keys={{train: {next(iter(data), 'x')}}}."
             )
         owners = {f"{name}_labels": name for name in data} | ({"labels": only} if only else {})
         if unknown := self.arrays.keys() - data.keys() - owners.keys():
@@ -104,6 +119,16 @@ class Array(OwnDataset):
         labels = {owner: self.arrays[name] for name, owner in owners.items() if name in self.arrays}
         parts = {name: self._part(name, array, labels.get(name)) for name, array in data.items()}
         return {"train": parts[only]} if only else parts
+
+    def scale_hint(self, low: float, high: float) -> str:
+        if low < 0:
+            return (
+                f"model/likelihood=gaussian dataset.scale={max(-low, high):.3g}"
+                if max(-low, high) > 10
+                else ""
+            )
+        whole = next((scale for scale in SCALES if high * self.scale <= scale), high * self.scale)
+        return f"dataset.scale={whole:g}, or model/likelihood=gaussian with it"
 
     def _data(self) -> dict[str, "StoredArray"]:
         return {name: array for name, array in self.arrays.items() if not name.endswith("labels")}
@@ -175,6 +200,27 @@ class StoredArray:
         return torch.from_numpy(values)
 
 
+def _by_part(
+    arrays: Mapping[str, StoredArray], keys: Mapping[str, str] | None, path: Path
+) -> dict[str, StoredArray]:
+    """The arrays of a file by the parts that they are.
+
+    Raises:
+        UserError: If a key is none of a part, or names no array of the file.
+    """
+    if keys is None:
+        is_of_keras = "x_train" in arrays and arrays.keys() <= KERAS.keys()
+        return {KERAS[name] if is_of_keras else name: array for name, array in arrays.items()}
+    for part, name in keys.items():
+        if part not in PART_NAMES:
+            raise UserError(
+                f"dataset.keys: {part} is none of a dataset's arrays{did_you_mean(part, PART_NAMES)}"
+            )
+        if name not in arrays:
+            raise UserError(f"dataset.keys.{part}: {path} has no array {name}{did_you_mean(name, arrays)}")
+    return {part: arrays[name] for part, name in keys.items()}
+
+
 def _runs(places: np.ndarray) -> Iterator[tuple[int, int]]:
     """Where runs of successive places begin and end.
 
@@ -196,6 +242,8 @@ def _arrays(path: Path) -> dict[str, StoredArray]:
         with path.open("rb") as file:
             return {"train": _stored(path, file, str(path))}
     except (ValueError, KeyError, OSError, struct.error, zipfile.BadZipFile) as error:
+        if path.suffix in TABLES:
+            raise UserError(f"dataset.path: {path} is a table of numbers; use dataset=table.") from error
         raise UserError(f"dataset.path: {path} is no array that numpy has written ({error}).") from error
 
 

@@ -221,6 +221,10 @@ class SplitDataset:
         size = max(1, min(EVALUATION_BATCH, EVALUATION_NUMBERS // math.prod(self.shape)))
         return EvaluationBatches(split.x.to(device), size, rank, world_size)
 
+    def scale_hint(self, low: float, high: float) -> str:
+        """The override by which data of this range would be scaled to [0, 1]; empty if there is none."""
+        return ""
+
     @property
     def curves(self) -> dict[str, Split]:
         """The parts that are evaluated along training, by the name of their metrics."""

@@ -40,6 +40,9 @@ class ImageFolder(OwnDataset):
         size: Height and width, or both in one number: each image is scaled to fill it, and what stands over
             at two sides is cut off.
         channels: 3 for colour, 1 for grey.
+        bits: 8, or 16 for grey images with so many bits, which are not rounded then.
+        pages: Of files with several, as a TIFF may have: `first`, or `all`, each its own datum; None for an
+            error.
         batch_size: Global batch size.
         binarize: As for `SplitDataset`.
         dequantize: As for `SplitDataset`.
@@ -72,6 +75,8 @@ class ImageFolder(OwnDataset):
         num_workers: int = 2,
         leave_out: Sequence[int] = (),
         missing: float = 0.0,
+        bits: Literal[8, 16] = 8,
+        pages: Literal["first", "all"] | None = None,
     ) -> None:
         super().__init__(
             batch_size,
@@ -90,6 +95,12 @@ class ImageFolder(OwnDataset):
         self.path = Path(path).expanduser()
         self.size = height_width
         self.channels = channels
+        if bits == 16 and channels != 1:
+            raise ValueError("bits=16 is for grey images, channels=1, got channels=3.")
+        self.bits = bits
+        self.pages = pages
+        self.levels = 2**bits
+        self.scale = float(self.levels - 1)
 
     def splits(self) -> Mapping[str, Split]:
         if not self.path.is_dir():
@@ -114,7 +125,11 @@ class ImageFolder(OwnDataset):
                 f"dataset.path: there are no images in {folder.absolute()} (files that end in "
                 f"{', '.join(IMAGES)})."
             )
-        files = ImageFiles(folder, names, self.size, self.channels)
+        pages = _pages(folder, names) if self.pages == "all" else [0] * len(names)
+        if self.pages == "all":
+            names = [name for name, count in zip(names, pages, strict=True) for _ in range(count)]
+            pages = [page for count in pages for page in range(count)]
+        files = ImageFiles(folder, names, self.size, self.channels, self.bits, pages, self.pages is not None)
         rows = StreamedTensor(files, lambda x, numbers: x.float() / self.scale, self.num_workers)
         numbers = {name: index for index, name in enumerate(classes)}
         labels = [numbers.get(_class(name), -1) for name in names]
@@ -150,16 +165,35 @@ class ImageFiles:
         names: Their paths inside it.
         size: Height and width to which they are scaled and cropped.
         channels: 1 or 3.
+        bits: Of a grey level, 8 or 16.
+        pages: The page of each; the first unless given.
+        are_chosen: Whether pages are chosen, so that others may be left alone.
     """
 
-    def __init__(self, folder: Path, names: Sequence[str], size: tuple[int, int], channels: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        names: Sequence[str],
+        size: tuple[int, int],
+        channels: int,
+        bits: int = 8,
+        pages: Sequence[int] | None = None,
+        are_chosen: bool = False,
+    ) -> None:
         self.folder = folder
+        self.bits = bits
+        self.pages = np.array(pages or [0] * len(names), dtype=np.int32)
+        self.are_chosen = are_chosen
         self.names = np.array([os.fsencode(name) for name in names])  # less than a list
         self.shape = (len(names), channels, *size)
 
     def read(self, places: Tensor) -> Tensor:
-        images = [self._image(self.folder / os.fsdecode(self.names[place])) for place in places.tolist()]
-        return torch.from_numpy(np.array(images, dtype=np.uint8)).reshape(-1, *self.shape[1:])
+        images = [
+            self._image(self.folder / os.fsdecode(self.names[place]), int(self.pages[place]))
+            for place in places.tolist()
+        ]
+        kind = np.uint8 if self.bits == 8 else np.int32
+        return torch.from_numpy(np.array(images, dtype=kind)).reshape(-1, *self.shape[1:])
 
     def trouble(self, place: int, exact: bool) -> str | None:
         """Why an image cannot be used, or None.
@@ -173,8 +207,10 @@ class ImageFiles:
         try:
             with Image.open(self.folder / name, formats=FORMATS) as image:
                 image.load()
-                if image.mode.startswith(DEEP):
+                if image.mode.startswith(DEEP) and self.bits == 8:
                     return f"{name} has more than 256 grey levels"
+                if not self.are_chosen and (count := getattr(image, "n_frames", 1)) > 1:
+                    return f"{name} has {count} pages"
                 if exact and image.size != (width, height):
                     has = (
                         f"{image.width}x{image.height} pixels, and the model was trained on {width}x{height}"
@@ -187,12 +223,20 @@ class ImageFiles:
             return f"{name} cannot be read as an image ({error})"
         return None
 
-    def _image(self, path: Path) -> np.ndarray:
+    def _image(self, path: Path, page: int) -> np.ndarray:
         _, channels, height, width = self.shape
         try:
             with Image.open(path, formats=FORMATS) as image:
+                self._check_pages(image, path)
+                if page:
+                    image.seek(page)
+                if self.bits == 16:
+                    return _deep(image, (width, height))
                 if image.mode.startswith(DEEP):
-                    raise OSError("more than 256 grey levels")
+                    raise UserError(
+                        f"dataset.path: {path} has more than 256 grey levels; pass dataset.bits=16 "
+                        "dataset.channels=1."
+                    )
                 most = max(height, width)  # it may be turned yet
                 image.draft(MODES[channels], (most, most))  # a JPEG is decoded no larger than it must be
                 upright = _on_white(ImageOps.exif_transpose(image)).convert(MODES[channels])
@@ -203,6 +247,41 @@ class ImageFiles:
             ) from error
         pixels = np.asarray(ImageOps.fit(upright, (width, height)))
         return pixels[np.newaxis] if channels == 1 else pixels.transpose(2, 0, 1)
+
+    def _check_pages(self, image: Image.Image, path: Path) -> None:
+        """Raises `UserError` if pages of a file would be left out unasked."""
+        if not self.are_chosen and (count := getattr(image, "n_frames", 1)) > 1:
+            raise UserError(f"dataset.path: {path} has {count} pages; pass dataset.pages=first, or all.")
+
+
+def _deep(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """The grey levels of an image of 16 bits, `(1, H, W)`; one of 8 bits has 257 for each of its levels.
+
+    Raises:
+        OSError: If the image has colours, or levels beyond 16 bits.
+    """
+    upright = ImageOps.exif_transpose(image)
+    if not upright.mode.startswith(("I", "1", "L")) or upright.mode == "LA":
+        raise OSError(f"mode {upright.mode} has no grey levels of 16 bits")
+    levels = np.asarray(upright.convert("L") if upright.mode in ("1", "L") else upright, dtype=np.float32)
+    levels = levels * 257 if upright.mode in ("1", "L") else levels
+    if levels.min() < 0 or levels.max() > 65535:
+        raise OSError(f"levels from {levels.min():g} to {levels.max():g}, beyond 16 bits")
+    pixels = np.asarray(ImageOps.fit(Image.fromarray(levels), size))  # of mode F
+    return pixels.round().clip(0, 65535).astype(np.int32)[np.newaxis]
+
+
+def _pages(folder: Path, names: Sequence[str]) -> list[int]:
+    """How many pages each file has; 1 where that cannot be told, which reading it will."""
+    return [_num_pages(folder / name) for name in names]
+
+
+def _num_pages(path: Path) -> int:
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return int(getattr(image, "n_frames", 1))
+    except UNREADABLE:
+        return 1
 
 
 def readable_images(files: ImageFiles, exact: bool) -> tuple[list[int], list[str]]:

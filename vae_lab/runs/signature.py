@@ -20,6 +20,9 @@ NOT_DEFINING_IN_GROUP = {
     "probe": {"chunk"},
     "measures": {"chunk_rows"},
 }
+LATER = {  # keys that an earlier version did not have, with the value at which they define nothing
+    "dataset.keys": None, "dataset.bits": 8, "dataset.pages": None,
+}  # fmt: skip
 BUDGET = ("trainer.max_epochs", "trainer.max_samples")
 
 TOLD_BY = {"gradients": "probe", "check": "parts"}  # keys of theirs alone
@@ -54,6 +57,7 @@ def definition(cfg: DictConfig) -> Flat:
     that a module of this package can be renamed.
     """
     flat = flatten(_by_name(defining(cfg))) | {"format": FORMAT}
+    flat = {key: value for key, value in flat.items() if key not in LATER or value != LATER[key]}
     if flat.get("trainer.max_samples") is not None:
         flat["trainer.max_epochs"] = None  # the budget in samples takes the place of the one in epochs
     return flat

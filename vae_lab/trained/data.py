@@ -150,15 +150,16 @@ def _images(key: str, path: Path, own: SplitDataset, resize: bool) -> Given:
             f"{key}: there are no images in {path.absolute()} (files that end in {', '.join(IMAGES)})."
         )
     channels, *size = own.shape
-    files = ImageFiles(folder, names, (size[0], size[1]), channels)
+    bits, scale = (own.bits, own.scale) if isinstance(own, ImageFolder) else (8, 255.0)
+    files = ImageFiles(folder, names, (size[0], size[1]), channels, bits)
     good, spoilt = readable_images(files, exact=not (resize or isinstance(own, ImageFolder)))
     if path.is_file() and spoilt:
         raise UserError(f"{key}: {spoilt[0]}.")
     if not good:
         raise UserError(f"{key}: no image in {path} can be used: {spoilt[0]}.")
     kept = [names[index] for index in good]
-    files = ImageFiles(folder, kept, (size[0], size[1]), channels)
-    rows = StreamedTensor(files, lambda x, numbers: x.float() / 255, num_workers=2)
+    files = ImageFiles(folder, kept, (size[0], size[1]), channels, bits)
+    rows = StreamedTensor(files, lambda x, numbers: x.float() / scale, num_workers=2)
     shown = [as_text(name) for name in kept]
     return Given(Split(rows, _labels(kept)), path.name, shown, _of_spoilt(key, spoilt, len(names)))
 

@@ -239,6 +239,7 @@ def _check_support(model: GenerativeModel, dataset: SplitDataset) -> list[str]:
         return []
     try:
         looked_at = [subsample(part.x) for part in (data.test, data.train)]
-        return check_support(model.scorer_name, model.support, model.levels, *looked_at)
+        kind = (model.scorer_name, model.support, model.levels)
+        return check_support(*kind, *looked_at, scale_hint=dataset.scale_hint)
     except ValueError as error:
         raise UserError(f"model.likelihood: {error}") from error

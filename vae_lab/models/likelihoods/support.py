@@ -1,5 +1,6 @@
 """Which data a likelihood can score, and what its nats are then."""
 
+from collections.abc import Callable
 from typing import Literal
 
 from torch import Tensor
@@ -34,7 +35,18 @@ def extremes(*data: Tensor) -> tuple[float, float]:
     return min(float(low) for low, _ in pairs), max(float(high) for _, high in pairs)
 
 
-def check_support(name: str, support: Support, levels: int | None, *data: Tensor) -> list[str]:
+def no_scale(low: float, high: float) -> str:
+    """The hint for data that have no scale to be given."""
+    return ""
+
+
+def check_support(
+    name: str,
+    support: Support,
+    levels: int | None,
+    *data: Tensor,
+    scale_hint: Callable[[float, float], str] = no_scale,
+) -> list[str]:
     """Caveats of log-likelihoods of these data.
 
     Args:
@@ -42,6 +54,7 @@ def check_support(name: str, support: Support, levels: int | None, *data: Tensor
         support: Where it can score data.
         levels: How many values a pixel takes, None for a density.
         data: Parts of the data as they are scored, and before any binarisation.
+        scale_hint: The override by which data of this range would be scaled; empty if there is none.
 
     Raises:
         ValueError: If it cannot score them; the message says what can.
@@ -51,8 +64,8 @@ def check_support(name: str, support: Support, levels: int | None, *data: Tensor
         low, high = extremes(*data)
         if low < 0 or high > 1:
             raise ValueError(
-                f"{name} needs data in [0, 1], but the data go from {low:.3g} to {high:.3g}; use "
-                "model/likelihood=gaussian."
+                f"{name} needs data in [0, 1], but the data go from {low:.6g} to {high:.6g}; use "
+                f"{scale_hint(low, high) or 'model/likelihood=gaussian'}."
             )
     if support == "open_unit_interval" and bool(((scored <= 0) | (scored >= 1)).any()):
         raise ValueError(
