@@ -263,7 +263,7 @@ def test_a_word_that_can_be_no_path_names_nothing(here, command, word):
     assert stderr.startswith("vae-lab")
 
 
-@pytest.mark.parametrize("command", ["sweep", "status", "figures"])
+@pytest.mark.parametrize("command", ["sweep", "status", "figures", "runs"])
 @pytest.mark.parametrize("flags", [["--cfg=x"], ["--cfg"], ["--info=nf", "mine"], ["-sc", "install=bash"]])
 def test_flags_of_hydra_are_refused_by_commands_that_take_names(here, command, flags):
     assert here(command, *flags).stderr.count("\n") == 1

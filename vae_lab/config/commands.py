@@ -54,5 +54,6 @@ COMMANDS = {
         "run a question from sweeps/ to its table and its figure; alone: list the questions", "sweep", False
     ),
     "status": Command("show how the runs of a sweep stand, here or at SLURM", "status", False),
+    "runs": Command("list runs by conditions, show one, compare two, delete some", "runs", False),
     "figures": Command("collect and draw again the finished runs of a sweep", "figures", False),
 }
