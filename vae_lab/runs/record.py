@@ -17,6 +17,7 @@ from vae_lab.runs.result import Result, result_of
 from vae_lab.runs.signature import Flat, as_of_now, definition, kind_of
 from vae_lab.runs.state import state_of
 
+NO_SETTINGS = ("format", "_recursive_", "_partial_")  # endings of keys that say how a class is made
 STATUSES = ("done", "running", "failed", "stopped")
 
 
@@ -73,9 +74,7 @@ def records(output_dir: Path) -> list[Record]:
         UserError: If there is no such folder.
     """
     if not output_dir.is_dir():
-        raise UserError(
-            f"output_dir={output_dir}: there is no such folder; give the one that has the results."
-        )
+        raise UserError(f"output_dir={output_dir}: there is no such folder; pass that of your results.")
     every = [record_of(path) for path in directories(output_dir)]
     latest = datetime.max.replace(tzinfo=UTC)
     return sorted(every, key=lambda record: (record.finished or latest, record.folder))
@@ -124,7 +123,7 @@ def _numbers(result: Result) -> dict[str, float]:
 def _settings(defined: Mapping[str, Any], directory: Path) -> tuple[dict[str, str], Flat]:
     """The groups and the settings of a definition; classes go by the keys of their nodes."""
     groups = choices_of(dict(defined), directory)
-    in_groups = {f"{place_of(name)}._target_" for name in groups}
+    in_groups = {"_target_", *(f"{place_of(name)}._target_" for name in groups)}
     settings = {
         key.removesuffix("._target_"): value
         for key, value in defined.items()

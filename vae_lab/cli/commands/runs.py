@@ -3,15 +3,17 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from vae_lab.cli.runs import in_bytes, show_deletions, show_difference, show_record, show_records
-from vae_lab.errors import UserError, did_you_mean
+from vae_lab.errors import Several, UserError, did_you_mean
 from vae_lab.runs.conditions import condition, is_condition, matching
 from vae_lab.runs.delete import Deletion, delete, deletion_of
 from vae_lab.runs.find import directories, find_result
 from vae_lab.runs.record import Record, record_of, records
+from vae_lab.sweep import manifest
 
 FLAGS = ("--dry-run", "--yes")
 USAGE = """usage: vae-lab runs [CONDITION ...] [output_dir=DIR]
@@ -116,15 +118,42 @@ def _delete(words: Words) -> None:
         print(f"note: {record.folder} is running, and is left alone.")
     deletions = [deletion_of(record.folder) for record in chosen if record not in running]
     show_deletions([record for record in chosen if record not in running], deletions)
+    _note_sweeps(deletions, words.output_dir)
     if not deletions:
         return print("no run to delete")
     if "--dry-run" in words.flags:
         return print(f"would delete {_counted(deletions)}")
     if "--yes" not in words.flags and not _agreed(deletions):
         return print("nothing is deleted")
+    _carry_out(deletions)
+
+
+def _carry_out(deletions: Sequence[Deletion]) -> None:
+    """Deletes what can be deleted.
+
+    Raises:
+        UserError: If a run cannot, as another process does it.
+    """
+    done, troubles = [], []
     for deletion in deletions:
-        delete(deletion)
-    print(f"deleted {_counted(deletions)}")
+        try:
+            delete(deletion)
+            done.append(deletion)
+        except UserError as error:
+            troubles.append(str(error))
+    print(f"deleted {_counted(done)}")
+    if troubles:
+        raise Several("\n".join(troubles))
+
+
+def _note_sweeps(deletions: Sequence[Deletion], output_dir: Path) -> None:
+    """Tells which sweeps have the runs in their tables."""
+    folders = {deletion.folder.resolve() for deletion in deletions}
+    for path in sorted(output_dir.glob(f"sweeps/*/{manifest.FILE}")):
+        with suppress(UserError):
+            count = sum(entry.directory in folders for entry in manifest.read_manifest(path.parent).entries)
+            if count:
+                print(f"note: sweep {path.parent.name} has {count} of these; its command makes them again.")
 
 
 def _chosen(words: Words) -> list[Record]:
