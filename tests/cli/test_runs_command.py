@@ -9,7 +9,7 @@ import pytest
 
 import vae_lab as package
 from vae_lab.cli.commands import runs as command
-from vae_lab.runs import lease
+from vae_lab.runs import lease, lease_file
 
 FAST = ["logger=none", "trainer.max_samples=200", "trainer.evaluate_at=end", "trainer.progress=false"]
 FAST += ["evaluation.importance_samples=2"]
@@ -71,7 +71,7 @@ def files(folder):
 
 def test_the_list_shows_the_settings_that_tell_runs_apart(runs):
     head, *rows = lines(runs())
-    columns = ["signature", "command", "status", "run", "dataset", "model", "estimator", "model.latent_dim"]
+    columns = ["signature", "command", "status", "run", "estimator", "model.latent_dim"]
     assert head.split() == [*columns, "seed", "test/elbo", "test/log_likelihood", "finished"]
     assert len(rows) == 4
     assert [row.split()[1:3] for row in rows[:3]] == [["train", "done"]] * 2 + [["generate", "done"]]
@@ -206,9 +206,10 @@ def test_a_deletion_takes_an_earlier_result_and_a_dead_lease_too(runs, folder):
     aside = directory / ".earlier"
     shutil.copytree(directory, folder / "copy")
     shutil.move(folder / "copy", aside)
-    (directory / ".lease-3").write_text("")
-    assert lines(runs("delete", directory.name, "--dry-run"))[-1].startswith("would delete 1 run, ")
-    (directory / ".lease-3").unlink()
+    (directory / ".lease-3").write_bytes(lease_file.own("token", 0, {})._replace(pid=2**30).content())
+    size = package.runs(folder / "outputs", f"signature={directory.name}", "command=train")["bytes"][0]
+    freed = lines(runs("delete", directory.name, "--dry-run"))[-1]
+    assert freed == f"would delete 1 run, {command.in_bytes(size - lease_file.LENGTH)}"
     lines(runs("delete", directory.name, "--yes"))
     assert not directory.exists()
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.table import Table
 
@@ -15,7 +15,8 @@ from vae_lab.sweep.show import plain_console
 
 STYLES = {"failed": "red", "running": "green", "stopped": "yellow"}
 MEASURED = ("test/elbo", "test/log_likelihood")
-GROUPS = ("dataset", "model", "estimator")  # which are shown whether or not runs differ in them
+GROUPS = ("dataset", "model", "estimator")  # which are shown of one run too, which differs from none
+NARROW = ("signature", "status", "frees")
 UNITS = ("bytes", "kB", "MB", "GB")
 
 
@@ -61,7 +62,8 @@ def show_difference(one: Record, other: Record) -> None:
 
 def show_deletions(chosen: Sequence[Record], deletions: Sequence[Deletion]) -> None:
     """Prints the runs that are to be deleted, with what that frees, and the files that stay."""
-    keys = [key for key in _columns(chosen) if key not in ("bytes", "signature")] if chosen else []
+    left_out = ("signature", "finished", *MEASURED)
+    keys = [key for key in _columns(chosen) if key not in left_out] if chosen else []
     table = _table("folder", *keys, "frees")
     for record, deletion in zip(chosen, deletions, strict=True):
         entries = record.entries
@@ -108,8 +110,9 @@ def _columns(chosen: Sequence[Record]) -> list[str]:
     """The keys that tell the runs apart, beside those that every list has."""
     several = ["command"] if len({record.command for record in chosen}) > 1 else []
     run = ["run"] if any("run" in record.settings for record in chosen) else []
-    groups = [name for name in GROUPS if any(name in record.groups for record in chosen)]
-    others = [key for key in differing_keys(chosen) if key not in (*groups, "run")]
+    differing = differing_keys(chosen)
+    groups = [name for name in GROUPS if name in differing or (len(chosen) == 1 and name in chosen[0].groups)]
+    others = [key for key in differing if key not in (*groups, "run")]
     settings = [key for key in others if not _follows(key, chosen)]
     measured = [name for name in MEASURED if any(name in record.metrics for record in chosen)]
     return ["signature", *several, "status", *run, *groups, *settings, *measured, "finished"]
@@ -150,7 +153,10 @@ def _pairs(title: str, values: Mapping[str, Any]) -> None:
 def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in columns:
-        table.add_column(name, justify="right" if name in (*MEASURED, "frees") else "left", no_wrap=True)
+        is_narrow = name in NARROW or name == columns[0]  # which even a narrow terminal shows on one line
+        justify: Literal["left", "right"] = "right" if name in (*MEASURED, "frees") else "left"
+        table.add_column(name, justify=justify, no_wrap=is_narrow, overflow="fold")
+        table.columns[-1].min_width = 12 if name == "signature" else None
     return table
 
 

@@ -29,8 +29,8 @@ def choices_of(definition: Flat, directory: Path) -> dict[str, str]:
     typed = _typed(directory)
     roots = [name for name in ROOTS if f"{name}._target_" in definition]
     inner = [name for name in groups() if "/" in name and name.partition("/")[0] in roots]
-    found = {name: _choice(name, definition, typed.get(name)) for name in (*roots, *inner)}
-    return {name: choice for name, choice in found.items() if choice is not None}
+    choices = {name: _choice(name, definition, typed.get(name)) for name in (*roots, *inner)}
+    return {name: choice for name, choice in choices.items() if choice is not None}
 
 
 def place_of(group: str) -> str:
