@@ -12,7 +12,8 @@ sees who reads the rendered page, says otherwise:
 Each line that stands there must be printed, in order; `...` stands for any lines. Words, signatures and whole
 numbers must be the same, and for this program all other digits too. The tests run on other processors also,
 where a number with decimals may differ by 5 % or two units of its last digit. Speeds, times and sizes of
-files, `123 samples/s`, `2026-01-31 12:00`, `1.2 MB` and the column `ms`, are not compared. `RUN` and `<signature>` are the run trained last.
+files, `123 samples/s`, `2026-01-31 12:00`, `1.2 MB` and the column `ms`, are not compared. `RUN` and
+`<signature>` are the run trained last.
 
     python benchmarks/documents.py [PAGE ...] [--all] [--update]
 """

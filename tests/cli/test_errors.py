@@ -255,7 +255,7 @@ def test_an_unknown_command_names_the_nearest():
 
 
 @pytest.mark.parametrize("word", ["a" * 3000, f"{'a' * 300}/b", "\0"])
-@pytest.mark.parametrize("command", [[], ["sweep"], ["status"], ["figures"], ["explore", "run="]])
+@pytest.mark.parametrize("command", [[], ["sweep"], ["status"], ["figures"], ["runs"], ["explore", "run="]])
 def test_a_word_that_can_be_no_path_names_nothing(here, command, word):
     words = [*command[:1], f"run={word}"] if command[1:] else [*command, word]
     stderr = here(*words).stderr

@@ -146,6 +146,13 @@ def test_a_mistake_is_one_sentence_and_deletes_nothing(runs, folder, words, mess
     assert files(folder) == before
 
 
+@pytest.mark.parametrize("word", ["a" * 3000, f"{'a' * 300}/b", "\0", "a" * 3000 + "=1", "seed=\n"])
+@pytest.mark.parametrize("verb", [[], ["show"], ["diff", "f0"], ["delete", "--yes"]])
+def test_a_word_that_can_be_no_name_is_refused(here, trained, monkeypatch, verb, word):
+    monkeypatch.chdir(trained)
+    assert here("runs", *verb, word).stderr.count("\n") == 1
+
+
 def test_a_beginning_of_several_signatures_is_refused_with_all_of_them(runs, folder):
     for name in ("f00000000001", "f00000000002"):
         shutil.copytree(folder / "outputs" / "runs" / "f00000000000", folder / "outputs" / "runs" / name)
@@ -227,6 +234,15 @@ def test_a_run_that_is_running_is_left_alone(runs, folder):
         assert (directory / ".vae_lab.json").is_file()
     lines(runs("delete", "f00", "--yes"))
     assert not directory.exists()
+
+
+def test_an_earlier_result_is_not_deleted_from_under_its_run(runs, folder):
+    directory = folder / "outputs" / "runs" / signature(folder, "seed=0")
+    shutil.copytree(directory, folder / "copy")
+    shutil.move(folder / "copy", directory / ".earlier")
+    message = refused(runs("delete", f"outputs/runs/{directory.name}/.earlier", "--yes"))
+    assert message.endswith(f"/.earlier is a part of the run outputs/runs/{directory.name}; delete that.")
+    assert (directory / ".earlier" / "metrics.json").is_file()
 
 
 def test_a_run_without_a_list_of_its_files_is_not_deleted(runs, folder):

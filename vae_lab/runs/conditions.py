@@ -12,7 +12,7 @@ import yaml
 
 from vae_lab.config.commands import COMMANDS
 from vae_lab.config.options import options_of
-from vae_lab.errors import UserError, did_you_mean, nearest_name
+from vae_lab.errors import UserError, did_you_mean, nearest_name, shortened
 from vae_lab.runs.choices import ROOTS
 from vae_lab.runs.record import STATUSES, Record
 
@@ -61,6 +61,7 @@ def condition(word: str) -> Condition:
     """
     match = _CONDITION.fullmatch(word)
     if match is None:
+        word = shortened(word)
         raise UserError(
             f"{word} is no condition; write {word}=VALUE, or '{word}>VALUE' in quotes, without which a shell "
             "reads < and > as its own."

@@ -36,6 +36,8 @@ def deletion_of(folder: Path) -> Deletion:
         UserError: If no mark says which files this package wrote, or a link leads out of the folder.
     """
     mark = ownership.mark_of(folder)
+    if folder.name == EARLIER:
+        raise UserError(f"{folder} is a part of the run {folder.parent}; delete that.")
     if mark is None:
         raise UserError(
             f"{folder} has no list of the files that vae_lab wrote there; remove the folder by hand."

@@ -1,5 +1,6 @@
 """A run's directory by the name that the user gives."""
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -61,7 +62,7 @@ def directories(output_dir: Path) -> list[Path]:
 
 def is_run(path: Path) -> bool:
     """Whether a folder is the directory of a run."""
-    return (path / FROZEN[0]).is_file() or (path / RESULT).is_file()
+    return any(os.path.isfile(path / name) for name in (FROZEN[0], RESULT))
 
 
 def whole_signature(name: str, output_dir: str) -> str:

@@ -89,9 +89,10 @@ def record_of(directory: Path) -> Record:
     except UserError:
         return _unfinished(directory, command)
     finished = datetime.fromtimestamp((directory / RESULT).stat().st_mtime, UTC)
-    seconds = (result.get("timing") or {}).get("training_seconds")
+    timing = result.get("timing")
+    seconds = timing.get("training_seconds") if isinstance(timing, dict) else None
     groups, settings = _settings(as_of_now(result.definition), directory)
-    name = result.signature or directory.name
+    name = str(result.signature or directory.name)
     return Record(directory, name, command, "done", "", groups, settings, _numbers(result), seconds, finished)
 
 

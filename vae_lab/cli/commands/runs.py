@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vae_lab.cli.runs import in_bytes, show_deletions, show_difference, show_record, show_records
-from vae_lab.errors import Several, UserError, did_you_mean
+from vae_lab.errors import Several, UserError, did_you_mean, shortened
 from vae_lab.runs.conditions import condition, is_condition, matching
 from vae_lab.runs.delete import Deletion, delete, deletion_of
 from vae_lab.runs.find import directories, find_result
@@ -86,7 +86,9 @@ def _list(words: Words) -> None:
     for name in words.names:
         if any(name in record.entries for record in every):
             condition(name)  # tells what is missing
-        raise UserError(f"{name!r} is neither a condition nor one of the words{did_you_mean(name, VERBS)}")
+        raise UserError(
+            f"{shortened(name)!r} is neither a condition nor one of the words{did_you_mean(name, VERBS)}"
+        )
     show_records(matching(every, words.conditions), words.conditions, words.output_dir)
 
 
