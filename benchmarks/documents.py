@@ -11,8 +11,9 @@ sees who reads the rendered page, says otherwise:
 
 Each line that stands there must be printed, in order; `...` stands for any lines. Words, signatures and whole
 numbers must be the same, and for this program all other digits too. The tests run on other processors also,
-where a number with decimals may differ by 5 % or two units of its last digit. Speeds and times,
-`123 samples/s` and the column `ms`, are not compared. `RUN` and `<signature>` are the run trained last.
+where a number with decimals may differ by 5 % or two units of its last digit. Speeds, times and sizes of
+files, `123 samples/s`, `2026-01-31 12:00`, `1.2 MB` and the column `ms`, are not compared. `RUN` and
+`<signature>` are the run trained last.
 
     python benchmarks/documents.py [PAGE ...] [--all] [--update]
 """
@@ -237,6 +238,8 @@ class Pages:
 def masked(line: str, header: str = "") -> str:
     """A line with speeds and times left out, and one space for several."""
     line = re.sub(r"[\d,.]+ +samples/s", "# samples/s", line)
+    line = re.sub(r"[\d.]+ (?:bytes|kB|MB|GB)\b", "# bytes", line)
+    line = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "#", line)
     if header and line.strip() != header.strip():
         line = re.sub(r"[\d.]+\s*$", "#", line)
     return " ".join(line.split())

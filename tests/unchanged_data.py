@@ -30,7 +30,7 @@ STORED = Path(__file__).parent / "unchanged"
 TITLE = "== "
 
 COMMANDS = ("train", "gradients", "evaluate", "generate", "explore", "embed", "impute", "outliers")
-WITHOUT_CONFIGURATION = ("sweep", "status", "figures")
+WITHOUT_CONFIGURATION = ("sweep", "new", "status", "runs", "figures")
 PACKS = (  # words, and groups whose options are composed together, one of each
     (
         "gradients",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from vae_lab.models.likelihoods.base import Likelihood, PixelDistribution
     from vae_lab.models.vae import VAE, Batch
     from vae_lab.noise import NoiseSource, NoiseSpec
+    from vae_lab.runs.table import runs
     from vae_lab.trained.model import TrainedModel, load
 
 _MODULES = {  # where each name is, imported when it is asked for: torch takes a second
@@ -52,6 +53,7 @@ _MODULES = {  # where each name is, imported when it is asked for: torch takes a
     "models.likelihoods.base": ("Likelihood", "PixelDistribution"),
     "models.vae": ("VAE", "Batch"),
     "noise": ("NoiseSource", "NoiseSpec"),
+    "runs.table": ("runs",),
     "trained.model": ("TrainedModel", "load"),
 }
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}
@@ -87,6 +89,7 @@ __all__ = [
     "check_network",
     "check_posterior",
     "load",
+    "runs",
 ]
 
 

@@ -31,7 +31,7 @@ def compose(words):
     """Composes what a command line would, but for what varies."""
     command, *rest = [STANDING_FOR.sub("some", word) for word in words]
     assert command in COMMANDS
-    without_configuration = command in ("status", "figures", "new") or "--config-path" in rest
+    without_configuration = command in ("status", "figures", "new", "runs") or "--config-path" in rest
     if without_configuration or rest in ([], ["some"], ["--help"]):
         return
     words = [word for word in rest if word not in ("-m", "--help", "[overrides]")]

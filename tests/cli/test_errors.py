@@ -255,7 +255,7 @@ def test_an_unknown_command_names_the_nearest():
 
 
 @pytest.mark.parametrize("word", ["a" * 3000, f"{'a' * 300}/b", "\0"])
-@pytest.mark.parametrize("command", [[], ["sweep"], ["status"], ["figures"], ["explore", "run="]])
+@pytest.mark.parametrize("command", [[], ["sweep"], ["status"], ["figures"], ["runs"], ["explore", "run="]])
 def test_a_word_that_can_be_no_path_names_nothing(here, command, word):
     words = [*command[:1], f"run={word}"] if command[1:] else [*command, word]
     stderr = here(*words).stderr
@@ -263,7 +263,7 @@ def test_a_word_that_can_be_no_path_names_nothing(here, command, word):
     assert stderr.startswith("vae-lab")
 
 
-@pytest.mark.parametrize("command", ["sweep", "status", "figures"])
+@pytest.mark.parametrize("command", ["sweep", "status", "figures", "runs"])
 @pytest.mark.parametrize("flags", [["--cfg=x"], ["--cfg"], ["--info=nf", "mine"], ["-sc", "install=bash"]])
 def test_flags_of_hydra_are_refused_by_commands_that_take_names(here, command, flags):
     assert here(command, *flags).stderr.count("\n") == 1

@@ -14,6 +14,7 @@ from vae_lab.sweep.launchers.with_parent import die_with_parent
 
 FLAGS = ("-m", "--multirun", "-h", "--help", "--hydra-help", "--resolve")  # that take no value
 NAMES_OF_RUNS = ("run", "runs", "background")  # keys
+BEGINNING_OF_SIGNATURE = re.compile(r"(?<![\w./-])[0-9a-f]{1,11}(?![\w./-])")
 NUMBER_LIKE_SIGNATURE = re.compile(r"(?<![\w.'\"/-])(?=\d+(e\d+)?(?!\w))[\de]{12}(?![\w.'\"/-])")
 
 
@@ -74,8 +75,8 @@ def _run(name: str, arguments: list[str]) -> None:
         print(f"note: {trouble}", file=sys.stderr)
     command = main_of(name)
     typed = sys.argv
-    sys.argv = [sys.argv[0], *_as_hydra_reads(arguments)]
     try:
+        sys.argv = [sys.argv[0], *_as_hydra_reads(_with_whole_signatures(arguments))]
         words = sys.argv[1:]
         if not COMMANDS[name].has_configuration:
             words = [word for word in words if not word.startswith("-")]  # flags are the command's own
@@ -157,6 +158,25 @@ def _with_home(word: str) -> str:
     return f"{key}={','.join(literal(os.path.expanduser(each)) for each in value.split(','))}"
 
 
+def _with_whole_signatures(arguments: list[str]) -> list[str]:
+    """Arguments in which runs that are named by the beginnings of their signatures have the whole of them.
+
+    Raises:
+        UserError: If several signatures begin so.
+    """
+    folders = [word.partition("=")[2] for word in arguments if word.startswith("output_dir=")]
+    output_dir = os.path.expanduser([*folders, "outputs"][0])
+    whole = []
+    for word in arguments:
+        key, equals, value = word.partition("=")
+        if key.lstrip("+") in NAMES_OF_RUNS and BEGINNING_OF_SIGNATURE.search(value):
+            from vae_lab.runs.find import whole_signature
+
+            value = BEGINNING_OF_SIGNATURE.sub(lambda match: whole_signature(match[0], output_dir), value)
+        whole.append(key + equals + value)
+    return whole
+
+
 def _with_words(word: str) -> str:
     """An override that names runs, with quotes around the signatures that would be read as numbers."""
     key, equals, value = word.partition("=")
@@ -191,6 +211,10 @@ def _complete(arguments: list[str]) -> None:
     if words[1] == "sweep":
         known = [name for name in _sweeps() if len(words) == 3 and name.startswith(words[2])]
         return print(" ".join(known))
+    if words[1] == "runs":
+        from vae_lab.cli.commands.runs import completions
+
+        return print(" ".join(completions(words[2:])))
     if words[1] in COMMANDS:
         os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
         _run(words[1], arguments)

@@ -56,5 +56,6 @@ COMMANDS = {
     ),
     "new": Command("begin a part of your own: the class, its option and its test", "new", False),
     "status": Command("show how the runs of a sweep stand, here or at SLURM", "status", False),
+    "runs": Command("list runs by conditions, show one, compare two, delete some", "runs", False),
     "figures": Command("collect and draw again the finished runs of a sweep", "figures", False),
 }

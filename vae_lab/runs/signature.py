@@ -56,7 +56,7 @@ def definition(cfg: DictConfig) -> Flat:
     A class of this package enters by its name, which its group makes unique, and any other by its path, so
     that a module of this package can be renamed.
     """
-    flat = flatten(_by_name(defining(cfg))) | {"format": FORMAT}
+    flat = flatten(by_name(defining(cfg))) | {"format": FORMAT}
     flat = {key: value for key, value in flat.items() if key not in LATER or value != LATER[key]}
     if flat.get("trainer.max_samples") is not None:
         flat["trainer.max_epochs"] = None  # the budget in samples takes the place of the one in epochs
@@ -65,7 +65,7 @@ def definition(cfg: DictConfig) -> Flat:
 
 def as_of_now(stored: Flat) -> Flat:
     """A definition from a result's file, in this format if it is of the one before."""
-    return _by_name(stored) | {"format": FORMAT} if stored.get("format") == BY_PATH else stored
+    return by_name(stored) | {"format": FORMAT} if stored.get("format") == BY_PATH else stored
 
 
 def defining(cfg: DictConfig) -> dict[str, Any]:
@@ -149,12 +149,12 @@ def _names() -> set[str]:
     return {*options_of("dataset"), "train", "validation", "test", "left_out"}
 
 
-def _by_name(value: Any, key: str = "") -> Any:
+def by_name(value: Any, key: str = "") -> Any:
     """A part of a configuration with the classes of this package named without their modules."""
     if isinstance(value, dict):
-        return {name: _by_name(item, str(name)) for name, item in value.items()}
+        return {name: by_name(item, str(name)) for name, item in value.items()}
     if isinstance(value, list):
-        return [_by_name(item) for item in value]
+        return [by_name(item) for item in value]
     of_package = key.rpartition(".")[2] == "_target_" and str(value).startswith("vae_lab.")
     return str(value).rpartition(".")[2] if of_package else value
 

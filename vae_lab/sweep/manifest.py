@@ -12,12 +12,10 @@ from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 from vae_lab.errors import UserError, did_you_mean
 from vae_lab.files import ownership
 from vae_lab.files.writing import write_atomically
-from vae_lab.runs import lease
-from vae_lab.runs.failure import read_failure
-from vae_lab.runs.names import EARLIER
 from vae_lab.runs.provenance import of_the_code
-from vae_lab.runs.result import AGAIN_HINT, is_finished
+from vae_lab.runs.result import is_finished
 from vae_lab.runs.signature import FORMAT, Flat
+from vae_lab.runs.state import state_of
 from vae_lab.sweep.axes import Axis, Point, Role, short_names
 from vae_lab.sweep.jobs import Job
 
@@ -58,16 +56,7 @@ class Entry(NamedTuple):
 
     def state(self) -> tuple[str, str]:
         """`done`, `running`, `failed` or `missing`, and the error if it failed."""
-        if self.is_done:
-            return "done", ""
-        if lease.holder(self.directory) is not None:
-            return "running", ""
-        if self.is_damaged:
-            return "failed", f"{self.directory / 'metrics.json'} is damaged; {AGAIN_HINT}"
-        if (error := read_failure(self.directory)) is not None:
-            return "failed", error.splitlines()[-1]
-        earlier = self.directory / EARLIER
-        return "missing", f"its earlier result is in {earlier}" if is_finished(earlier) else ""
+        return state_of(self.directory)
 
 
 class Manifest(NamedTuple):

@@ -1,7 +1,6 @@
 """From the files of a sweep's runs to tables: one row per run, one row per setting."""
 
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from vae_lab.errors import UserError
 from vae_lab.files.markdown import markdown_table
 from vae_lab.files.writing import write_atomically
 from vae_lab.runs.code import UNKNOWN, listed, mixtures
+from vae_lab.runs.frame import frame, scalar
 from vae_lab.runs.result import Result, result_of
 from vae_lab.sweep.manifest import Entry, Manifest
 
@@ -74,7 +74,7 @@ def collect(manifest: Manifest) -> Results:
         codes[entry.label] = result.code
         early += [entry.label] if result.metrics.get("samples", 0) < result.get("budget", 0) else []
         judged_by.append(result.get("metric") or f"test/{result.get('selection')}")
-    runs = _frame(rows)
+    runs = frame(rows)
     manifest = manifest._replace(metric=manifest.metric or _metric(runs, judged_by))
     settings = by_setting(manifest, runs) if rows and manifest.metric in runs.columns else pl.DataFrame()
     notes = mixtures(codes)
@@ -194,7 +194,7 @@ def _row(entry: Entry, result: Result) -> dict[str, Any]:
         **result.metrics,
         **{f"timing.{name}": value for name, value in result.get("timing", {}).items()},
         **_flat({"code": UNKNOWN} | result.provenance, "provenance."),
-        **{f"config.{name}": _scalar(value) for name, value in result.config.items()},
+        **{f"config.{name}": scalar(value) for name, value in result.config.items()},
     }
 
 
@@ -203,24 +203,6 @@ def _flat(node: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     for key, value in node.items():
         flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return flat
-
-
-def _scalar(value: Any) -> Any:
-    return value if value is None or isinstance(value, str | int | float | bool) else json.dumps(value)
-
-
-def _frame(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """A table of rows with different keys; a column of numbers and words holds words."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    columns = {}
-    for name in names:
-        values = [row.get(name) for row in rows]
-        kinds = {type(value) for value in values if value is not None}
-        if len(kinds) > 1:
-            kind = float if kinds <= {int, float} else str
-            values = [None if value is None else kind(value) for value in values]
-        columns[name] = pl.Series(name, values, strict=False)
-    return pl.DataFrame(columns)
 
 
 def _half_interval(std: pl.Series, count: pl.Series) -> pl.Series:

@@ -30,7 +30,7 @@ def load(
     """The model of a finished run, with the weights that were tested.
 
     Args:
-        run: The run's directory, or its signature.
+        run: The run's directory, its signature, or a beginning of that.
         output_dir: Where signatures are looked for.
         device: Where the model goes.
         trust: Packages or classes of your own that its configuration may name, such as `["mypackage"]`.
