@@ -682,3 +682,12 @@ def test_every_file_of_a_sweep_says_what_it_asks():
         assert set(OmegaConf.load(path).sweep) <= set(manifest.__annotations__) | {
             "command", "scientific", "nuisance", "repeats", "figure", "metric", "models", "without_data",
         }  # fmt: skip
+
+
+def test_a_job_is_forked_from_a_process_without_threads_of_polars():
+    """Whose locks a fork would copy as they are: the job would wait for them for ever."""
+    code = (
+        "import sys, vae_lab.sweep.launchers.forkserver_imports; "
+        "sys.exit(any(name.startswith('polars') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=environment()).returncode == 0

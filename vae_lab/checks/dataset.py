@@ -62,7 +62,7 @@ def _again(make: Make) -> str:
     second = make()
     for name in PARTS:
         assert torch.equal(parts[name].nan_to_num(), _looked_at(second, name).nan_to_num()), (
-            f"the {name} part is another one when it is made again; draw by a torch.Generator of split_seed"
+            f"a second call gives another {name} part; draw by a torch.Generator of split_seed"
         )
     return "three parts"
 

@@ -133,7 +133,7 @@ def _normalised(make: Make) -> str:
 def _drawn(family: Likelihood, copies: int) -> Tensor:
     """Samples of the first datum's pixels, `(copies, pixels)`."""
     if family.base_distribution is None:
-        raise DoesNotApplyError("base_distribution=None: it has no samples")
+        raise DoesNotApplyError("base_distribution=None: no samples")
     generator = torch.Generator().manual_seed(5)
     draw = {"normal": torch.randn, "uniform": torch.rand}[family.base_distribution]
     eps = draw(1, copies, *SHAPE, generator=generator, dtype=torch.float64)

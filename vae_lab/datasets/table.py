@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import polars as pl
 import torch
-from polars.exceptions import PolarsError
 from torch import Tensor
 
 from vae_lab.datasets.base import Split, Splits
 from vae_lab.datasets.own import OwnDataset
 from vae_lab.errors import UserError, did_you_mean
 
-READERS = {".csv": pl.read_csv, ".tsv": pl.read_csv, ".parquet": pl.read_parquet}
-BOOLEAN = (pl.Boolean,)
+if TYPE_CHECKING:
+    import polars as pl  # elsewhere where it is used: its threads do not outlive the fork of a job
+
+READERS = {".csv": "read_csv", ".tsv": "read_csv", ".parquet": "read_parquet"}
 
 
 class Table(OwnDataset):
@@ -58,13 +59,16 @@ class Table(OwnDataset):
         self.standardize = standardize
 
     def splits(self) -> Mapping[str, Split]:
+        import polars as pl
+
         table = self._read()
-        names = self._columns(table)
+        labels, names = self._labels(table), self._columns(table)
         x = torch.from_numpy(table.select(pl.col(names).cast(pl.Float32)).to_numpy(writable=True))
-        return {"train": Split(x, self._labels(table))}
+        return {"train": Split(x, labels)}
 
     def load(self) -> Splits:
         parts = super().load()
+        self.incomplete = self.incomplete or any(bool(part.x[:].isnan().any()) for part in parts)
         if not self.standardize:
             return parts
         x: Tensor = parts.train.x  # type: ignore[assignment]
@@ -74,33 +78,34 @@ class Table(OwnDataset):
         scale = torch.where(std > 0, std, 1.0)
         return Splits(*(part.map(lambda values, numbers: (values - mean) / scale) for part in parts))
 
-    def _read(self) -> pl.DataFrame:
+    def _read(self) -> "pl.DataFrame":
         if not self.path.is_file():
             raise UserError(f"dataset.path: there is no file {self.path.absolute()}.")
-        reader = READERS.get(self.path.suffix)
-        if reader is None:
+        import polars as pl
+        from polars.exceptions import PolarsError
+
+        if self.path.suffix not in READERS:
             raise UserError(f"dataset.path must end in {', '.join(READERS)}, got {self.path}.")
         try:
             separator = {"separator": "\t"} if self.path.suffix == ".tsv" else {}
-            table = reader(self.path, **separator)  # type: ignore[operator]
+            table: pl.DataFrame = getattr(pl, READERS[self.path.suffix])(self.path, **separator)
         except (PolarsError, OSError, ValueError) as error:
             reason = (str(error).splitlines() or [""])[0]
             raise UserError(f"dataset.path: {self.path} cannot be read as a table ({reason}).") from error
         if table.height == 0:
             raise UserError(f"dataset.path: {self.path} is a table without rows.")
-        assert isinstance(table, pl.DataFrame)
         return table
 
-    def _columns(self, table: pl.DataFrame) -> list[str]:
+    def _columns(self, table: "pl.DataFrame") -> list[str]:
         """The columns that make a datum."""
-        is_number = {name: kind.is_numeric() or kind in BOOLEAN for name, kind in table.schema.items()}
+        is_number = {name: kind.is_numeric() or str(kind) == "Boolean" for name, kind in table.schema.items()}
         if self.columns is None:
             names = [name for name in table.columns if name != self.labels]
             if words := [name for name in names if not is_number[name]]:
                 numbers = ", ".join(name for name in names if is_number[name])
                 raise UserError(
                     f"dataset.path: {', '.join(words)} in {self.path} hold no numbers; name those that do, "
-                    f"dataset.columns=[{numbers}], or dataset.labels={words[0]} if these are classes."
+                    f"dataset.columns=[{numbers}], or a column of classes, dataset.labels={words[0]}."
                 )
         else:
             names = list(self.columns)
@@ -117,12 +122,14 @@ class Table(OwnDataset):
             raise UserError(f"dataset.columns must name a column of numbers; {self.path} has none.")
         return names
 
-    def _labels(self, table: pl.DataFrame) -> Tensor | None:
+    def _labels(self, table: "pl.DataFrame") -> Tensor | None:
         if self.labels is None:
             return None
         if self.labels not in table.columns:
             hint = did_you_mean(self.labels, table.columns)
             raise UserError(f"dataset.labels: {self.path} has no column {self.labels}{hint}")
+        import polars as pl
+
         values = table[self.labels]
         if values.null_count():
             raise UserError(f"dataset.labels: {values.null_count()} values of {self.labels} are absent.")
