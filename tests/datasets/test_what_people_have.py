@@ -128,7 +128,7 @@ def test_a_table_of_numbers(name, table, tmp_path):
     [
         (
             {},
-            r"kind in .* hold no numbers; name those that do, .*=\[a, b, c\], or dataset.labels=kind",
+            r"kind in .* hold no numbers; name those that do, .*=\[a, b, c\], or .*labels=kind",
         ),
         ({"columns": ["a", "d"]}, "dataset.columns: .* has no column d"),
         ({"columns": ["kind"]}, "dataset.columns: kind in .* holds String, no numbers"),
