@@ -297,10 +297,10 @@ def test_two_data_at_random_are_of_two_classes(trained):
         model.noise = NoiseSource(seed)
         first, second = Explore().prepare(model).ends
         assert first.label != second.label
-        assert model.data.test.labels[first.number] == first.label
+        assert model.data.test.labels[first.position] == first.label
         again = Explore().prepare(model).ends
-        assert [end.number for end in again] == [first.number, second.number]
-        chosen.add(first.number)
+        assert [end.position for end in again] == [first.position, second.position]
+        chosen.add(first.position)
     assert len(chosen) > 20
 
 
