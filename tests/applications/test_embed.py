@@ -172,7 +172,7 @@ def test_accuracies_are_those_of_scikit_learn_called_by_hand():
         train, test, lambda *numbers: done.append(numbers)
     )
     assert done == [(number, 18) for number in range(1, 19)]
-    scores = {(score.classifier, score.features, score.number): score for score in probed.scores}
+    scores = {(score.classifier, score.features, score.labels): score for score in probed.scores}
     x, y = train.features["pixels"], train.labels.numpy()
     test_x, test_y = test.features["pixels"], test.labels.numpy()
     scaler, pca = StandardScaler().fit(x), PCA(4, random_state=0).fit(x)
