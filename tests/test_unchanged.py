@@ -14,6 +14,7 @@ import unchanged_data as data
 
 HINT = "where a change is meant, write it anew by: python tests/unchanged_data.py"
 HERE_AS_STORED = (data.STORED / "machine").read_text().strip() == data.machine()
+LINEAR_ALGEBRA = ("model=ppca", "model=gaussian_mixture")  # last digits differ among processors of one kind
 NUMBER = re.compile(r"[-+±]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
@@ -50,9 +51,8 @@ def test_help(folder, title, stored):
 @parametrized("numbers")
 def test_numbers(folder, title, stored):
     now = folder.numbers(title)
-    assert now == stored if HERE_AS_STORED else are_close(now, stored), (
-        f"{now}\n\nstored:\n{stored}\n\n{HINT}"
-    )
+    is_exact = HERE_AS_STORED and not any(word in title for word in LINEAR_ALGEBRA)
+    assert now == stored if is_exact else are_close(now, stored), f"{now}\n\nstored:\n{stored}\n\n{HINT}"
 
 
 @pytest.mark.slow

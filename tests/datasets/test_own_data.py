@@ -443,7 +443,10 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path, what):
         bad.write_text("no image")
     else:
         Image.fromarray(np.zeros((4, 4), dtype=np.uint16)).save(bad)
-    with pytest.raises(UserError, match=r"05.png cannot be read as an image .* mend it or take it out"):
+    with pytest.raises(
+        UserError,
+        match=r"05.png (cannot be read as an image .* mend it or take it out|has more than 256 grey levels; pass)",
+    ):
         rows_of(tmp_path, size=4)[:]
 
 

@@ -212,7 +212,7 @@ def test_what_cannot_be_given(tmp_path, monkeypatch):
             "data=grey.npy has values from 255 to 255, and the model was trained on values in [0, 1]",
         ),
         ("nan.npy", "data=nan.npy has values that are infinite or not a number."),
-        ("two.npz", "data: two.npz must have one array, or train, validation and test, but has a, b."),
+        ("two.npz", "data: two.npz must have one array, or train, validation and test, but has a, b; say"),
         ("packed.npz", "data: packed.npz is compressed"),
     ]:
         with pytest.raises(UserError) as error:

@@ -78,7 +78,6 @@ class Settings:
             UserError: If a key is unknown, or a value is missing, of another kind or out of its range.
         """
         check_root(cfg, TrainConfig)
-        pl.seed_everything(cfg.seed, verbose=False)  # for constructors of a user's own
         if not makes(cfg.model, "model", DirectlyFitted):
             return TrainingSettings.of(cfg, keep_data)
         kind = str(cfg.model["_target_"]).rsplit(".", 1)[-1]
